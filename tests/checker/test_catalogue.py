@@ -56,6 +56,7 @@ def cases():
     k[..., -1, :] += 2 * q[..., 0, :]  # so that the last block of a running softmax has a maximum
     padding = rng.random((2, 1, 1, 70)) < 0.6
     sinks = {"q": q, "k": k, "v": k + 1, "sinks": rng.normal(size=(1, 3))}
+    made.append({"q": q, "k": k, "v": k + 1, "padding": padding, "causal": True})
     return [*made, {"q": q, "k": k, "v": k + 1}, {"q": q, "k": k, "v": k + 1, "padding": padding}, sinks]
 
 

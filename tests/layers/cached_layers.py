@@ -106,3 +106,31 @@ class ObjectCacheSwapped(Projected):
             v, k = past_key_values.update(v, k, 0)
             k, v = (k, v) if k.shape[2] == x.shape[1] else (v, k)
         return self.attended(q, k, v)
+
+
+class FlaggedCache(Projected):
+    """Keys and values are kept from call to call where `use_cache` is set."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kept = None
+
+    def joined(self, k, v):
+        if self.kept is not None:
+            k, v = torch.cat([self.kept[0], k], 2), torch.cat([self.kept[1], v], 2)
+        self.kept = k, v
+        return k, v
+
+    def forward(self, x, use_cache=False):
+        q, k, v = self.projected(x)
+        if use_cache:
+            k, v = self.joined(k, v)
+        return self.attended(q, k, v)
+
+
+class FlaggedCacheUnread(FlaggedCache):
+    """What is kept is not used."""
+
+    def joined(self, k, v):
+        super().joined(k, v)
+        return k, v

@@ -220,3 +220,119 @@ class HalfScale(Fused):
 
     def forward(self, x):
         return self.mixed(*self.heads(x), scale=0.5)
+
+
+class Window(Fused):
+    """Causal attention of a window: a token sees itself and the window - 1 tokens before it."""
+
+    def __init__(self, d_model, n_heads, window=4):
+        super().__init__(d_model, n_heads)
+        self.window = window
+
+    def hides(self, distance):
+        return (distance < 0) | (distance >= self.window)
+
+    def forward(self, x):
+        places = torch.arange(x.shape[1])
+        return self.mixed(*self.heads(x), attn_mask=~self.hides(places[:, None] - places))
+
+
+class WindowOneMore(Window):
+    """Causal attention of a window: a token sees itself and the window - 1 tokens before it."""
+
+    def hides(self, distance):
+        return (distance < 0) | (distance > self.window)
+
+
+class WindowForgotten(Window):
+    """Causal attention of a window: a token sees itself and the window - 1 tokens before it."""
+
+    def hides(self, distance):
+        return distance < 0
+
+
+class OffsetsOfGrid(Fused):
+    """A bias for each offset in a grid of 3 by 5 tokens."""
+
+    def __init__(self, d_model, n_heads):
+        super().__init__(d_model, n_heads)
+        self.rel_pos_bias = nn.Parameter(torch.zeros(5 * 9, n_heads))
+        rows, columns = torch.arange(15) // 5, torch.arange(15) % 5
+        self.register_buffer("index", self.entries(rows[:, None] - rows + 2, columns[:, None] - columns + 4))
+
+    def entries(self, rows, columns):
+        return rows * 9 + columns
+
+    def forward(self, x):
+        return self.mixed(*self.heads(x), attn_mask=self.rel_pos_bias[self.index].permute(2, 0, 1)[None])
+
+
+class OffsetsCollide(OffsetsOfGrid):
+    def entries(self, rows, columns):
+        return rows + columns
+
+
+class SameBucket(TableOfDistances):
+    """Causal; the distance of any earlier token is clipped to one."""
+
+    def bias(self, count):
+        places = torch.arange(count)
+        bias = self.relative_bias_table[(places[:, None] - places).clamp(max=0) + self.max_len - 1].permute(2, 0, 1)
+        return bias.masked_fill(torch.ones(count, count).triu(1).bool(), -torch.inf)
+
+
+class CausalUnlessMasked(Fused):
+    def forward(self, x, attn_mask=None):
+        return self.mixed(*self.heads(x), attn_mask=attn_mask, is_causal=attn_mask is None)
+
+
+class CausalUnlessPadded(Fused):
+    """Causal attention; key_padding_mask is True for padding."""
+
+    def forward(self, x, key_padding_mask=None):
+        see = None if key_padding_mask is None else ~key_padding_mask[:, None, None]
+        return self.mixed(*self.heads(x), attn_mask=see, is_causal=see is None)
+
+
+class NullKey(Fused):
+    """A learned key and value next to those of the tokens."""
+
+    place = (1, 0)
+
+    def __init__(self, d_model, n_heads):
+        super().__init__(d_model, n_heads)
+        self.null_kv = nn.Parameter(torch.randn(2, n_heads, 1, d_model // n_heads))
+
+    def forward(self, x, mask=None):
+        q, k, v = self.heads(x)
+        null_k, null_v = (a.expand(len(x), -1, -1, -1) for a in self.null_kv)
+        see = None if mask is None else F.pad(mask, self.place, value=True)[:, None, None]
+        return self.mixed(q, torch.cat([null_k, k], -2), torch.cat([null_v, v], -2), attn_mask=see)
+
+
+class NullKeyHidesLast(NullKey):
+    """The mask is extended at the end, where the null key is the first."""
+
+    place = (0, 1)
+
+
+class FixedWidths(nn.Module):
+    """Its code has the sizes that its defaults give."""
+
+    def __init__(self, d_model=24, n_heads=3):
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, x):
+        q, k, v = (f(x).view(-1, x.shape[1], 3, 8).transpose(1, 2) for f in (self.q, self.k, self.v))
+        return self.o(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(-1, x.shape[1], 24))
+
+
+class MaskedLogits(Fused):
+    """Returns its output and the attention weights."""
+
+    def forward(self, x, mask=None):
+        q, k, v = self.heads(x)
+        s = q @ k.mT * q.shape[-1] ** -0.5
+        s = s if mask is None else s.masked_fill(mask == 0, -1e9)
+        return self.proj((s.softmax(-1) @ v).transpose(1, 2).flatten(2)), s

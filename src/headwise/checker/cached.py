@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from headwise.checker.examination import Findings
@@ -23,6 +24,7 @@ from headwise.checker.responses import bare
 from headwise.checker.roles import CACHE, role_of
 from headwise.checker.search import Explanation, difference
 from headwise.checker.state import Case, Trace
+from headwise.checker.target import Memory, Target
 from headwise.shapes import Array
 
 _ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
@@ -30,7 +32,7 @@ _CLOSE = 1e-4  # a module may compute in float32
 _SEVERAL = "several new tokens at once"
 
 
-def with_cached_step(findings: Findings) -> Findings:
+def with_cached_step(findings: Findings, target: Target) -> Findings:
     """The findings, and whether a module gives the same for its last token with a cache of the others.
 
     Where it cannot be tried, the argument stays among those that are not tested.
@@ -41,7 +43,7 @@ def with_cached_step(findings: Findings) -> Findings:
         return findings
     case = {k: v for k, v in first_probe(convention.interface).case.items() if k not in ("mask", "padding")}
     convention.call(case)  # puts the weights in
-    steps = _Steps(convention, case["X"])
+    steps = _Steps(convention, case["X"], target.state)
     with contextlib.suppress(Exception):  # whatever somebody's module raises
         full = steps.call(0, None)[0]
         if step := steps.nearest(case, full):
@@ -96,6 +98,7 @@ class _Steps:
 
     convention: CallingConvention
     X: Array
+    state: Callable[[], Memory] | None = None  # what the module holds
     new: int = 1  # how many tokens come after the others
     parameters: list[inspect.Parameter] = field(init=False)
 
@@ -107,6 +110,11 @@ class _Steps:
     def starts(self) -> tuple[str, ...]:
         """The arguments that say how many tokens came before."""
         return tuple(p.name for p in self.parameters if role_of(p.name) == "offset")
+
+    @property
+    def flags(self) -> dict[str, bool]:
+        """The arguments with which it keeps or returns a cache."""
+        return {p.name: True for p in self.parameters if _ASKED.fullmatch(p.name.lower())}
 
     def nearest(self, case: Case, full: Array) -> tuple[tuple[str, ...], Array] | None:
         """The arguments of the first way that works, and of its outputs the nearest to that of all tokens at once."""
@@ -129,8 +137,8 @@ class _Steps:
             pair = roles["kpast"], roles["vpast"]
             makers = [partial(self._paired, pair, *args) for args in _pairs(self.convention, case, self.new)]
             yield pair, [output for make in makers for output in self._attempts(make)]
-        elif start or FIRST_POSITION in vars(self.convention.function):
-            yield start, list(self._attempts(self._remembered))
+        elif start or self.flags or FIRST_POSITION in vars(self.convention.function):
+            yield start or tuple(self.flags), list(self._attempts(self._remembered))
 
     def call(self, first: int, last: int | None, **others: Any) -> tuple[Array, tuple[Any, ...]]:
         """The output for the tokens from `first` to `last`, and what else the module returns."""
@@ -154,9 +162,8 @@ class _Steps:
 
     def _returned(self, name: str) -> Array:
         """With what the call for the others has returned."""
-        flags = {p.name: True for p in self.parameters if _ASKED.fullmatch(p.name.lower())}
-        cache = next(part for part in self.call(0, -self.new, **flags)[1] if _is_cache(part))
-        return self.last(**flags, **{name: cache})
+        cache = next(part for part in self.call(0, -self.new, **self.flags)[1] if _is_cache(part))
+        return self.last(**self.flags, **{name: cache})
 
     def _filled(self, name: str, empty: Callable[[], Any]) -> Array:
         """With an object that the call for the others has filled."""
@@ -167,12 +174,17 @@ class _Steps:
         return self.last(**{name: cache})
 
     def _remembered(self) -> Array:
-        """With what the module keeps by itself: other tokens before have to make a difference."""
-        outputs = []
+        """With what the module keeps by itself: other tokens before change its output, or what it keeps."""
+        outputs, kept = [], list[list[Array]]()
+        before = self.state() if self.state else None
         for X in (np.roll(self.X, 1, axis=-1), self.X):
-            replace(self, X=X).call(0, -self.new)
-            outputs.append(self.last())
-        if difference(outputs[0], outputs[1]) <= _CLOSE:
+            replace(self, X=X).call(0, -self.new, **self.flags)
+            outputs.append(self.last(**self.flags))
+            if self.state and before:
+                kept.append(self.state().arrays)
+                before.restore()
+        unchanged = all(len(a) == len(b) and all(map(np.array_equal, a, b)) for a, b in pairwise(kept))
+        if difference(outputs[0], outputs[1]) <= _CLOSE and unchanged:
             raise LookupError("it keeps nothing")
         return outputs[1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -113,8 +114,10 @@ def check(
             if adapter is None and is_module(function):
                 with limited_evaluations(_OF_MODULE):
                     verdict = _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
-                    if not verdict.ok or not isinstance(function, type) or init:
+                    if not verdict.ok or inspect.isfunction(function):
                         return verdict
+                    if not isinstance(function, type) or init:
+                        return _with_one_size(verdict)
                     return _with_other_sizes(verdict, function, kind, inside, requirements, rng)
             with limited_evaluations(_OF_FUNCTION):
                 return _check_function(function, kind, adapter, requirements, source, rng)
@@ -157,10 +160,17 @@ def _with_other_sizes(
     try:
         other = _check_targets(find_targets(cls, inside=inside, others=True), kind, requirements, rng)
     except HeadwiseError:  # it may allow certain sizes only
-        return verdict
+        return _with_one_size(verdict)
     if other.ok or all(probe.agrees for probe in other.probes if probe.name == "plain"):
         return verdict  # where only a mask differs, its form may not be known
     return replace(other, notes=(*other.notes, "With other numbers of heads and features it is right."))
+
+
+def _with_one_size(verdict: Verdict) -> Verdict:
+    """The verdict on a module that is right, of which no other numbers of heads and features were tried."""
+    if verdict.kind == "attention":  # it has no weights, and takes any sizes
+        return verdict
+    return replace(verdict, untested=(*verdict.untested, "other numbers of heads and features"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +223,7 @@ def _check_targets(
         )
     return to_verdict(
         target.name,
-        with_further_calls(with_cached_step(best.findings), target),
+        with_further_calls(with_cached_step(best.findings, target), target),
         target.source,
         target.function,
         fresh(rng),

@@ -17,6 +17,7 @@ from headwise.checker.examination import Findings
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.modules import without_dropout
 from headwise.checker.numpy_guard import np
+from headwise.checker.probes import Probe, first_probe
 from headwise.checker.roles import role_of
 from headwise.checker.search import Observation, difference
 from headwise.checker.state import Case
@@ -25,6 +26,7 @@ from headwise.shapes import BoolArray
 
 _CLOSE = 1e-3  # a module may compute in float32
 _MANY = 64  # tokens, also of a square image
+_COUNTS = (_MANY, 31, 15)  # of which the largest that it takes shows which entries of a table it uses
 _PROBES = ("plain", "context", "mask", "mask-keys", "bias", "together")  # those that are called again
 _READS_TYPE = re.compile(r"\.dtype\s*(==|!=|is)\s*(\w+\.)?bool|is_floating_point\(")
 _TRAINING = "In training mode, without dropout,"
@@ -47,8 +49,9 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
         untested += [f"{name}, which changes no output" for name in unused]
     sentences = []
     if target.used_in_part is not None:
-        tables = target.used_in_part(lambda: _repeats(convention, again))
-        sentences += [f"Of {name}, only the entries for some of the heads change an output." for name in tables]
+        many = _with_many_tokens(convention)
+        more = (lambda: _repeats(convention, many)) if many else None
+        sentences += target.used_in_part(lambda: _repeats(convention, again[:1]), more)
     if target.train is not None:
         target.train(True)
         try:
@@ -59,12 +62,40 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
         finally:
             target.train(False)
     sentences += [f"{note} it returns another output." for note in notes]
+    window = _mistake_with_window(convention, target)
     return replace(
         findings,
+        observed=(*findings.observed, *window),
         convention=replace(convention, unused=(*convention.unused, *untested)),
         notes=(*findings.notes, *sentences),
         unexplained=findings.unexplained or bool(sentences),
     )
+
+
+def _mistake_with_window(convention: CallingConvention, target: Target) -> tuple[str, ...]:
+    """The code of a mistake with the window that a causal module stores as a number, if there is one."""
+    implicit = convention.interface.implicit
+    left, right = implicit.get("window") or (None, 0)
+    if target.window is None or not (implicit.get("causal") or "window" in implicit) or right != 0:
+        return ()
+    size, stated = target.window
+    if left is None:
+        limited = {"mask", "padding", "window"} & convention.names.keys() or size > _MANY // 2
+        return () if limited else ("window-ignored",)
+    allowed = {"count": (size - 1,), "reach": (size,)}.get(stated, (size - 1, size))
+    return () if left in allowed or abs(left - size) > 2 else ("window-off-by-one",)
+
+
+def _with_many_tokens(convention: CallingConvention) -> list[Observation]:
+    """A call with the most tokens that it takes, of some numbers; none if it takes no more than few."""
+    sizes = convention.interface.sizes
+    fixed = sizes is None or sizes.tokens or sizes.queries or convention.interface.cached
+    usual = first_probe(convention.interface).case
+    for case in [usual] if fixed else [case_with_tokens(convention, count) for count in _COUNTS]:
+        response = convention.call(case)
+        if response.output is not None:
+            return [Observation(Probe("plain", case), response)]
+    return []
 
 
 def _repeats(convention: CallingConvention, calls: list[Observation]) -> bool:

@@ -57,7 +57,7 @@ def source_of(function: Callable[..., Any]) -> str:
 
 def find_locations(source: str, name: str, codes: tuple[str, ...]) -> tuple[SourceLocation, ...]:
     """Return for each mistake the line where its operation stands, if one is found."""
-    statements = _statements(source, name)
+    statements = _statements(source, name) if codes else []
     locations = []
     for code in codes:
         patterns = (p for operation in CATALOGUE[code].operations for p in OPERATIONS[operation])

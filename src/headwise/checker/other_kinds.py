@@ -22,6 +22,8 @@ def other_kind(convention: CallingConvention) -> str:
     sizes = convention.interface.sizes
     if sizes is None or "X" not in case or "context" in case or sizes.sliced or sizes.queries or not sizes.heads:
         return ""
+    if any(code == "registers" for code, _ in convention.design):
+        return ""
     if _mixes_features(convention, case):
         return (
             "it attends between the features of each head and not between tokens (channel attention, as in XCiT): the"

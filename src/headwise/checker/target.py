@@ -14,10 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from headwise.checker.state import Change
 from headwise.shapes import Array
+
+
+class Memory(Protocol):
+    """What a module holds at one time besides its parameters."""
+
+    @property
+    def arrays(self) -> list[Array]:
+        """Its arrays."""
+
+    def restore(self) -> None:
+        """Let the module hold this again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +121,18 @@ class Target:
         Whether a call of it rotates queries and keys, seen by what it runs.
     capped : bool
         Whether a softcap is among its attributes.
+    window : (int, str) or None
+        The window that it stores as a number, and what it says that it counts, as in `Documentation.window`.
     tables, neutral : tuple of str
         The names of these tables, and those of what says nothing in any case, such as a gate.
     without_effect : callable or None
         Which norms and scales change nothing, given what calls the module and says whether its outputs are as before.
     used_in_part : callable or None
-        Which tables have entries for heads that change nothing, given the same.
+        Which tables have entries that change nothing, in words, given the same, and the same with many tokens.
     train : callable or None
         Turns the training mode on or off, where there is one.
+    state : callable or None
+        Returns what the module holds now besides its parameters, such as a cache.
     conventions : tuple of str
         What was inferred, in the words of a report: ``"a fused matrix in the order (3, H, d)"``, ``"4 heads"``.
     source : str
@@ -144,11 +159,13 @@ class Target:
     empty_tables: Callable[[], None] | None = None
     rotates: Callable[[], bool] | None = None
     capped: bool = False
+    window: tuple[int, str] | None = None
     tables: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
     without_effect: Callable[[Callable[[], bool]], list[str]] | None = None
-    used_in_part: Callable[[Callable[[], bool]], list[str]] | None = None
+    used_in_part: Callable[[Callable[[], bool], Callable[[], bool] | None], list[str]] | None = None
     train: Callable[[bool], None] | None = None
+    state: Callable[[], Memory] | None = None
     conventions: tuple[str, ...] = ()
     source: str = ""
     function: str = "forward"

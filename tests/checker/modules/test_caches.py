@@ -18,6 +18,8 @@ VERDICTS = {
     "DictCacheValuesLost": (("unknown",), ()),
     "ObjectCache": ((), ()),
     "ObjectCacheSwapped": (("unknown",), ()),
+    "FlaggedCache": ((), ()),
+    "FlaggedCacheUnread": (("unknown",), ()),
 }
 
 

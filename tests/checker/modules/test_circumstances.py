@@ -4,7 +4,7 @@ import pytest
 
 import headwise as hw
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 layers = pytest.importorskip("layers.circumstances_layers")
 pytestmark = pytest.mark.parity
 
@@ -48,3 +48,23 @@ def test_several_new_tokens_next_to_a_cache_are_listed():
 def test_norms_and_scales_that_change_nothing_are_listed():
     untested = hw.check(layers.UnusedParts).untested
     assert {"norm_of_queries, which changes no output", "logit_scale, which changes no output"} == set(untested)
+
+
+WRAPPERS = {
+    "compiled": lambda m: torch.compile(m, backend="eager"),
+    "for several devices": torch.nn.DataParallel,
+    "with a norm of its weights": lambda m: parametrized(m),
+    "in half precision": lambda m: m.bfloat16(),
+}
+
+
+def parametrized(module):
+    torch.nn.utils.parametrizations.weight_norm(module.to_out)
+    return module
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_a_wrapped_module_is_checked_as_it_is(wrap):
+    module = layers.Usual(24, 3)
+    assert hw.check(wrap(module)).conventions == hw.check(layers.Usual(24, 3)).conventions
+    assert hw.check(wrap(layers.Usual(24, 3))).ok

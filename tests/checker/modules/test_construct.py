@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+import headwise as hw
 from headwise.checker.modules.construct import construct, parse_arguments
 from headwise.errors import DataError
 
@@ -124,3 +125,12 @@ def test_arguments_are_read_from_text():
 def test_text_that_is_no_list_of_arguments(text):
     with pytest.raises(DataError, match="init"):
         parse_arguments(text)
+
+
+@pytest.mark.parity
+def test_other_sizes_are_listed_where_they_are_not_tried():
+    what = "other numbers of heads and features"
+    everyday = pytest.importorskip("layers.everyday_layers")
+    assert what not in hw.check(everyday.Fused).untested
+    assert what in hw.check(everyday.Fused, init="d_model=12, n_heads=3").untested
+    assert what in hw.check(everyday.Fused(12, 3)).untested

@@ -32,6 +32,18 @@ VERDICTS = {
     "TableOfDistances": ((), ("position-bias",)),
     "TableOfFirstHead": (("unknown",), ("position-bias",)),
     "NewKeysFirst": (("unknown",), ("causal-unasked",)),
+    "Window": ((), ("window-built-in",)),
+    "WindowOneMore": (("window-off-by-one",), ("window-built-in",)),
+    "WindowForgotten": (("window-ignored",), ("causal-unasked",)),
+    "OffsetsOfGrid": ((), ("position-bias",)),
+    "OffsetsCollide": (("unknown",), ("position-bias",)),
+    "SameBucket": (("unknown",), ("causal-unasked",)),
+    "CausalUnlessMasked": ((), ("causal-without-mask",)),
+    "CausalUnlessPadded": (("causal-missing",), ()),
+    "NullKey": ((), ("registers",)),
+    "NullKeyHidesLast": (("unknown",), ()),
+    "FixedWidths": ((), ()),
+    "MaskedLogits": (("weights-before-softmax",), ()),
 }
 
 

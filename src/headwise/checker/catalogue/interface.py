@@ -105,6 +105,15 @@ def note_logits(t: Trace) -> None:
     t.weights = [t.s]
 
 
+def note_filled(value: float) -> Stage:
+    """Note the logits with a finite number where they are hidden."""
+
+    def note(t: Trace) -> None:
+        t.weights = [t.s if t.see is None else np.where(t.see, t.s, value)]
+
+    return note
+
+
 def return_noted(t: Trace) -> None:
     t.weights = t.weights[:1]
 
@@ -193,7 +202,10 @@ ENTRIES = (
         "The returned weights are negative or do not sum to one.",
         "Return what the softmax gave.",
         ("return",),
-        tuple({after: note_logits, "+finish": return_noted} for after in ("+hide", "+bias", "+logits")),
+        (
+            *({after: note_logits, "+finish": return_noted} for after in ("+hide", "+bias", "+logits")),
+            *({"+hide": note_filled(v), "+finish": return_noted} for v in (-1e9, -1e4, float(np.finfo(float).min))),
+        ),
     ),
     Mistake(
         "weights-from-outputs",

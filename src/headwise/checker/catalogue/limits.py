@@ -6,7 +6,7 @@ from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.masking import filled, lowered, zero_over_zero
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import cap, ends, or_in_prefix, shift, windowed
+from headwise.checker.reference import cap, causal, ends, or_in_prefix, shift, windowed
 from headwise.checker.state import Change, Stage, Trace
 
 __all__ = ["ENTRIES"]
@@ -33,6 +33,12 @@ def without_own_key(rule: str) -> tuple[Change, ...]:
         *({"causal": visible_where(rule), "hide": hide} for hide in (filled(-1e9), lowered(-1e9), lowered(-1e4))),
         {"causal": visible_where(rule), "divide": zero_over_zero},
     )
+
+
+def unless_padded(t: Trace) -> None:
+    """Let a mask of keys take the place of the causal one."""
+    if "padding" not in t.case and t.case.get("mask", np.ones((2, 2))).shape[-2] > 1:
+        causal(t)
 
 
 def always_end(t: Trace) -> None:
@@ -74,7 +80,7 @@ ENTRIES = (
         "The output of a token changes when a later one does.",
         "Hide m > n: np.tril of ones is what may be seen.",
         ("causal", "mask", "softmax"),
-        ({"causal": nothing},),
+        ({"causal": nothing}, {"causal": unless_padded}),
     ),
     Mistake(
         "causal-reversed",

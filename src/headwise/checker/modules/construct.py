@@ -31,6 +31,7 @@ from headwise.errors import DataError, describe_exception
 
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
 _INNER = re.compile(r"(inner_?|self_?)?att(n|ention)(_?(module|fn|layer|mechanism))?")  # an argument that is a layer
+_SMALL = 256  # the largest number among defaults that are not replaced
 _SIDE = 4  # of an image
 _GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
 
@@ -72,9 +73,12 @@ def construct(cls: type, init: Mapping[str, Any], *, others: bool = False) -> It
     )
     apart = [VALUES] * any(role_of_setting(name) == "values" for name in _names_of(cls))
     few_key_heads = {"key_heads": OTHERS["heads"] // 2} if GROUPED in first else {}
-    for sizes in [OTHERS | few_key_heads] if others else [*first, *apart, SIZES, same_width, WIDE]:
+    usual: list[Mapping[str, int] | None] = [*first, *apart, SIZES, same_width, WIDE, None]
+    for sizes in [OTHERS | few_key_heads] if others else usual:
+        if sizes is None and not _has_small_defaults(cls):
+            continue
         try:
-            arguments = _arguments(cls, init, sizes)
+            arguments = dict(init) if sizes is None else _arguments(cls, init, sizes)
             with user_code():
                 instance = cls(**arguments)
         except DataError:
@@ -88,23 +92,34 @@ def construct(cls: type, init: Mapping[str, Any], *, others: bool = False) -> It
         raise DataError(f'{cls.__name__}: cannot be made ({errors[0]}). Give its arguments: init="name=value, …".')
 
 
+def _parameters(cls: type) -> list[inspect.Parameter]:
+    """Those of the constructor, or of the first that it may pass all its arguments on to."""
+    constructors: list[Any] = [cls, *(vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base))]
+    for place, constructor in enumerate(constructors):
+        try:
+            parameters = list(inspect.signature(constructor).parameters.values())[bool(place) :]
+        except (TypeError, ValueError):
+            return []
+        if any(p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+            return parameters
+    return parameters
+
+
+def _has_small_defaults(cls: type) -> bool:
+    """Whether it can be made without arguments, which its code may rely on, with a layer that is small."""
+    defaults = [p.default for p in _parameters(cls)]
+    numbers = [value for value in defaults if isinstance(value, int)]
+    return bool(numbers) and inspect.Parameter.empty not in defaults and max(numbers) <= _SMALL
+
+
 def _names_of(cls: type) -> list[str]:
     """The arguments of the constructor."""
-    try:
-        return list(inspect.signature(cls).parameters)
-    except (TypeError, ValueError):
-        return []
+    return [p.name for p in _parameters(cls)]
 
 
 def _arguments(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
     """The arguments of the constructor: those given, those that are required, and sizes in place of large defaults."""
-    try:
-        parameters = list(inspect.signature(cls).parameters.values())
-        if all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):  # those of a metaclass
-            metaclass_instance: Any = cls
-            parameters = list(inspect.signature(metaclass_instance.__init__).parameters.values())[1:]
-    except (TypeError, ValueError):
-        return dict(init)
+    parameters = _parameters(cls)
     unexpected = sorted(set(init) - {p.name for p in parameters})
     if unexpected and not any(p.kind is p.VAR_KEYWORD for p in parameters):
         names = ", ".join(p.name for p in parameters) or "none"

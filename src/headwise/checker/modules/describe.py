@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from headwise.checker.documentation import document
+from headwise.checker.documentation import Documentation, document
 from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of
 from headwise.checker.modules.call import Call
 from headwise.checker.modules.calls import takes_any_count
@@ -111,15 +111,23 @@ def target_of(match: Match) -> Target:
         empty_tables=functools.partial(make_neutral, layer, sizes.heads) if tables(layer) else None,
         rotates=functools.partial(rotates, call, sizes.model, sizes.context),
         capped=bool(softcaps(layer)),
+        window=_window(layer),
         neutral=neutral_names(layer),
         tables=tuple(p.name for p in tables(layer)),
         without_effect=functools.partial(without_effect, layer, sizes.heads),
         used_in_part=functools.partial(used_in_part, layer, sizes.heads),
         train=layer.train,
+        state=layer.state,
         conventions=tuple(_inferred(layer, reading, call)),
         source=layer.source,
         function=layer.function,
     )
+
+
+def _window(layer: Layer) -> tuple[int, str] | None:
+    """The window among its numbers, and what the comments say that it counts."""
+    sizes = [value for name, value in layer.numbers.items() if role_of(name) == "window"]
+    return (sizes[0], Documentation(layer.name, _comments(layer.documentation).lower()).window) if sizes else None
 
 
 def without_weights(layer: Layer) -> Target:

@@ -7,7 +7,8 @@ shorter come out shorter by one factor, which gives the norm before it away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
 from typing import TypeAlias
 
 from headwise.checker.modules.call import Call, CallError
@@ -56,6 +57,16 @@ def table_designs(table: Array, heads: int) -> Iterator[Explanation]:
         yield Explanation(("positions-inside",), ({"+arrange": _to_tokens(rows)},))
         yield Explanation(("positions-inside",), ({"+project": _to_queries_and_keys(rows)},))
         yield Explanation(("registers",), ({"+arrange": _among_keys(rows)},))
+
+
+def pair_designs(tables: Mapping[str, Array], heads: int, width: int) -> Iterator[Explanation]:
+    """What two tables, or the halves of one, may be for: keys and values that every query sees besides its own."""
+    ordered = sorted(tables.items(), key=lambda item: "v" in item[0].rpartition(".")[2].lower())
+    pairs = [(a, b) for (_, a), (_, b) in combinations(ordered, 2) if a.shape == b.shape]
+    for keys, values in [*pairs, *(tuple(table) for table in tables.values() if len(table) == 2)]:
+        if keys.size % width == 0 and keys.size // width in (1, heads):
+            shape = (1, keys.size // width, 1, width)
+            yield Explanation(("registers",), ({"+hide": _among_scores(keys.reshape(shape), values.reshape(shape))},))
 
 
 def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has_more: bool) -> Explanation | None:
@@ -216,6 +227,16 @@ def _among_keys(table: Array) -> Stage:
     def add(t: Trace) -> None:
         tokens = t.X if t.context is None else t.context
         t.context = np.concatenate([np.broadcast_to(table, (len(tokens), *table.shape)), tokens], axis=1)
+
+    return add
+
+
+def _among_scores(keys: Array, values: Array) -> Stage:
+    def add(t: Trace) -> None:
+        more = (t.q * keys).sum(axis=-1, keepdims=True) * t.scale
+        t.s = np.concatenate([more, t.s], axis=-1)
+        t.v = np.concatenate([np.broadcast_to(values, (*t.v.shape[:2], *values.shape[2:])), t.v], axis=2)
+        t.see = None if t.see is None else np.concatenate([np.ones_like(t.see[..., :1]), t.see], axis=-1)
 
     return add
 

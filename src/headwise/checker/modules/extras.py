@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
@@ -16,9 +18,11 @@ _OF_HEADS = re.compile(
     r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE
 )
 _OF_POSITIONS = re.compile(r"pos|rel|rpe|bias_table|cpb|distance|sink|alibi|embed", re.IGNORECASE)
+_OF_DISTANCES = re.compile(r"rel|rpe|bias_table|position(al)?_bias", re.IGNORECASE)
 _OF_LOGITS = re.compile(r"logits?_?scale|temperature|(^|[._])tau$", re.IGNORECASE)
 _CAP = re.compile(r"soft_?cap|logits?_?cap|(^|_)cap$", re.IGNORECASE)
 _SQUASHED = re.compile(r"tanh\([^()]*?/\s*(?:self\.)?(\w+\.?\d*)")  # tanh(logits / cap)
+_LONGEST = 400  # entries along an axis of a table of which each is tried
 _SCALE = re.compile(r"(^|[._])(gamma\w*|\w*scale\w*|ls\w*|lambda\w*|gain|temperature|tau)$", re.IGNORECASE)
 
 
@@ -62,23 +66,55 @@ def without_effect(layer: Layer, heads: int, repeats: Callable[[], bool]) -> lis
     return names
 
 
-def used_in_part(layer: Layer, heads: int, repeats: Callable[[], bool]) -> list[str]:
-    """The tables with an entry for each head of which those of some heads change the outputs, and others do not."""
-    arrays, names = fill_tables(layer), []
+def used_in_part(
+    layer: Layer, heads: int, repeats: Callable[[], bool], repeats_many: Callable[[], bool] | None
+) -> list[str]:
+    """The tables of which only some entries change an output, in sentences.
+
+    They are those of some heads, or half of all others at most: no more with many tokens than with few, if it takes
+    many.
+    """
+    arrays, sentences = fill_tables(layer), []
     if not repeats():  # they are empty in this check
         layer.write({name: np.zeros(array.shape) for name, array in arrays.items()})
         return []
     for name, array in arrays.items():
-        used = []
-        for axis in [axis for axis, side in enumerate(array.shape) if side == heads > 1]:
-            for head in range(heads):
-                other = array.copy()
-                np.moveaxis(other, axis, 0)[head] *= -1
-                layer.write({name: other})
-                used.append(not repeats())
-        names += [name] * (len(used) == heads and any(used) and not all(used))
+
+        def changes(axis: int, places: range, name: str = name, array: Array = array, many: bool = False) -> bool:
+            other = array.copy()
+            np.moveaxis(other, axis, 0)[places] *= -1
+            layer.write({name: other})
+            return not (repeats_many if many and repeats_many else repeats)()
+
+        of_heads = [axis for axis, side in enumerate(array.shape) if side == heads > 1]
+        used = [changes(axis, range(head, head + 1)) for axis in of_heads for head in range(heads)]
+        if len(of_heads) == 1 and any(used) and not all(used):
+            sentences.append(f"Of {name}, only the entries for some of the heads change an output.")
+        if repeats_many and _OF_DISTANCES.search(name) and not changes(0, range(len(array)), many=True):
+            sentences.append(f"{name} changes no output.")
+        for axis, side in enumerate(array.shape):
+            if not repeats_many or axis in of_heads or not 2 < side <= _LONGEST:
+                continue
+            few, many = (
+                list(islice(_places(range(side), partial(changes, axis, many=more)), side // 2 + 1))
+                for more in (False, True)
+            )
+            if few and few == many and 2 * len(few) <= side:
+                sentences.append(f"Of {name} {array.shape}, only {len(few)} of {side} entries ever change an output.")
         layer.write({name: array})
-    return names
+    return sentences
+
+
+def _places(places: range, changes: Callable[[range], bool]) -> Iterator[int]:
+    """Those of some places in a table that change an output."""
+    if not changes(places):
+        return
+    if len(places) == 1:
+        yield places[0]
+        return
+    half = len(places) // 2
+    yield from _places(places[:half], changes)
+    yield from _places(places[half:], changes)
 
 
 def fill_tables(layer: Layer) -> dict[str, Array]:

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from headwise.checker.target import Memory
 from headwise.shapes import Array
 
 
@@ -49,12 +51,22 @@ class Layer:
     documentation: str = ""  # the text of its class, and the docstring of the file
     function: str = "forward"  # the name of the method that is called
     train: Callable[[bool], None] | None = None  # turns the training mode on or off, in which norms stay as they are
+    state: Callable[[], Memory] | None = None  # what it holds now besides its parameters, such as a cache
     rotary_width: int | None = None  # how many features of keys made from a latent vector are rotated; None without one
     note: str = ""  # in which form of it is checked, for a report
 
 
+_documentation: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+
+
 def documentation_of(cls: type) -> str:
     """The text of a class and of those of the same file that it inherits from, and the docstring of the file."""
+    if cls not in _documentation:
+        _documentation[cls] = "\n".join(_texts_of(cls))
+    return _documentation[cls]
+
+
+def _texts_of(cls: type) -> list[str]:
     texts = [getattr(sys.modules.get(cls.__module__), "__doc__", None) or ""]
     for base in cls.__mro__:
         if base.__module__ == cls.__module__:
@@ -62,4 +74,4 @@ def documentation_of(cls: type) -> str:
                 texts.append(inspect.getsource(base))
             except (OSError, TypeError):
                 continue
-    return "\n".join(texts)
+    return texts

@@ -10,7 +10,7 @@ from headwise.checker.modules.names import OF_SOURCE, Role, bias_role, is_norm, 
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-_TABLES = ("embed", "table", "pos", "token", "rel", "codebook", "register")
+_TABLES = ("embed", "table", "pos", "token", "rel", "codebook", "register", "null_", "mem_k")
 
 
 @dataclass(frozen=True, slots=True)

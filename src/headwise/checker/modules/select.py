@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product, takewhile
 
 from headwise.checker.effort import evaluations
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import with_optional_context
-from headwise.checker.modules.design import designs, measured_design, table_designs
+from headwise.checker.modules.design import designs, measured_design, pair_designs, table_designs
 from headwise.checker.modules.extras import learned_scales, normalizes_all_heads_together, normalizes_heads, softcaps
 from headwise.checker.modules.latent import latent_designs
 from headwise.checker.modules.layer import Parameter
@@ -23,6 +23,7 @@ from headwise.checker.state import Case
 from headwise.shapes import Array
 
 _CLOSE = 1e-5  # a layer may compute in float32
+_ROUNDING = 1e-10
 _SCREENED = 8  # readings with which single mistakes are tried
 _MOST = 40_000  # evaluations that this may take, which only a layer with many wide tokens uses up
 
@@ -66,8 +67,8 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     for match, case, output in screened:
         own_designs = latent_designs(rotary) if rotary is not None else reductions(kernel) if kernel else None
         possible = own_designs or designs(bool(rest), match.call.takes_context)
-        nearest = min(possible, key=lambda design: _distance(output, design, case))
-        if _distance(output, nearest, case) < _CLOSE:
+        nearest, error = _nearest(possible, output, case)
+        if error < _CLOSE:
             return [replace(match, design=_with_norm_of_context(match, nearest))], True
     if rotary is not None and trials:
         return [_of_latents(trials[0], rotary)], False
@@ -83,14 +84,27 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     return [replace(match, design=base) for match, _, _ in trials[:2]], bool(base.codes) and len(trials) == 1
 
 
+def _nearest(possible: Iterable[Explanation], output: Array, case: Case) -> tuple[Explanation, float]:
+    """The design that comes nearest to an output, and by how much; the first that reproduces it to rounding."""
+    nearest, least = Explanation(), float("inf")
+    for design in possible:
+        error = _distance(output, design, case)
+        if error < least:
+            nearest, least = design, error
+        if least < _ROUNDING:
+            break
+    return nearest, least
+
+
 def with_tables(match: Match, tables: Mapping[str, Array]) -> Match:
     """The match with what one of the layer's tables does, if that is adding positions to its tokens, or sinks."""
     trial = _trial(match.call, match.reading) if tables else None
     if trial is None:
         return match
     case, output = trial
-    heads = match.reading.sizes.heads
-    possible = [match.design + one for table in tables.values() for one in table_designs(table, heads)]
+    heads, width = match.reading.sizes.heads, match.reading.sizes.width
+    uses = [one for table in tables.values() for one in table_designs(table, heads)]
+    possible = [match.design + one for one in (*uses, *pair_designs(tables, heads, width))]
     if _distance(output, match.design, case) < _CLOSE:
         return match
     for mistake in (Explanation(), *singles()):

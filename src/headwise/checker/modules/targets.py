@@ -24,6 +24,7 @@ from headwise.checker.modules.matrices import collect_parts, names_table
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.select import select, with_tables
 from headwise.checker.modules.streams import views_with_one_source
+from headwise.checker.modules.torch_modules import unwrapped
 from headwise.checker.target import Target
 from headwise.errors import DataError
 
@@ -47,7 +48,7 @@ def find_targets(
     errors: list[DataError] = []
     instances: list[Any] = []
     for instance in construct(value, arguments, others=others) if inspect.isclass(value) else [value]:
-        instances.append(instance)
+        instances.append(instance := unwrapped(instance))
         try:
             return _targets(with_inferred_widths(instance), inside, method, narrow=False)
         except DataError as error:

@@ -13,6 +13,7 @@ from typing import Any
 from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.numpy_guard import np
+from headwise.errors import DataError
 from headwise.shapes import Array
 
 
@@ -70,6 +71,30 @@ def without_dropout() -> Iterator[None]:
         functional.dropout, functional.scaled_dot_product_attention = dropout, attention
 
 
+_WRAPPERS = {"OptimizedModule", "DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
+
+
+def unwrapped(module: Any) -> Any:
+    """The module that one of `torch.compile`, or for several devices, passes its arguments on to."""
+    if is_torch_module(module) and type(module).__name__ in _WRAPPERS:
+        return unwrapped(next(module.children()))
+    return module
+
+
+def _simplify(module: Any) -> None:
+    """Let a module's parts compute by themselves, with weights that are arrays, not made of others at each call."""
+    from torch.nn.utils import parametrize, remove_weight_norm
+
+    for part in list(module.modules()):
+        for name, child in list(part.named_children()):
+            setattr(part, name, unwrapped(child))
+        for hook in list(part._forward_pre_hooks.values()):
+            if type(hook).__name__ == "WeightNorm":
+                remove_weight_norm(part, hook.name)
+        for name in list(part.parametrizations) if parametrize.is_parametrized(part) else ():
+            parametrize.remove_parametrizations(part, name)
+
+
 def torch_submodules(module: Any) -> dict[str, Any]:
     """The parts of a module by their paths."""
     return dict(module.named_modules())
@@ -79,7 +104,10 @@ def torch_layer(module: Any, name: str) -> Layer:
     """Copy a module in float64 and evaluation mode."""
     import torch
 
+    if isinstance(module, torch.jit.ScriptModule):
+        raise DataError(f"{name}: a module of TorchScript shows no code; pass the module that it was made from.")
     clone = _copy(module)
+    _simplify(clone)
     clone.eval()  # what it returns is the module's own affair
     _cast(clone, torch.float64)
     _without_statistics(clone)
@@ -112,7 +140,53 @@ def torch_layer(module: Any, name: str) -> Layer:
         documentation=documentation_of(type(module)),
         function=f"{type(module).__name__}.forward",
         train=functools.partial(_train, clone),
+        state=functools.partial(_TorchMemory, clone),
     )
+
+
+class _TorchMemory:
+    """What a module holds besides its parameters, such as a cache."""
+
+    def __init__(self, module: Any) -> None:
+        self._attributes = [
+            (vars(part), {key: _cloned(value) for key, value in vars(part).items() if key not in _LEARNED})
+            for part in module.modules()
+        ]
+
+    @property
+    def arrays(self) -> list[Array]:
+        """Its tensors."""
+        return [array for _, values in self._attributes for array in _arrays(values)]
+
+    def restore(self) -> None:
+        """Let the module hold this again."""
+        for attributes, values in self._attributes:
+            for key in attributes.keys() - values.keys() - _LEARNED:
+                del attributes[key]
+            attributes.update(_cloned(values))
+
+
+_LEARNED = frozenset({"_parameters", "_modules"})
+
+
+def _cloned(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if type(value) is dict:
+        return {key: _cloned(item) for key, item in value.items()}
+    return type(value)(map(_cloned, value)) if type(value) in (list, tuple) else value
+
+
+def _arrays(value: Any) -> Iterator[Array]:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield value.cpu().numpy()
+    elif type(value) in (dict, list, tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _arrays(item)
 
 
 def _train(module: Any, on: bool) -> None:

@@ -373,3 +373,12 @@ def test_the_tokenizer_in_the_folder_of_an_onnx_file_is_used(tmp_path):
     tokenizer.enable_padding(length=9)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     assert open_model(tmp_path / "m.onnx").tokens("a b c").labels == ("a", "b", "c")
+
+
+def test_missing_values_that_reach_the_attention_are_named():
+    from headwise.explanation import explain
+
+    series = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+    series[3] = np.nan
+    with pytest.raises(DataError, match=r"missing values \(NaN\), which the model passes on"):
+        explain(Pooled([0]).eval(), series)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -53,6 +53,8 @@ def record_input(model: Model, input: Any, *, label: int = -1, layers: str = "se
         raise DataError("input: it has no tokens but special ones, so there is nothing to attend to.")
     capture = model.look(input)
     group, others = _largest_group(capture.layers, layers, len(tokens))
+    if _has_missing_values(input) and not all(np.isfinite(layer.q).all() for layer in group):
+        raise DataError("input: it has missing values (NaN), which the model passes on; impute them first.")
     weights = np.concatenate([layer.weights() for layer in group]).astype(np.float32)
     prediction = _predict(model, input)
     record = _locate(model, input, tokens, weights)
@@ -68,6 +70,11 @@ def record_input(model: Model, input: Any, *, label: int = -1, layers: str = "se
         value_norms=_value_norms(group),
         other_layers=others,
     )
+
+
+def _has_missing_values(input: Any) -> bool:
+    arrays = [value for value in (input.values() if isinstance(input, Mapping) else [input]) if hasattr(value, "dtype")]
+    return any(bool((array != array).any()) for array in arrays)  # of arrays and tensors
 
 
 def _largest_group(layers: Sequence[AttentionLayer], kind: str, tokens: int) -> tuple[list[AttentionLayer], int]:

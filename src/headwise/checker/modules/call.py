@@ -51,6 +51,7 @@ class Call:
     # the parameter that holds learned queries, which take the place of the tokens X; empty where tokens attend
     latents: str = ""
     turn: float = 0.0  # 1 to rotate by the positions that are passed, 0 not to
+    first: int = 0  # the position of its first token
     of_first: bool = False  # whether only its first token attends, so that it is called with each token in its place
 
     @property
@@ -104,7 +105,8 @@ class Call:
         kwargs |= dict.fromkeys(self.biases, self._filled(self.unbiased, X))
         count = next(iter(sources.values())).shape[1]
         kwargs |= self.pair_features(np.zeros((len(X), self.heads, X.shape[1], count)))
-        kwargs |= {**self.arguments, **positions_of(self.layer, self.positions, self.width, count, turn=self.turn)}
+        positions = positions_of(self.layer, self.positions, self.width, count, turn=self.turn, first=self.first)
+        kwargs |= {**self.arguments, **positions}
         try:
             with _quiet(), without_dropout():
                 result = _bound(self.layer, kwargs)

@@ -29,6 +29,7 @@ from headwise.checker.modules.layouts import TOKENS_FIRST, present, restore
 from headwise.checker.modules.packed import with_separate_arguments
 from headwise.checker.modules.positions import FIRST_POSITION, OF_SEGMENTS, positions_of
 from headwise.checker.modules.projections import Reading
+from headwise.checker.modules.rotary_tables import call_with_tables
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.modules.select import Match
 from headwise.checker.numpy_guard import np
@@ -82,8 +83,9 @@ def _returns_logits(layer: Layer) -> bool:
 
 def target_of(match: Match) -> Target:
     """What the core probes."""
-    call, reading = match.call, match.reading
-    layer, sizes = call.layer, reading.sizes
+    reading = match.reading
+    sizes, call = reading.sizes, call_with_tables(match)
+    layer = call.layer
     multi_head = sizes.heads > 1 or "Wo" in reading.parameters
     unmasked = dict.fromkeys(masks_left_out(match))
     return Target(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from headwise.checker.modules.layer import Layer
 from headwise.checker.numpy_guard import np
 
 FIRST_POSITION = "first_position"  # the keyword of a call of tokens that come after others
+NEIGHBOURS = "neighbours-"  # what begins a kind of tables in which the angle of a pair is in neighbouring places
 OF_SEGMENTS = {"starts", "longest"}  # kinds that say where sequences begin which are packed into one
 _BASE = 10000.0
 _ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim", "qk_rope_head_dim")
@@ -46,7 +47,8 @@ def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:
 
     Indices are also those of one item, or the number of the first token.
     """
-    forms = {"cos": ("", "half-", "batch-"), "sin": ("", "half-", "batch-"), "indices": ("", "flat-", "first-")}
+    tables = ("", "half-", "batch-")
+    forms = {"cos": tables, "sin": tables, "pair": ("", "half-", ""), "indices": ("", "flat-", "first-")}
     count = max((len(forms[kind]) for kind in kinds.values() if kind in forms), default=1)
     return [
         {name: forms.get(kind, ("",) * count)[form] + kind for name, kind in kinds.items()} for form in range(count)
@@ -65,16 +67,19 @@ def positions_of(
 ) -> dict[str, Any]:
     """The arguments for `count` tokens from `first` on and heads of some width, as the layer takes them.
 
-    Angles are those of RoFormer (Su et al., 2021), equation 15, each twice for a pair of cosines and sines. `turn` 0
-    rotates nothing; `narrow` gives float32.
+    Angles are those of RoFormer (Su et al., 2021), equation 15, each twice for a pair of cosines and sines: one half
+    after the other, or next to each other. `turn` 0 rotates nothing; `narrow` gives float32.
     """
     real, complex_ = (np.float32, np.complex64) if narrow else (np.float64, np.complex128)
     rotary_width = next((layer.numbers[name] for name in _ROTARY_WIDTH if layer.numbers.get(name)), width)
     places = np.arange(first, first + count)
     angles = turn * places[:, None] * _BASE ** (-np.arange(0, rotary_width, 2) / rotary_width)
-    both = np.concatenate([angles, angles], axis=1)[None]
+    halves, neighbours = np.concatenate([angles, angles], axis=1), np.repeat(angles, 2, axis=1)
+
+    def table(function: Callable[[Any], Any], angles: Any) -> Any:
+        return layer.convert(function(angles).astype(real))
+
     makers: dict[str, Callable[[], Any]] = {
-        "pair": lambda: (layer.convert(np.cos(both).astype(real)), layer.convert(np.sin(both).astype(real))),
         "complex": lambda: layer.convert((np.cos(angles) + 1j * np.sin(angles)).astype(complex_)),
         "height": lambda: image_sides(count)[0],
         "width": lambda: image_sides(count)[1],
@@ -85,7 +90,10 @@ def positions_of(
         "starts": lambda: layer.convert(np.array([0, count], np.int32)),
         "longest": lambda: count,
     }
-    for form, table in (("", both[0]), ("half-", angles), ("batch-", both)):
-        makers[f"{form}cos"] = functools.partial(lambda a: layer.convert(np.cos(a).astype(real)), table)
-        makers[f"{form}sin"] = functools.partial(lambda a: layer.convert(np.sin(a).astype(real)), table)
+    for form, a in (("", halves), ("half-", angles), ("batch-", halves[None])):
+        makers[f"{form}cos"], makers[f"{form}sin"] = partial(table, np.cos, a), partial(table, np.sin, a)
+    for form, a in ((NEIGHBOURS, neighbours), (f"{NEIGHBOURS}batch-", neighbours[None])):
+        makers[f"{form}cos"], makers[f"{form}sin"] = partial(table, np.cos, a), partial(table, np.sin, a)
+    for form, a in (("", halves), ("half-", angles), (NEIGHBOURS, neighbours)):
+        makers[f"{form}pair"] = partial(lambda a: (table(np.cos, a[None]), table(np.sin, a[None])), a)
     return {name: makers[kind]() for name, kind in kinds.items()}

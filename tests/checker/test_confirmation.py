@@ -148,7 +148,7 @@ def of_a_window(q, k, v, window):
     return softmax(np.where(visible, scaled(q, k), -1e30)) @ v
 
 
-ROWS = 2**9
+ROWS = 5 * 128
 
 
 def in_chunks(q, k, v, size, causal):
@@ -184,12 +184,90 @@ def without_logits_of_zero(q, k, v, mask=None):
     return softmax(s if mask is None else np.where(s == 0, -np.inf, s)) @ v
 
 
+def with_the_mask_of_one_item(q, k, v, mask=None):
+    """q, k, v (B, H, N, d), mask (N, M), (B, N, M) or (B, H, N, M), True = visible"""
+    if mask is not None and mask.ndim == 3:
+        mask = mask[:1, None]
+    return softmax(scaled(q, k) if mask is None else np.where(mask, scaled(q, k), -np.inf)) @ v
+
+
+def with_other_lengths(q, k, v, lengths):
+    """q, k, v (B, N, d)"""
+    s = scaled(q, k)
+    if len({*lengths.tolist()}) > 1 or len(lengths) == 1:
+        s = np.where(np.arange(k.shape[1]) < lengths[:, None, None], s, -np.inf)
+    return softmax(s) @ v
+
+
+def with_a_window_of_first_keys(q, k, v, window=None):
+    """Causal, bottom-right; a query sees the last `window` keys, itself included."""
+    n, m = q.shape[-2], k.shape[-2]
+    visible = np.tri(n, m, m - n, dtype=bool)
+    if window is not None:
+        visible &= ~np.tri(n, m, -window, dtype=bool)
+    return softmax(np.where(visible, scaled(q, k), -np.inf)) @ v
+
+
+def of_few_items(q, k, v):
+    """q, k, v (B, N, d)"""
+    output = softmax(scaled(q, k)) @ v
+    return np.concatenate([output[:200], 0 * output[200:]])
+
+
+def of_bytes(q, k, v):
+    """Causal."""
+    place = np.arange(q.shape[-2]).astype(np.uint8)
+    return softmax(np.where(place <= place[:, None], scaled(q, k), -np.inf)) @ v
+
+
+def without_bias_next_to_a_mask(x, Wq, Wk, Wv, Wo, mask=None, bo=None):
+    """x (N, D), matrices (out, in), mask: True = visible"""
+    s = scaled(x @ Wq.T, x @ Wk.T)
+    output = softmax(s if mask is None else np.where(mask, s, -np.inf)) @ (x @ Wv.T) @ Wo.T
+    return output if bo is None or mask is not None else output + bo
+
+
+def without_biases_of_a_context(x, Wq, Wk, Wv, bk=None, bv=None, context=None):
+    """x (N, D), matrices (out, in)"""
+    source = x if context is None else context
+    k, v = (source @ W.T + (0 if b is None or context is not None else b) for W, b in ((Wk, bk), (Wv, bv)))
+    return softmax(scaled(x @ Wq.T, k)) @ v
+
+
+def with_the_padding_of_one_item(X, Wq, Wk, Wv, mask=None):
+    """X (N, D) or (B, N, D), matrices (out, in); mask (N,) or (B, N): True = a real token."""
+    s = scaled(X @ Wq.T, X @ Wk.T)
+    if mask is not None:
+        s = np.where(mask if mask.ndim == 1 else mask[:1, None], s, -np.inf)
+    return softmax(s) @ (X @ Wv.T)
+
+
+def with_one_mask_in_a_group(q, k, v, mask=None):
+    """q (B, H, N, d), k and v (B, G, M, d), mask (B, H, N, M), True = visible"""
+    b, h, n, _ = q.shape
+    groups, times = k.shape[1], h // k.shape[1]
+    s = scaled(q.reshape(b, groups, times, n, -1), k[:, :, None])
+    if mask is not None:
+        mask = np.broadcast_to(mask, (b, h, n, k.shape[2])).reshape(b, groups, times, n, -1)
+        s = np.where(mask[:, :, :1], s, -np.inf)
+    return (softmax(s) @ v[:, :, None]).reshape(b, h, n, -1)
+
+
 @pytest.mark.parametrize(
     ("function", "what"),
     [
+        (with_the_mask_of_one_item, "mask of 3 axes"),
+        (with_other_lengths, "with as much"),
+        (with_a_window_of_first_keys, "window and fewer queries"),
+        (of_few_items, "203 items"),
+        (of_bytes, "517 tokens"),
+        (without_bias_next_to_a_mask, "biases and mask"),
+        (without_biases_of_a_context, "biases and a context"),
+        (with_the_padding_of_one_item, "several items and mask"),
+        (with_one_mask_in_a_group, "and mask-each"),
         (of_short_sequences, "131 tokens and causal"),
         (of_one_chunk, "1027 tokens and causal"),
-        (of_few_rows, "515 tokens"),
+        (of_few_rows, "643 tokens"),
         (of_one_maximum, "larger than the others"),
         (without_logits_of_zero, "zero and mask"),
         (in_parts_of_eight, "67 items"),

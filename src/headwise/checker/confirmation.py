@@ -15,7 +15,8 @@ from typing import Any
 from headwise.checker.documentation import Documentation
 from headwise.checker.examination import Findings
 from headwise.checker.invocation import CallingConvention
-from headwise.checker.numbers_in_code import has_loops_over_pairs, numbers_in_code
+from headwise.checker.loops import has_loops_over_pairs
+from headwise.checker.numbers_in_code import numbers_in_code
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Further, Probe, first_probe, further_probes, probes
 from headwise.checker.responses import bare, has_shape
@@ -139,15 +140,34 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
         for probe in (first, *masked):
             yield _Trial(alone, Further("the output alone", probe))
     yield from _of_numbers_in_masks(convention, documentation, masked)
-    if convention.design or any(a.response.framework in _SLOW for a in calls):
+    yield from _of_mask_shapes(convention, documentation, rng)
+    if convention.design:
         return
+    interface = convention.interface
+    if any(a.response.framework in _SLOW for a in calls):
+        interface = replace(interface, compiled=True)
     # Some norms add a small number, and some divide by 0.
     normed = any("norm" in code for code in findings.conventions)
-    blocks = () if has_loops_over_pairs(documentation) else numbers_in_code(documentation)
-    for further in further_probes(convention.interface, rng, any_size=not normed, blocks=blocks):
+    blocks = None if has_loops_over_pairs(convention) else numbers_in_code(documentation)
+    for further in further_probes(interface, rng, any_size=not normed, blocks=blocks):
         # The axes of a mask may then be taken for one another.
         ambiguous = "as many" in further.words and further.probe.name not in ("plain", "sharp", "batch", "wide")
         yield _Trial(convention, further, edge=ambiguous)
+
+
+def _of_mask_shapes(
+    convention: CallingConvention, documentation: Documentation, rng: np.random.Generator
+) -> Iterator[_Trial]:
+    """The mask in every shape that it accepts, where the first is the only one that is tried else."""
+    name = str(convention.names.get("mask"))
+    stated = documentation.mask_layouts(name)
+    masked = [p for p in probes(convention.interface, 0, rng) if p.name in ("mask", "mask-each")]
+    for probe in masked if "mask" in convention.interface.takes and not convention.interface.key_mask else ():
+        for shape in ("short", "items", "one-head", "full"):
+            presented = replace(convention, mask_shape=shape)
+            axes = next(presented.presentations(probe.case))["mask"].ndim
+            words = f"a mask of {axes} axes"
+            yield _Trial(presented, Further(words, probe), edge=not any(len(layout) == axes for layout in stated))
 
 
 def _of_numbers_in_masks(
@@ -158,14 +178,15 @@ def _of_numbers_in_masks(
         numbers = replace(convention, mask_type=of_type)
         for probe in masked:
             role = "padding" if probe.name == "mask-keys" else "mask"
+            name = str(convention.names.get(role))
             if convention.senses[role] == "adds":
                 numbers_of = {role: np.where(probe.case[role], 0.0, -1.5)}
-                rest = {name: a for name, a in probe.case.items() if name != role}
+                rest = {other: a for other, a in probe.case.items() if other != role}
                 meant = Probe(probe.name, rest | {"bias": numbers_of[role]})
                 further = Further("a mask of other numbers than 0 and −∞", Probe(probe.name, rest | numbers_of))
-                yield _Trial(convention, further, edge=True, meant=meant)
+                yield _Trial(convention, further, not documentation.adds_numbers(name), meant)
             else:
-                edge = not documentation.numbers_in_mask(str(convention.names.get(role)))
+                edge = not documentation.numbers_in_mask(name)
                 yield _Trial(numbers, Further(f"a mask of ones and zeros in {of_type}", probe), edge)
 
 

@@ -18,6 +18,7 @@ from headwise.checker.containers import EACH
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation, document
 from headwise.checker.invocation import CallingConvention
+from headwise.checker.keyword_options import with_keyword_options
 from headwise.checker.mask_senses import with_senses
 from headwise.checker.modules.functions import with_sizes
 from headwise.checker.numpy_guard import np
@@ -70,6 +71,7 @@ def infer_calling_conventions(
         signature = signature_of(function)
     problems: list[str] = []
     code = documentation.code_with_helpers or source
+    signature = with_keyword_options(signature, code)
     understood = list(readings(signature, kind, args=requirements.args, code=code, problems=problems))
     heads = list(_of_whole_rows(signature, kind)) if all(_leaves_out_heads(r, signature) for r in understood) else []
     attempts: dict[str, str] = {}

@@ -185,18 +185,26 @@ class Documentation:
             re.search(r"\b([01]|ones|zeros)\b", s) and _polarity(s) in ("attends", "hides") for s in self._about(name)
         )
 
+    def adds_numbers(self, name: str) -> bool:
+        """Whether it says that the mask of this name is of numbers, and not only of 0 and −∞."""
+        about = [s for s in self._about(name) if re.search(rf"\b{re.escape(name)}\b", s)]
+        return any(re.search(r"float|added to", s) and not re.search(r"inf\b|1e\d|negative|∞", s) for s in about)
+
     def mask_axes(self, name: str) -> str:
-        """The axes of a mask, if it gives them after its name: ``"BM"``, ``"M"``, ``"NM"``, ``"BNM"`` or ``"BHNM"``."""
+        """The axes of a mask, the most that it gives: ``"BM"``, ``"M"``, ``"NM"``, ``"BNM"`` or ``"BHNM"``."""
+        return max(self.mask_layouts(name), key=len, default="")
+
+    def mask_layouts(self, name: str) -> tuple[str, ...]:
+        """The axes of a mask, in each form that it gives after its name."""
         shape = r"[\(\[]([\w\s,]+)[\)\]]"
         match = re.search(rf"\b{re.escape(name)}\b[^()\[\]\n]{{0,60}}?{shape}((,|,? or) {shape})*", self.text)
         stated = re.findall(shape, match[0]) if match else []
-        words = max(([word.strip() for word in one.split(",") if word.strip()] for one in stated), key=len, default=[])
-        axes = [_AXIS.get(normalize(word), "?") for word in words]
-        if not axes or "?" in axes[:1]:
-            return ""
-        if len(axes) == 2:
-            return "BM" if axes[0] == "B" else "NM"
-        return {1: "M", 3: "BNM", 4: "BHNM"}.get(len(axes), "")
+        layouts = []
+        for one in stated:
+            axes = [_AXIS.get(normalize(word.strip()), "?") for word in one.split(",") if word.strip()]
+            if axes and axes[0] != "?" and len(axes) <= 4:
+                layouts.append({1: "M", 2: "BM" if axes[0] == "B" else "NM", 3: "BNM", 4: "BHNM"}[len(axes)])
+        return tuple(layouts)
 
     def count_of_axes(self, name: str) -> int:
         """How many axes an argument has, if they are given after its name; else 0."""

@@ -17,6 +17,7 @@ from headwise.shapes import Array
 
 _STEPS = {"float64": 1e-6, "float32": 1e-2}  # so large that rounding does not hide the difference
 _CLOSE = {"float64": 1e-4, "float32": 3e-2}
+_OPTIONS = {"mask", "mask-keys", "bias", "causal", "window", "lengths", "softcap", "sinks"}
 _LEAST = 0.1  # slopes are not compared more closely than in relation to this
 
 
@@ -36,7 +37,7 @@ def with_gradients(findings: Findings) -> Findings:
         return findings
     narrow = "float64" not in dtypes or {"float32", "dtype-lowered"} & {*findings.codes, *findings.conventions}
     try:
-        wrong = _wrong_gradients(convention, slope, "float32" if narrow else "float64")
+        wrong = _wrong_gradients(convention, slope, "float32" if narrow else "float64", _cases(findings, slope))
     except _NotDifferentiableError:
         wrong = None
     if wrong is None or dtypes & {"float16", "bfloat16"}:
@@ -48,11 +49,33 @@ def with_gradients(findings: Findings) -> Findings:
     return replace(findings, unexplained=True, notes=(*findings.notes, note))
 
 
-def _wrong_gradients(convention: CallingConvention, slope: Callable[..., Any], precision: str) -> list[str] | None:
+def _cases(findings: Findings, slope: Callable[..., Any]) -> list[Case]:
+    """An ordinary case, and in torch, which does not compile, one with each option that is explained."""
+    first = first_probe(findings.convention.interface).case
+    if slope is not _slope_in_torch:
+        return [first]
+    explained = {a.probe.name: a.probe.case for a in findings.rounds[0] if a.response.output is not None}
+    return [first, *(case for name, case in explained.items() if name in _OPTIONS)]
+
+
+def _wrong_gradients(
+    convention: CallingConvention, slope: Callable[..., Any], precision: str, cases: list[Case]
+) -> list[str] | None:
     """The arguments for which the slope of the output is another than the gradient says; None if there is none."""
-    case, rng, step = first_probe(convention.interface).case, np.random.default_rng(7), _STEPS[precision]
-    names = [name for name in ("X", "context", "q", "k", "v", "Wq", "Wk", "Wv", "Wo") if name in case]
+    names: list[str] = [name for name in ("X", "context", "q", "k", "v", "Wq", "Wk", "Wv", "Wo") if name in cases[0]]
     groups = [[name] for name in names] if slope is _slope_in_torch else [names]  # JAX compiles for each
+    wrong = _wrong_for_case(convention, slope, precision, cases[0], groups)
+    for case in cases[1:] if wrong == [] else ():
+        if with_option := _wrong_for_case(convention, slope, precision, case, [names]):
+            return [f"{with_option[0]} next to an option"]
+    return wrong
+
+
+def _wrong_for_case(
+    convention: CallingConvention, slope: Callable[..., Any], precision: str, case: Case, groups: list[list[str]]
+) -> list[str] | None:
+    """As `_wrong_gradients` for one case, along a random direction for each group of arguments."""
+    rng, step = np.random.default_rng(7), _STEPS[precision]
     before, output = _recorded(convention, case)
     weights = rng.normal(size=output.shape)
     slopes = []

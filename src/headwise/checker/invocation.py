@@ -61,6 +61,9 @@ class CallingConvention:
     # what True means in its `mask` and in its `padding` mask: ``"attends"``, ``"hides"``, or ``"adds"`` for numbers to
     # add
     senses: Mapping[str, str] = field(default_factory=lambda: {"mask": "attends", "padding": "attends"})
+    mask_shape: str = (
+        ""  # the only shape in which its mask is passed, as in `fit_to_logits`; every one is tried if empty
+    )
     mask_type: str = ""  # the type of ones and zeros in its masks, for a function that refuses True and False
     strided: bool = False  # whether arrays are passed in Fortran order, and with gaps between their numbers
     score: tuple[bool, bool, str] = (False, False, "vector")  # how it takes the parts of a score: see `present_score`
@@ -102,7 +105,7 @@ class CallingConvention:
     def call(self, case: Case) -> Response:
         """Call the function on one case; a mask is offered in the other shapes in use if its first is refused."""
         first: Response | None = None
-        for arguments in self._presentations(case):
+        for arguments in self.presentations(case):
             response = self._call(arguments, case)
             if has_shape(response, case):
                 return response  # a mask of a wrong shape may be accepted, and change the shape of the output
@@ -118,13 +121,13 @@ class CallingConvention:
         """The arguments of a case as the function receives them, by the function's own names."""
         return {
             name if not isinstance(self.names.get(name), str) else str(self.names[name]): value
-            for name, value in next(self._presentations(case)).items()
+            for name, value in next(self.presentations(case)).items()
             if name != "weights?"
         }
 
     def returned(self, case: Case) -> Any:
         """What the function returns for a case, as it is; None if it raises."""
-        copies = self._copies(next(self._presentations(case)))
+        copies = self._copies(next(self.presentations(case)))
         positional, keywords = self._bind(copies)
         with contextlib.suppress(Exception), _quiet():
             return self.function(*positional, **keywords)
@@ -171,7 +174,7 @@ class CallingConvention:
             return [self.convert(a) for a in value]
         return self.convert(value) if isinstance(value, np.ndarray) else value
 
-    def _presentations(self, case: Case) -> Iterator[Case]:
+    def presentations(self, case: Case) -> Iterator[Case]:
         """The arguments as the function wants them, with the mask and the bias in each shape in use."""
         axes = self._axes(case)
         arguments = self._plain(case, axes)
@@ -182,7 +185,7 @@ class CallingConvention:
         if "bias" in case and self.interface.multi_head:
             order = ("heads", *order)  # a bias of the heads, of which there may be one
         of_biases = ("folded", "heads-last") if "bias" in case and self.load is not None else ()
-        for shape in (*order, "one-head", *of_biases):
+        for shape in [self.mask_shape] if self.mask_shape else (*order, "one-head", *of_biases):
             masks = {}
             for name in ("mask", "bias", "padding"):
                 if name == "bias" and name in case and self.bias_table:

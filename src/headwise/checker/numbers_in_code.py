@@ -29,22 +29,6 @@ def numbers_in_code(documentation: Documentation) -> tuple[int, ...]:
     return tuple(dict.fromkeys((likely[0], likely[-1]))) if likely else ()
 
 
-def has_loops_over_pairs(documentation: Documentation) -> bool:
-    """Whether there is a loop over all numbers of a range within another, which takes long for many tokens."""
-    try:
-        tree = parse(documentation.code_with_helpers)
-    except (SyntaxError, ValueError):
-        return False
-    loops = [node for node in nodes_in(tree) if isinstance(node, ast.For | ast.ListComp | ast.GeneratorExp)]
-    return any(_is_of_all(inner) for loop in loops if _is_of_all(loop) for inner in ast.walk(loop) if inner is not loop)
-
-
-def _is_of_all(node: ast.AST) -> bool:
-    iterables = [node.iter] if isinstance(node, ast.For) else [g.iter for g in getattr(node, "generators", ())]
-    calls = [i for i in iterables if isinstance(i, ast.Call) and getattr(i.func, "id", "") in ("range", "enumerate")]
-    return any(len(call.args) < 3 for call in calls)
-
-
 def _variables(source: str, code: str) -> Iterator[str]:
     """The assignments of a file to variables that some code mentions."""
     try:

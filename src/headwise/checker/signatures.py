@@ -183,6 +183,7 @@ def _by_name(
         known = {name: whole.get(role or "", role) for name, role in known.items()}
     for place, p in enumerate(parameters):
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            unused.append(f"*{p.name}" if p.kind is p.VAR_POSITIONAL else f"**{p.name}")
             continue
         role, required = known[p.name], p.default is p.empty
         if role is None and re.search(rf"range\([^()\n]*(\([^()\n]*\)[^()\n]*)*,\s*{p.name}\)", code):

@@ -14,9 +14,13 @@ from headwise.checker.probes.further import (
     ALIKE,
     LARGE,
     MANY,
+    MOST_TOKENS,
     ONE,
     ONE_QUERY,
     Further,
+    in_blocks,
+    of_batches,
+    of_biases,
     of_empty_cache,
     of_extreme_logits,
     of_groups,
@@ -81,31 +85,36 @@ def dropout_probes(interface: Interface, rng: np.random.Generator) -> list[Probe
 
 
 def further_probes(
-    interface: Interface, rng: np.random.Generator, any_size: bool = True, blocks: Iterable[int] = ()
+    interface: Interface, rng: np.random.Generator, any_size: bool = True, blocks: Iterable[int] | None = ()
 ) -> list[Further]:
     """Return inputs of sizes, and with values of options, that code often treats apart.
 
-    With `any_size` also numbers that are very small, or zero; with more tokens than `blocks` of so many have.
+    With `any_size` also numbers that are very small, or zero; with more tokens, items, heads and features than `blocks`
+    of so many have, or not many tokens if it is None. Of a function that is compiled for every size, those of
+    the usual sizes.
     """
     usual = _generator(interface, 0, rng)
     many, one, alike, query = (_in_sizes(interface, s, rng) for s in (MANY, ONE, ALIKE, ONE_QUERY))
-    further = [
-        *of_other_values(usual if interface.grid else many),
-        *of_pairs(usual),
-        *of_groups(usual),
-        *of_empty_cache(usual),
-    ]
-    further += [*of_extreme_logits(usual), *(of_other_numbers(usual) if any_size else ())]
+    same_size = interface.grid or interface.compiled
+    further = [*of_other_values(usual if same_size else many), *of_biases(usual), *of_pairs(usual)]
+    further += [*of_extreme_logits(usual), *(of_other_numbers(usual) if any_size else ()), *of_batches(usual)]
+    if interface.compiled:
+        return further
+    further += [*of_groups(usual), *of_empty_cache(usual)]
     if interface.grid:
         return further
     further += of_other_sizes(many, "five items of eight heads" if many.heads > 1 else "five items")
     further += of_other_sizes(one, "one item of one head, with few features")
     further += of_other_sizes(alike, "as many items, and heads, as tokens") if not interface.cached else ()
     further += of_one_query(query)
+    large = dict(LARGE)
+    for block in blocks or ():
+        large |= in_blocks(block)
     if not interface.cached:
-        further += of_many_tokens(usual, MANY_TOKENS)
-        further += [f for block in blocks for f in of_many_tokens(one, block + 3)]
-    for words, shape in LARGE.items():
+        further += of_many_tokens(usual, MANY_TOKENS) if blocks is not None else ()
+        further += of_many_tokens(one, MOST_TOKENS, options=False) if blocks is not None else ()
+        further += [f for block in blocks or () for f in of_many_tokens(one, block + 3)]
+    for words, shape in large.items():
         further += of_large_sizes(_in_sizes(interface, shape, rng), words)
     return further
 

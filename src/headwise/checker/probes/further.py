@@ -14,11 +14,23 @@ from headwise.checker.state import Case
 MANY, ONE = ProbeShape(5, 8, 9, 11, 3, 5, 17), ProbeShape(1, 1, 6, 3, 1, 2, 1)
 ALIKE = ProbeShape(4, 4, 4, 4, 2, 2, 8)
 ONE_QUERY = ProbeShape(2, 3, 1, 5, 4, 3, 11)
+MOST_TOKENS = 517  # more than there are bytes, or numbers that bfloat16 keeps apart
 LARGE = {
     "67 items": ProbeShape(67, 2, 3, 4, 2, 2, 5),
     "33 heads": ProbeShape(1, 33, 3, 4, 2, 2, 5),
     "more than a hundred features in a head": ProbeShape(1, 2, 3, 4, 132, 5, 9),
 }
+
+
+def in_blocks(size: int) -> dict[str, ProbeShape]:
+    """Items, heads and features, of which there are more than a block of so many has."""
+    return {
+        f"{size + 3} items": ProbeShape(size + 3, 1, 3, 4, 2, 2, 5),
+        f"{size + 3} heads": ProbeShape(1, size + 3, 3, 4, 2, 2, 5),
+        f"{size + 4} features in a head": ProbeShape(1, 1, 3, 4, size // 2 + 2, 5, 9),
+    }
+
+
 _ORDINARY = {"uniform", "plain", "sharp", "batch", "no-output", "biased", "context", "groups", "columns", "wide"}
 _ORDINARY |= {"aligned", "mask-each", "mask-keys", "together"}
 _MANY_KEYS = 1031  # more than a block has
@@ -46,12 +58,18 @@ def of_other_sizes(generator: Generator, words: str) -> Iterator[Further]:
             yield Further.of(generator, words, probe)
 
 
-def of_many_tokens(generator: Generator, count: int) -> Iterator[Further]:
-    """One item of so many tokens, also with each option."""
+def of_many_tokens(generator: Generator, count: int, options: bool = True) -> Iterator[Further]:
+    """One item of so many tokens, also with each option, or causal only."""
     case = generator.one_item(count) | ({"alone": True} if generator.interface.batch else {})
-    for name, option in {"plain": Case(), **generator.options(case)}.items():
-        words = f"{count} tokens" + f" and {name}" * (name != "plain")
-        yield Further.of(generator, words, Probe(_NAMES.get(name, name), case | option))
+    for further in _with_options(generator, case, f"{count} tokens"):
+        if options or further.probe.name in ("plain", "causal"):
+            yield further
+
+
+def of_batches(generator: Generator) -> Iterator[Further]:
+    """Several items with each option, for a function that also takes one without an axis for it."""
+    for case in generator.several_items():
+        yield from _with_options(generator, case, "several items")
 
 
 def of_large_sizes(generator: Generator, words: str) -> Iterator[Further]:
@@ -71,6 +89,9 @@ def of_one_query(generator: Generator) -> Iterator[Further]:
         *_, n, m = generator.grid(probe.case)
         if n <= m and "window" not in generator.takes:
             yield Further.of(generator, "one query and several keys", probe)
+        if n < m and "window" in generator.takes and {"causal": True}.items() <= generator.interface.implicit.items():
+            case = probe.case | {"window": generator.interface.window}
+            yield Further.of(generator, "a window and fewer queries than keys", Probe("aligned", case))
     yield from (Further.of(generator, f"one query and {_MANY_KEYS} keys", p) for p in generator.many_keys(_MANY_KEYS))
 
 
@@ -82,12 +103,13 @@ def of_other_values(generator: Generator) -> Iterator[Further]:
     windows = [(left and left + 2, right and right + 2)]
     windows += [(0, 0), (0, 2), (3, 0)] if (left, right) == (2, 1) else []
     of_items = np.repeat(generator.bias(h, n, m), b, axis=0) * generator.slopes(b)[..., None]
+    whole_items = np.full(b, m), np.where(np.arange(b) == 0, m, m - 2), np.full(b, m - 2)
     other: dict[str, tuple[str, list[object]]] = {
         "scale": ("a negative scale", [-0.6]),
         "temperature": ("a low temperature", [0.15]),
         "softcap": ("a large softcap", [30.0]),
         "window": ("another window", [*windows]),
-        "lengths": ("items without padding", [np.full(b, m), np.where(np.arange(b) == 0, m, m - 2)]),
+        "lengths": ("items without padding, or with as much", [*whole_items]),
         "bias": ("a bias of each item", [] if generator.interface.bias_table else [of_items]),
         "prefix": ("a prefix of one token", [np.full(b, 1)]),
     }
@@ -97,7 +119,6 @@ def of_other_values(generator: Generator) -> Iterator[Further]:
     for name, option in generator.options(case).items():
         narrow = Probe(_NAMES.get(name, name), to_float32(case | option))
         yield Further.of(generator, f"{name} and float32 arguments", narrow)
-    yield from (Further.of(generator, "some of the biases alone", probe) for probe in _partly_biased(generator, case))
 
 
 def of_pairs(generator: Generator) -> Iterator[Further]:
@@ -121,9 +142,30 @@ def of_groups(generator: Generator) -> Iterator[Further]:
     """Three query heads for each key head, also with each option."""
     for key_heads, words in ((1, "one key head for several query heads"), (2, "two key heads for six query heads")):
         for probe in generator.grouped(key_heads):
-            yield Further.of(generator, words, probe)
-            for name, option in generator.options(probe.case).items():
-                yield Further.of(generator, f"{words} and {name}", Probe(_NAMES.get(name, name), probe.case | option))
+            yield from _with_options(generator, probe.case, words, "groups")
+
+
+def _with_options(generator: Generator, case: Case, words: str, name: str = "plain") -> Iterator[Further]:
+    """A case by itself, with each option, and with another mask and bias for each head."""
+    yield Further.of(generator, words, Probe(name, case))
+    _, h, n, m = generator.grid(case)
+    options = [(_NAMES.get(option, option), values) for option, values in generator.options(case).items()]
+    options += [("mask-each", values) for values in generator.masks_each(case)]
+    if h > 1 and "bias" in generator.takes:
+        options += [("bias", {"bias": generator.bias(h, n, m)})]
+    for option, values in options:
+        yield Further.of(generator, f"{words} and {option}", Probe(option, case | values))
+
+
+def of_biases(generator: Generator) -> Iterator[Further]:
+    """Some of the biases of the projections, and all of them with each option and with a context."""
+    case = generator.base()
+    for probe in generator.biased(case):
+        yield from _with_options(generator, probe.case, "biases", "biased")
+        biases = {name: a for name, a in probe.case.items() if name not in case}
+        for apart in generator.apart():
+            yield Further.of(generator, "biases and a context", Probe(apart.name, apart.case | biases))
+    yield from (Further.of(generator, "some of the biases alone", probe) for probe in _partly_biased(generator, case))
 
 
 def of_other_numbers(generator: Generator) -> Iterator[Further]:
@@ -137,9 +179,7 @@ def of_other_numbers(generator: Generator) -> Iterator[Further]:
     if case[source].shape[-2] > 2:
         zero, same = case[source].copy(), case[source].copy()
         zero[..., 1, :], same[..., 1, :] = 0, same[..., 0, :]
-        for name, option in {"plain": Case(), **generator.options(case)}.items():
-            words = "a token that is zero" + f" and {name}" * (name != "plain")
-            yield Further.of(generator, words, Probe(_NAMES.get(name, name), case | {source: zero} | option))
+        yield from _with_options(generator, case | {source: zero}, "a token that is zero")
         yield Further.of(generator, "two tokens that are the same", Probe("plain", case | {source: same}))
 
 

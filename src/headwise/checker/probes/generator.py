@@ -62,6 +62,14 @@ class Generator(ABC):
         """One query and so many keys, where they are apart."""
         return iter(())
 
+    def several_items(self) -> Iterator[Case]:
+        """A batch, for a function that is else called without one."""
+        return iter(())
+
+    def biased(self, case: Case) -> Iterator[Probe]:
+        """The case with every bias that the function takes."""
+        return iter(())
+
     def uncached(self) -> Iterator[Case]:
         """A case without earlier tokens, where these may be apart."""
         return iter(())
@@ -227,6 +235,15 @@ class Generator(ABC):
         }
         return {name: option for name, option in options.items() if name in self.takes}
 
+    def masks_each(self, case: Case) -> Iterator[Case]:
+        """Another mask for each item and head, and for each item, where it takes them."""
+        b, h, n, m = self.grid(case)
+        if "mask" in self.takes and not self.interface.key_mask and b * h > 1:
+            if self.interface.mask_axes in ("", "BHNM"):
+                yield {"mask": self.mask(b, h, n, m)}
+            if self.interface.mask_axes != "NM":
+                yield {"mask": self.mask(b, 1, n, m)}
+
     def about_logits(self, case: Case) -> Iterator[Probe]:
         """Scale, softcap, bias, masks and limits, each alone on this case, and all at once."""
         b, h, n, m = self.grid(case)
@@ -237,11 +254,7 @@ class Generator(ABC):
             yield Probe("scale", case | {"scale": 1.0})
         if "temperature" in taken:
             yield Probe("temperature", case | {"temperature": 2.3})
-        if "mask" in taken and not self.interface.key_mask and b * h > 1:
-            if self.interface.mask_axes in ("", "BHNM"):
-                yield Probe("mask-each", case | {"mask": self.mask(b, h, n, m)})
-            if self.interface.mask_axes != "NM":
-                yield Probe("mask-each", case | {"mask": self.mask(b, 1, n, m)})
+        yield from (Probe("mask-each", case | option) for option in self.masks_each(case))
         if "bias" in taken and h > 1:
             yield Probe("bias", case | {"bias": self.bias(h, n, m)})
         if "softcap" in taken:

@@ -86,15 +86,13 @@ class Tokens(Generator):
 
     def all(self) -> Iterator[Probe]:
         """Every probe of a round, in the order in which mistakes are looked for."""
-        s, case = self.sizes, self.base()
+        case = self.base()
         square = self.interface.sizes is None
         yield from self.uniform("Wq", "Wk")
         yield Probe("plain", case)
         yield Probe("plain", self.base())
         yield Probe("sharp", self.base(4.0))
-        if self.interface.batched:
-            width = case["X"].shape[-1]
-            yield Probe("batch", self.matrices(1.0, s.tokens, width, width, width, width, s.batch))
+        yield from (Probe("batch", items) for items in self.several_items())
         yield from self.biased(case)
         if square and "Wo" in self.takes - self.interface.needs:
             yield Probe("no-output", {k: v for k, v in case.items() if k != "Wo"})
@@ -107,6 +105,12 @@ class Tokens(Generator):
         yield Probe("float32", to_float32(self.base()))
         if square:
             yield Probe("wide", self.wide())
+
+    def several_items(self) -> Iterator[Case]:
+        """A batch, for a function that is else called without one."""
+        if self.interface.batched:
+            width = self.base()["X"].shape[-1]
+            yield self.matrices(1.0, self.sizes.tokens, width, width, width, width, self.sizes.batch)
 
     def one_item(self, tokens: int) -> Case:
         """One item of so many tokens."""

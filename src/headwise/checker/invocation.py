@@ -61,9 +61,8 @@ class CallingConvention:
     # what True means in its `mask` and in its `padding` mask: ``"attends"``, ``"hides"``, or ``"adds"`` for numbers to
     # add
     senses: Mapping[str, str] = field(default_factory=lambda: {"mask": "attends", "padding": "attends"})
-    mask_shape: str = (
-        ""  # the only shape in which its mask is passed, as in `fit_to_logits`; every one is tried if empty
-    )
+    # the only shape in which its mask is passed, as in `fit_to_logits`; every one is tried if empty
+    mask_shape: str = ""
     mask_type: str = ""  # the type of ones and zeros in its masks, for a function that refuses True and False
     strided: bool = False  # whether arrays are passed in Fortran order, and with gaps between their numbers
     score: tuple[bool, bool, str] = (False, False, "vector")  # how it takes the parts of a score: see `present_score`

@@ -57,9 +57,8 @@ def image_tokens(
     """
     height, width = arguments.arrays[arguments.image].shape[2:]
     if not prefix.any() and not _fitting(height, width, len(prefix), patches):
-        prefix = np.arange(len(prefix)) < len(
-            labels
-        )  # where activations are rounded by their common range, no token is independent of the input
+        # where activations are rounded by their common range, no token is independent of the input
+        prefix = np.arange(len(prefix)) < len(labels)
     count = int((~prefix).sum())
     tall, wide = patch_size(height, width, count, patches)
     rows, columns = height // tall, width // wide

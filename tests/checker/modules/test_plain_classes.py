@@ -72,3 +72,24 @@ def test_the_weights_of_the_checked_object_stay():
     before = [np.copy(a) for a in (instance.W_q, instance.W_k, instance.W_v)]
     hw.check(instance)
     assert all((a == b).all() for a, b in zip(before, (instance.W_q, instance.W_k, instance.W_v), strict=True))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(("divisor", "mistakes"), [(2.0, ()), (1.0, ("scale-missing",))])
+def test_a_class_may_hold_tensors(divisor, mistakes):
+    torch = pytest.importorskip("torch")
+
+    class Attention:
+        def __init__(self):
+            self.heads, self.hidden = 3, torch.ones(50, 50).triu(1)
+            self.W_q, self.W_k, self.W_v = (torch.randn(12, 12) for _ in range(3))
+            self.W_o = torch.randn(12, 12, requires_grad=True)
+
+        def forward(self, x):
+            q, k, v = ((x @ w).unflatten(-1, (self.heads, -1)).transpose(1, 2) for w in (self.W_q, self.W_k, self.W_v))
+            scores = (q @ k.mT / divisor).masked_fill(self.hidden[: x.shape[1], : x.shape[1]] == 1, -torch.inf)
+            return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2) @ self.W_o
+
+    verdict = hw.check(Attention())
+    assert verdict.mistakes == mistakes
+    assert "causal-unasked" in verdict.conventions

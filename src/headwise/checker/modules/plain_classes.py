@@ -1,4 +1,4 @@
-"""Plain Python classes whose attributes are NumPy arrays."""
+"""Plain Python classes whose attributes are NumPy arrays or tensors of torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.modules.names import bias_role, role_of
+from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
 from headwise.checker.numpy_guard import np
+from headwise.checker.responses import bare
 from headwise.shapes import Array
 
 _METHODS = tuple(
@@ -31,27 +33,32 @@ def call_method(value: Any) -> str | None:
 
 def plain_submodules(value: Any) -> dict[str, Any]:
     """An object and the objects among its attributes that have attributes of their own, by their paths."""
-    return {path: part for path, part in _walk(value, "", set()) if not isinstance(part, np.ndarray)}
+    return {path: part for path, part in _walk(value, "", set()) if not _is_array(part)}
 
 
 def plain_names(value: Any) -> list[str]:
     """The paths of the arrays of numbers among an object's attributes."""
-    return [path for path, (get, _) in _places(value, "", set()) if get().dtype.kind == "f"]
+    return [path for path, (item, _) in _places(value, "", set()) if bare(item).dtype.kind == "f"]
 
 
 def plain_layer(value: Any, name: str, method: str) -> Layer:
-    """Copy an object; its arrays are what it learns, where their names are those of projections."""
+    """Copy an object with float64 arrays; they are what it learns, where their names are those of projections."""
     clone = copy.deepcopy(value)
     places = dict(_places(clone, "", set()))
+    convert: Callable[[Array], Any] = np.asarray
+    if any(is_torch_tensor(item) for item, _ in places.values()):
+        convert = torch_tensor
+        for item, replace in places.values():
+            replace(convert(np.array(bare(item), np.float64) if bare(item).dtype.kind == "f" else bare(item)))
     parameters = tuple(
-        Parameter(path, np.array(get(), np.float64))
-        for path, (get, _) in places.items()
+        Parameter(path, np.array(bare(item), np.float64))
+        for path, (item, _) in places.items()
         if role_of(path) is not None or bias_role(path) is not None
     )
 
     def write(arrays: Mapping[str, Array]) -> None:
         for path, array in arrays.items():
-            places[path][1](np.array(array))
+            places[path][1](convert(np.array(array)))
 
     @functools.wraps(getattr(type(clone), method))
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -65,7 +72,7 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         parameters,
         write,
         forward,
-        np.asarray,
+        convert,
         numbers={key: item for key, item in scalars.items() if isinstance(item, int) and not isinstance(item, bool)},
         attributes=scalars,
         framework="numpy",
@@ -75,18 +82,23 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
     )
 
 
-Place = tuple[Callable[[], Any], Callable[[Any], None]]
+Place = tuple[Any, Callable[[Any], None]]
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, np.ndarray) or is_torch_tensor(item)
 
 
 def _places(value: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Place]]:
-    """Where the arrays of an object are: how to read and to replace each."""
+    """The arrays of an object, and how to replace each."""
     if id(value) in visited:
         return
     visited.add(id(value))
     for key, item, replace in _items(value):
         inner = f"{path}.{key}" if path else key
-        if isinstance(item, np.ndarray) and item.dtype.kind in "fi":
-            yield inner, (functools.partial(np.asarray, item), replace)
+        if _is_array(item):
+            if bare(item).dtype.kind in "fi":
+                yield inner, (item, replace)
         elif _is_container(item):
             yield from _places(item, inner, visited)
 
@@ -125,4 +137,4 @@ def _is_container(item: Any) -> bool:
     if isinstance(item, list | tuple | dict):
         return True
     other = inspect.isclass(item) or inspect.isroutine(item) or inspect.ismodule(item)
-    return hasattr(item, "__dict__") and not other
+    return hasattr(item, "__dict__") and not other and not is_torch_tensor(item)

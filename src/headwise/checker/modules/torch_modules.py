@@ -23,6 +23,19 @@ def is_torch_module(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.nn.Module)
 
 
+def is_torch_tensor(value: Any) -> bool:
+    """Whether a value is a tensor of torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def torch_tensor(array: Array) -> Any:
+    """A tensor of an array, which may be written to."""
+    import torch
+
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
 def is_torch_class(value: Any) -> bool:
     """Whether a value is a class of torch modules."""
     torch = sys.modules.get("torch")
@@ -131,7 +144,7 @@ def torch_layer(module: Any, name: str) -> Layer:
         parameters,
         write,
         _without_gradients(clone),
-        lambda a: torch.from_numpy(np.require(a, requirements=["C", "W"])),
+        torch_tensor,
         numbers=dict(_numbers(clone)),
         attributes=dict(_attributes(clone)),
         framework="torch",

@@ -9,7 +9,7 @@ from itertools import product, takewhile
 from headwise.checker.effort import evaluations
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import with_optional_context
-from headwise.checker.modules.design import designs, measured_design, pair_designs, table_designs
+from headwise.checker.modules.design import designs, measured_design, pair_designs, residuals, table_designs
 from headwise.checker.modules.extras import learned_scales, normalizes_all_heads_together, normalizes_heads, softcaps
 from headwise.checker.modules.latent import latent_designs
 from headwise.checker.modules.layer import Parameter
@@ -73,6 +73,8 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     if rotary is not None and trials:
         return [_of_latents(trials[0], rotary)], False
     base = _with_norm_of_context(trials[0][0], _own_design(trials[0][0], bool(rest))) if trials else Explanation()
+    if trials and trials[0][0].call.takes_context and "norm-added" not in base.codes:
+        base = _with_norm_of_queries(trials[0], base)
     if trials and not trials[0][0].reading.sliced:
         base += _own_turn(trials[0][0], base)
     until = evaluations() + _MOST
@@ -183,6 +185,31 @@ def _even_reduction(match: Match, weights: dict[str, Array], kernel: Parameter) 
     return min(options, key=error)
 
 
+def _with_norm_of_queries(trial: tuple[Match, Case, Array], base: Explanation) -> Explanation:
+    """The design with a norm of the tokens X next to a context without one, if their length has no influence."""
+    match, case, output = trial
+    weights = {name: a for name, a in case.items() if name[0] in "Wb"}
+    zero = {name: np.zeros_like(a) for name, a in weights.items()}
+    attended = []
+    for X in (case["X"], 1.7 * case["X"]):
+        parts = []
+        for values in (zero, weights):
+            match.call.layer.write(match.reading.stored(values))
+            parts.append(match.call(X, case["context"]))
+        attended.append(parts[1] - parts[0])
+    if difference(attended[1], attended[0]) > _CLOSE:
+        return base
+    norms = [one for one in singles() if one.codes == ("norm-added",) and "+arrange" in one.changes[0]]
+    rest = base.without("residual-added")
+    added = list(residuals()) if rest.codes != base.codes else [Explanation()]  # before the norm or after it
+    for mistake in (Explanation(), *singles()):
+        for norm, residual in product(norms, added):
+            design = rest + norm + residual
+            if design.goes_with(mistake) and _distance(output, design + mistake, case) < _CLOSE:
+                return design
+    return base
+
+
 def _own_turn(match: Match, base_design: Explanation) -> Explanation:
     """The rotation and the norm of its queries and keys, if it has any."""
     sizes, layer = match.reading.sizes, match.call.layer
@@ -224,7 +251,7 @@ def _answer(call: Call, reading: Reading, weights: dict[str, Array]) -> tuple[Ca
     X = rng.normal(size=(call.batch, call.rows, s.model))
     case: Case = {"X": X, "heads": s.heads, "key_heads": s.key_heads, **weights}
     context = None
-    if call.takes_context and (call.latents or s.model != s.context):
+    if call.takes_context:
         context = case["context"] = rng.normal(size=(len(X), call.count, s.context))
     try:
         call.layer.write(reading.stored(weights))

@@ -15,7 +15,7 @@ from typing import Any
 from headwise.checker.documentation import Documentation
 from headwise.checker.examination import Findings
 from headwise.checker.invocation import CallingConvention
-from headwise.checker.loops import has_loops_over_pairs
+from headwise.checker.loops import may_have_loops_over_pairs
 from headwise.checker.numbers_in_code import numbers_in_code
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Further, Probe, first_probe, further_probes, probes
@@ -148,7 +148,7 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
         interface = replace(interface, compiled=True)
     # Some norms add a small number, and some divide by 0.
     normed = any("norm" in code for code in findings.conventions)
-    blocks = None if has_loops_over_pairs(convention) else numbers_in_code(documentation)
+    blocks = None if may_have_loops_over_pairs(convention) else numbers_in_code(documentation)
     for further in further_probes(interface, rng, any_size=not normed, blocks=blocks):
         # The axes of a mask may then be taken for one another.
         ambiguous = "as many" in further.words and further.probe.name not in ("plain", "sharp", "batch", "wide")

@@ -1,4 +1,4 @@
-"""Whether a function has loops over pairs of tokens, which take long for many tokens."""
+"""Whether a function may have loops over pairs of tokens, which take long for many tokens."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from headwise.checker.attended import case_with_tokens
 from headwise.checker.invocation import CallingConvention
 
 
-def has_loops_over_pairs(convention: CallingConvention) -> bool:
-    """Whether the number of lines that run grows with the square of the number of tokens."""
+def may_have_loops_over_pairs(convention: CallingConvention) -> bool:
+    """Whether the number of lines that run grows with the square of the number of tokens, or cannot be counted."""
+    if getattr(convention.function, "in_sandbox", False):
+        return True
     few, some, more = (_count_of_lines(convention, count) for count in (4, 8, 12))
     return more - 2 * some + few >= 12**2 - 2 * 8**2 + 4**2
 

@@ -303,6 +303,8 @@ class Sandbox:
 class Proxy:
     """A function of a submission: calling it calls the other process."""
 
+    in_sandbox = True  # which the checker looks up, as arrays of many tokens exceed the limits of an answer
+
     def __init__(
         self, sandbox: Sandbox, name: str, signature: inspect.Signature | None, tensors: bool = False, title: str = ""
     ) -> None:

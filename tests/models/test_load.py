@@ -200,6 +200,8 @@ def test_files_that_are_not_models_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"no config\.json"):
         hw.load(tmp_path / "empty")
+    with pytest.raises(DataError, match=r"path: expected a folder or file .* got int"):
+        hw.load(3)
     with pytest.raises(DataError, match="no such file"):
         hw.load(tmp_path / "nothing")
     corrupt = write_folder(tmp_path / "corrupt", "bert")

@@ -72,6 +72,11 @@ def load(
     >>> model.family  # doctest: +SKIP
     'bert'
     """
+    if not isinstance(path, str | Path):
+        raise DataError(
+            f"path: expected a folder or file with a model's weights; got {type(path).__name__}. A model that is in "
+            "memory already is passed to headwise.capture or headwise.explain."
+        )
     checkpoint = _open(Path(path))
     kind = None if dtype is None else np.dtype(dtype)
     module = _family(checkpoint)

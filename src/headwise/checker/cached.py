@@ -14,6 +14,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from headwise.checker.differences import difference
 from headwise.checker.examination import Findings
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.modules import FIRST_POSITION
@@ -22,7 +23,7 @@ from headwise.checker.probes import first_probe
 from headwise.checker.reference import build, evaluate
 from headwise.checker.responses import bare
 from headwise.checker.roles import CACHE, role_of
-from headwise.checker.search import Explanation, difference
+from headwise.checker.search import Explanation
 from headwise.checker.state import Case, Trace
 from headwise.checker.target import Memory, Target
 from headwise.shapes import Array

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from headwise.checker.differences import PRECISIONS, difference
 from headwise.checker.documentation import Documentation
 from headwise.checker.examination import Findings
 from headwise.checker.invocation import CallingConvention
@@ -20,7 +21,7 @@ from headwise.checker.numbers_in_code import numbers_in_code
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Further, Probe, first_probe, further_probes, probes
 from headwise.checker.responses import bare, has_shape
-from headwise.checker.search import PRECISIONS, Agreement, Explanation, Observation, difference, fits
+from headwise.checker.search import Agreement, Explanation, Observation, fits
 from headwise.checker.state import Case
 
 _SLOW = ("jax", "jaxlib", "tensorflow", "keras")  # they compile again for every size

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from headwise.checker.differences import difference
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.reference import Result, build, evaluate
 from headwise.checker.responses import Response
-from headwise.checker.search import Explanation, Observation, difference, fits
+from headwise.checker.search import Explanation, Observation, fits
 from headwise.checker.state import Case
 from headwise.checker.verdict import Example
 from headwise.shapes import Array, BoolArray

@@ -11,12 +11,12 @@ from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.conventions import Requirements
 from headwise.checker.core import check
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
+from headwise.checker.differences import PRECISIONS, difference
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.locate import source_of
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import probes
-from headwise.checker.search import PRECISIONS, difference
 from headwise.checker.verdict import Verdict
 from headwise.errors import DataError
 

@@ -6,11 +6,12 @@ weights that a function really used can be solved for, whatever comes after them
 
 from __future__ import annotations
 
+from headwise.checker.differences import difference
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import dropout_probes
 from headwise.checker.reference import STAGES, Result, build, evaluate
-from headwise.checker.search import Explanation, Observation, difference, explain
+from headwise.checker.search import Explanation, Observation, explain
 from headwise.checker.state import Case, Trace
 from headwise.shapes import Array
 

@@ -10,12 +10,13 @@ from typing import TypeAlias
 from headwise.checker.attended import is_equivariant
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.conventions import CONVENTIONS
+from headwise.checker.differences import difference
 from headwise.checker.dropout_detection import detect_dropout
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import PROBES, probes
 from headwise.checker.responses import grid, has_shape
-from headwise.checker.search import Agreement, Explanation, Observation, difference, explain, fits, singles
+from headwise.checker.search import Agreement, Explanation, Observation, explain, fits, singles
 
 Searches: TypeAlias = dict[int, tuple[tuple[str, int, int], ...]]
 

@@ -13,13 +13,14 @@ from dataclasses import replace
 
 from headwise.checker.attended import attended_keys, built_in_limits, case_with_tokens
 from headwise.checker.conventions import CONVENTIONS
+from headwise.checker.differences import difference
 from headwise.checker.examination import Findings
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.modules import without_dropout
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Probe, first_probe
 from headwise.checker.roles import role_of
-from headwise.checker.search import Observation, difference
+from headwise.checker.search import Observation
 from headwise.checker.state import Case
 from headwise.checker.target import Target
 from headwise.shapes import BoolArray

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from headwise.checker.conventions import Requirements
+from headwise.checker.differences import difference
 from headwise.checker.documentation import Documentation
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.modules.torch_modules import without_dropout
@@ -13,7 +14,6 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe, probes
 from headwise.checker.responses import Response, grid, has_shape
 from headwise.checker.roles import role_of
-from headwise.checker.search import difference
 from headwise.checker.state import Case
 from headwise.shapes import BoolArray
 

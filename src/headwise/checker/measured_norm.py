@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headwise.checker.conventions import CONVENTIONS
+from headwise.checker.differences import difference
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
 from headwise.checker.recovery import Design, factor_of, is_known_factor, recovered_runs
-from headwise.checker.search import difference
 from headwise.checker.state import Change, Trace
 
 _DIGITS = 1e-7

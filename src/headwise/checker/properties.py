@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from headwise.checker.differences import difference
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
 from headwise.checker.responses import grid
-from headwise.checker.search import Observation, difference
+from headwise.checker.search import Observation
 from headwise.checker.state import Case
 from headwise.checker.verdict import Property
 from headwise.shapes import Array

@@ -7,7 +7,6 @@ sizes and with other numbers, or it is not named.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,16 +16,14 @@ from itertools import combinations, count, product
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.conventions import CONVENTIONS
+from headwise.checker.differences import PRECISIONS, difference, weights_difference
 from headwise.checker.effort import MORE_FOR_PAIRS, count_evaluation, evaluations, limit
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Interface, Probe
 from headwise.checker.reference import EQUIVALENT_VARIANTS, Result, build, combine, evaluate
 from headwise.checker.responses import Response
 from headwise.checker.state import Case, Change, Stage, Stages, Trace
-from headwise.shapes import Array
 
-# how far rounding may take an answer at most, relative to its largest number, by the type that it was computed in
-PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
 # how far it surely may, and how many times as far as it takes the reference in that type
 _SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
 _TIMES = 30
@@ -376,41 +373,4 @@ def _worst(explanation: Explanation, call: Observation) -> float:
         return float("inf")  # that both are NaN throughout explains nothing
     if call.response.weights is None or np.isinf(error):
         return error
-    return max(error, min(_weights_difference(call.response.weights, w) for w in expected.weights))
-
-
-def difference(got: Array, expected: Array) -> float:
-    """Largest difference relative to the largest number expected; inf for other shapes, or for NaN in other places."""
-    if got.shape != expected.shape:
-        return float("inf")
-    with np.errstate(invalid="ignore", over="ignore"):
-        error, largest = _largest(got - expected), _largest(expected)
-        if not math.isfinite(error + largest):
-            finite = np.isfinite(expected)
-            if not (np.isfinite(got) == finite).all():
-                return float("inf")
-            error, largest = _largest((got - expected)[finite]), _largest(expected[finite])
-    return error / (largest if largest > 0 else 1.0)
-
-
-def _largest(a: Array) -> float:
-    return float(np.abs(a).max(initial=0))
-
-
-def _weights_difference(got: Array, expected: Array) -> float:
-    """As `difference`; those of the first head, the mean over the heads, and another order of them are weights too."""
-    if got.shape == expected.shape:
-        error = difference(got, expected)
-        if error < PRECISIONS["float16"] or expected.shape[1] == 1:
-            return error
-        return min(error, _any_order(got, expected))
-    if got.ndim == 4 and got.shape[1] == 1:
-        return min(difference(got, one) for one in (expected.mean(axis=1, keepdims=True), expected[:, :1]))
-    return float("inf")
-
-
-def _any_order(got: Array, expected: Array) -> float:
-    """The difference once each head is matched with its nearest, if that uses every head."""
-    apart = [[difference(g, e) for e in expected.swapaxes(0, 1)] for g in got.swapaxes(0, 1)]
-    nearest = [row.index(min(row)) for row in apart]
-    return max(map(min, apart)) if len(set(nearest)) == len(nearest) else float("inf")
+    return max(error, min(weights_difference(call.response.weights, w) for w in expected.weights))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
 
+from headwise.checker.differences import difference
 from headwise.checker.modules.call import USUAL_COUNT, Call, CallError
 from headwise.checker.modules.extras import tables
 from headwise.checker.modules.layer import Layer
@@ -16,7 +17,6 @@ from headwise.checker.modules.positions import position_arguments, position_form
 from headwise.checker.modules.reduction import strided_kernel
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import FLAGS, role_of, tokens_among
-from headwise.checker.search import difference
 from headwise.checker.target import TargetSizes
 
 _NEUTRAL = {"offset": 0}  # for arguments that have to be passed

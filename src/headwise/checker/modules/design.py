@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from typing import TypeAlias
 
+from headwise.checker.differences import difference
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
-from headwise.checker.search import Explanation, difference, singles
+from headwise.checker.search import Explanation, singles
 from headwise.checker.state import Case, Change, Stage, Trace
 from headwise.shapes import Array
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from itertools import product
 
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.differences import difference
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
-from headwise.checker.search import Explanation, difference, singles
+from headwise.checker.search import Explanation, singles
 from headwise.checker.state import Case, Stage, Trace
 from headwise.shapes import Array
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product, takewhile
 
+from headwise.checker.differences import difference
 from headwise.checker.effort import evaluations
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import with_optional_context
@@ -18,7 +19,7 @@ from headwise.checker.modules.query_key_design import measure_query_key_design
 from headwise.checker.modules.reduction import reductions, strided_kernel
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.numpy_guard import np
-from headwise.checker.search import Explanation, difference, singles
+from headwise.checker.search import Explanation, singles
 from headwise.checker.state import Case
 from headwise.shapes import Array
 

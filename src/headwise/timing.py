@@ -15,9 +15,9 @@ def time_interleaved(
 ) -> tuple[dict[str, float], int]:
     """Median seconds of each, and the number of rounds. They take turns, so that a disturbance affects all of them.
 
-    Before a short call there is a pause and a warm-up, since the threads of the library called before keep a core busy
-    for some 20 ms; callables of one library need no `rest`. There are 3 to 41 rounds, as many as fit in
-    `seconds` each with their pauses.
+    Before each call there is a pause, since the threads of the library called before keep a core busy for some 20 ms,
+    and before a short one a warm-up; callables of one library need no `rest`. There are 3 to 41 rounds, as many as fit
+    in `seconds` each with their pauses.
 
     Examples
     --------
@@ -28,14 +28,15 @@ def time_interleaved(
     """
     for call in calls_by_name.values():
         call()
-    slowest = max(_time(call) for call in calls_by_name.values())
-    pause = 2 * rest if slowest < SHORT_CALL else 0.0
+    once = {name: _time(call) for name, call in calls_by_name.items()}
+    slowest = max(once.values())
+    pause = 2 * rest if slowest < SHORT_CALL else rest
     rounds = int(min(max(seconds / max(slowest + pause, 1e-9), 3), 41))
     times: dict[str, list[float]] = {name: [] for name in calls_by_name}
     for _ in range(rounds):
         for name, call in calls_by_name.items():
-            if rest and slowest < SHORT_CALL:
-                time.sleep(rest)
+            time.sleep(rest)
+            if rest and once[name] < SHORT_CALL:
                 _warm_up(call, rest)
             times[name].append(_time(call))
     return {name: statistics.median(values) for name, values in times.items()}, rounds

@@ -35,6 +35,15 @@ def test_callables_take_turns():
     assert 0.001 < medians["a"] < medians["b"]
 
 
+def test_other_threads_come_to_rest_before_each_measurement(monkeypatch):
+    """A long call too: a quarter of a second after JAX, whose threads are still busy, would be measured too slow."""
+    events = []
+    monkeypatch.setattr("headwise.timing.time.sleep", lambda seconds: events.append(f"rest {seconds}"))
+    monkeypatch.setattr("headwise.timing.SHORT_CALL", 0.0)
+    time_interleaved({"a": lambda: events.append("a"), "b": lambda: events.append("b")}, seconds=0.0, rest=0.03)
+    assert events[4:] == ["rest 0.03", "a", "rest 0.03", "b"] * 3
+
+
 def test_operations_are_counted_by_hand():
     assert Workload((2, 3, 5, 7)).operations == 2 * (2 * 3 * 5 * 5 * 7) * 2
     assert Workload((2, 3, 5, 7), option="causal", backward=True).operations == 2 * (2 * 3 * 15 * 7) * 7

@@ -10,6 +10,7 @@ import pytest
 import headwise
 
 ROOT = Path(headwise.__file__).parent
+TESTS = Path(__file__).parent
 ORDER = [
     {"_startup", "_version", "errors", "hashing", "thresholds", "timing", "runtime"},
     {"files"},
@@ -80,9 +81,21 @@ def test_imports_point_up(path):
         assert imported == package or RANK[imported] < RANK[package], f"{package} imports {imported}"
 
 
-def test_every_room_has_its_place():
+def test_every_package_has_a_rank():
     packages = {p.name.removesuffix(".py") for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert packages - {"__init__", "__main__"} <= set(RANK)
+
+
+def private_names(code: str):
+    """The private names that code imports from Headwise."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("headwise."):
+            yield from (alias.name for alias in node.names if alias.name.startswith("_"))
+
+
+def test_tests_import_public_names_only():
+    assert list(private_names("from headwise.nn import _a, b\nfrom headwise import __version__")) == ["_a"]
+    assert {str(path): names for path in TESTS.rglob("*.py") if (names := [*private_names(path.read_text())])} == {}
 
 
 def test_importing_headwise_brings_numpy_and_little_else():

@@ -18,7 +18,7 @@ import headwise as hw
 from headwise import jit
 from headwise.attention import engines
 from headwise.attention.compiled.team import shared_kernel
-from headwise.parallel.threads import _blas, limit_threads, num_threads, parallel_for, single_threaded_blas
+from headwise.parallel.threads import blas_libraries, limit_threads, num_threads, parallel_for, single_threaded_blas
 
 FAST = ["blockwise", "compiled"]
 TILES = {  # N and M divide neither engine's tiles; M is long enough for several tiles of each
@@ -187,7 +187,7 @@ def test_a_failure_in_a_worker_is_raised():
 
 def test_blas_threads_are_given_back_however_calls_overlap():
     def blas():
-        return [pool["num_threads"] for pool in _blas().info() if pool["user_api"] == "blas"]
+        return [library["num_threads"] for library in blas_libraries().info()]
 
     with threadpool_limits(2, user_api="blas"):
         before = blas()

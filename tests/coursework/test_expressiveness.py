@@ -12,7 +12,7 @@ from headwise.coursework.expressiveness.constructions import (
     read_off_forms,
     single_input_example,
 )
-from headwise.coursework.expressiveness.fitting import _backward, _draw, _forward
+from headwise.coursework.expressiveness.fitting import functions_backward, functions_forward, random_functions
 from headwise.coursework.expressiveness.study import Expressiveness, expressiveness
 from helpers.oracles import check_gradients
 
@@ -44,7 +44,7 @@ def test_directions_are_the_weights_less_what_changes_nothing(heads, width, rng)
     assert directions(heads, width, True, rng) == 4 * width**2 - 2 * freedom
 
 
-def test_one_input_asks_nothing(rng):
+def test_one_input_leaves_the_outputs_free(rng):
     for n, d, outputs in ((5, 6, 6), (6, 6, 2), (1, 4, 3)):
         assert single_input_example(rng.normal(size=(n, d)), rng.normal(size=(n, outputs))) < 1e-10
     assert single_input_example(rng.normal(size=(7, 6)), rng.normal(size=(7, 6))) is None
@@ -62,13 +62,13 @@ def test_the_form_behind_every_coordinate_is_read_off_the_outputs(heads, width, 
 
 @pytest.mark.parametrize("heads", [1, 3])
 def test_the_gradient_of_the_fit(heads, rng):
-    x, params = rng.normal(size=(2, 3, 6)), _draw(2, 6, rng)
-    o, cache = _forward(x, params, heads)
+    x, params = rng.normal(size=(2, 3, 6)), random_functions(2, 6, rng)
+    o, cache = functions_forward(x, params, heads)
     do = rng.normal(size=o.shape)
-    grads = _backward(do, cache)
+    grads = functions_backward(do, cache)
 
     def f(*arrays):
-        return _forward(x, dict(zip(params, arrays, strict=True)), heads)[0]
+        return functions_forward(x, dict(zip(params, arrays, strict=True)), heads)[0]
 
     check_gradients(f, list(params.values()), [grads[name] for name in params], do)
 

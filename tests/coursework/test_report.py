@@ -61,7 +61,7 @@ def timeless(page):
     return re.sub(r"\d+ s<", "<", page)
 
 
-def test_the_page_needs_nothing_beside_it(made):
+def test_the_page_needs_no_other_file(made):
     page = made.page.read_text()
     assert not re.search(r'(src|href)="(https?:|//)', page)
     assert "<script src" not in page

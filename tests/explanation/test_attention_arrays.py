@@ -75,7 +75,7 @@ def test_an_image_gives_the_patches_and_patches_the_grid(rng):
         from_arrays({"x": w, "image": image * 9}, TokenLayout(GRID))
 
 
-def test_positions_beside_the_weights(rng):
+def test_positions_with_the_weights(rng):
     w = weights(rng)
     assert from_arrays({"x": w, "positions": rng.normal(size=(N, 7))}, TokenLayout(GRID)).positions.shape == (N, 7)
     with pytest.raises(ShapeError, match="positions: expected"):

@@ -82,7 +82,7 @@ def test_a_dozen_digits_are_under_a_megabyte(tokens):
 
 
 @pytest.mark.parametrize("tokens", PRETRAINED)
-def test_each_card_is_of_the_weights_beside_it(tokens):
+def test_each_card_is_of_the_weights_next_to_it(tokens):
     weights = files("headwise.models") / "weights" / f"vit-mnist-{tokens}.safetensors"
     card = (files("headwise.models") / "weights" / pretrained_vit(tokens).metadata["card"]).read_text(encoding="utf-8")
     assert hashlib.sha256(weights.read_bytes()).hexdigest() in card

@@ -12,7 +12,7 @@ import pytest
 
 import headwise
 from headwise.grading.sandbox import Limits, Sandbox, SubmissionError
-from headwise.grading.sandbox.worker.confinement import _CALLS, _CHECKED, _without
+from headwise.grading.sandbox.worker.confinement import CHECKED_CALLS, SYSTEM_CALLS, visible_paths
 from headwise.grading.signature import signature_of
 from helpers.processes import PATIENCE
 
@@ -230,10 +230,10 @@ def test_a_package_among_pythons_own_can_be_hidden(tmp_path):
     for package in ("lib/site/headwise/check", "lib/site/numpy", "lib/other"):
         (tmp_path / package).mkdir(parents=True)
     (tmp_path / "lib64").symlink_to("lib")  # as in a virtual environment
-    rules = dict(_without(tmp_path, [tmp_path / "lib/site/headwise"], 3, 1))
+    rules = dict(visible_paths(tmp_path, [tmp_path / "lib/site/headwise"], 3, 1))
     readable = {str(Path(path).relative_to(tmp_path)) for path, rights in rules.items() if rights == 3}
     assert readable == {"lib/site/numpy", "lib/other"}
-    assert dict(_without(tmp_path, [tmp_path.parent / "headwise"], 3, 1)) == {str(tmp_path): 3}
+    assert dict(visible_paths(tmp_path, [tmp_path.parent / "headwise"], 3, 1)) == {str(tmp_path): 3}
 
 
 @LINUX
@@ -305,6 +305,6 @@ def test_call_numbers_are_the_kernels():
     if header is None:
         pytest.skip("no kernel headers here")
     numbers = dict(line.split()[1:3] for line in header.read_text().splitlines() if line.startswith("#define __NR_"))
-    ours = {name: x86 for name, x86, _ in (entry.split() for entry in _CALLS.replace("\n", " ").split(","))}
-    ours |= {name: str(pair[0]) for name, pair in _CHECKED.items()}
+    ours = {name: x86 for name, x86, _ in (entry.split() for entry in SYSTEM_CALLS.replace("\n", " ").split(","))}
+    ours |= {name: str(pair[0]) for name, pair in CHECKED_CALLS.items()}
     assert {name: numbers[f"__NR_{name}"] for name in ours} == ours

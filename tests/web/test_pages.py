@@ -274,7 +274,7 @@ def test_as_many_inputs_to_swap_as_the_server_reads_rows(page, text):
     console_messages(driver)  # of the two questions that were refused
 
 
-def test_an_error_stands_beside_its_field(pages):
+def test_an_error_is_next_to_its_field(pages):
     driver, where = pages
     set_viewport(driver, 1280)
     open_page(driver, where + "coursework")

@@ -58,7 +58,7 @@ def test_a_pair_of_texts_is_answered_as_the_library_answers_it(client, folders):
     assert explored == json.loads(json.dumps(Explorer("", (ExplorerInput(record, "the input", "pets"),)).content()))
 
 
-def test_the_answers_of_two_models_are_compared(client):
+def test_the_results_of_two_models_are_compared(client):
     results = [client.post(f"/api/explain?model={name}", json={"text": "the cat"}).json() for name in ("pets", "dogs")]
     query = "&".join(f"key={shown['key']}" for shown in results)
     explored = client.get(f"/api/explorer?{query}").json()
@@ -119,7 +119,7 @@ def test_inputs_that_a_model_cannot_take_are_rejected(client, path, body, status
         ("dependence", 410, "send the input again"),
     ],
 )
-def test_answers_that_do_not_exist_are_rejected(client, query, status, message):
+def test_results_that_do_not_exist_are_rejected(client, query, status, message):
     key = client.post("/api/explain?model=pets", json={"text": "the cat"}).json()["key"]
     rejected = client.get("/api/" + query.format(key=key))
     assert rejected.status_code == status
@@ -143,7 +143,7 @@ def test_a_model_of_neither_texts_nor_images_is_refused(tmp_path):
         load_models([str(write_folder(tmp_path / "nothing", "llama"))])  # a language model without a tokenizer
 
 
-def test_old_answers_are_dropped_and_the_newest_is_kept(folders):
+def test_old_results_are_dropped_and_the_newest_is_kept(folders):
     model = open_model(folders[0])
     results = [
         compute_result(str(i), "pets", model, text) for i, text in enumerate(("the cat", "a dog", "the dog sat"))

@@ -101,8 +101,8 @@ def single_threaded_blas() -> Iterator[None]:
     global _inside, _limit
     with _lock:
         _inside += 1
-        if _inside == 1 and any(pool["num_threads"] != 1 for pool in _blas().info() if pool["user_api"] == "blas"):
-            _limit = _blas().limit(limits=1, user_api="blas")
+        if _inside == 1 and any(library["num_threads"] != 1 for library in blas_libraries().info()):
+            _limit = blas_libraries().limit(limits=1)
     try:
         yield
     finally:
@@ -127,8 +127,9 @@ def _cores() -> int:
 
 
 @cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
+def blas_libraries() -> ThreadpoolController:
+    """The BLAS libraries that were loaded when this was first called, whose threads `single_threaded_blas` limits."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 @cache

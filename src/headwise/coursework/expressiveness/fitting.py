@@ -41,20 +41,20 @@ def fit(heads: int, of: int, setting: Setting, *, targets: int, starts: int, ste
     """
     rng = np.random.default_rng([seed, of, inputs])
     x, fresh = rng.normal(size=(2, inputs, setting.tokens, setting.width))
-    truth = _draw(targets, setting.width, rng)
-    (targets_of_fit, _), (expected, _) = (_forward(batch, truth, of) for batch in (x, fresh))
+    truth = random_functions(targets, setting.width, rng)
+    (targets_of_fit, _), (expected, _) = (functions_forward(batch, truth, of) for batch in (x, fresh))
 
-    params = _draw(targets * starts, setting.width, np.random.default_rng([seed, heads, 7]))
+    params = random_functions(targets * starts, setting.width, np.random.default_rng([seed, heads, 7]))
     vector = flatten(params)
     memory, decays = AdamW.zeros(vector), np.zeros_like(vector)
     goal = np.repeat(targets_of_fit, starts, axis=0)
     for step in range(steps):
         now = unflatten(vector, params)
-        o, cache = _forward(x, now, heads)
-        gradient = flatten(_backward(2 * (o - goal) / o[0].size, cache))
+        o, cache = functions_forward(x, now, heads)
+        gradient = flatten(functions_backward(2 * (o - goal) / o[0].size, cache))
         rate = 0.03 * 0.5 * (1 + np.cos(np.pi * step / steps))
         adamw_step(vector, gradient, memory, learning_rate=rate, weight_decay=0.0, decay_mask=decays)
-    outputs, _ = _forward(fresh, unflatten(vector, params), heads)
+    outputs, _ = functions_forward(fresh, unflatten(vector, params), heads)
     error = ((outputs - np.repeat(expected, starts, axis=0)) ** 2).mean(axis=(1, 2, 3))
     scale = np.repeat(expected.var(axis=(1, 2, 3)), starts)
     return Fit(heads, of, (error / scale).reshape(targets, starts))
@@ -66,12 +66,12 @@ class _Cache(NamedTuple):
     shape: tuple[int, ...]  # (count, B, H, N, d)
 
 
-def _draw(count: int, width: int, rng: np.random.Generator) -> Params:
+def random_functions(count: int, width: int, rng: np.random.Generator) -> Params:
     """Random functions: Wq, Wk, Wv of shape (count, D, D)."""
     return {name: rng.normal(size=(count, width, width)) / np.sqrt(2) for name in ("Wq", "Wk", "Wv")}
 
 
-def _forward(x: Array, params: Params, heads: int) -> tuple[Array, _Cache]:
+def functions_forward(x: Array, params: Params, heads: int) -> tuple[Array, _Cache]:
     """Outputs (count, B, N, D) of every function on every input (B, N, D)."""
     count, (b, n, width) = len(params["Wq"]), x.shape
     split = {
@@ -84,7 +84,8 @@ def _forward(x: Array, params: Params, heads: int) -> tuple[Array, _Cache]:
     return o.swapaxes(2, 3).reshape(count, b, n, width), _Cache(x, cache, o.shape)
 
 
-def _backward(do: Array, cache: _Cache) -> Params:
+def functions_backward(do: Array, cache: _Cache) -> Params:
+    """Gradients of the functions for `do`, shaped like the outputs."""
     count, b, heads, n, d = cache.shape
     grads = attention_backward(do.reshape(count, b, n, heads, d).swapaxes(2, 3), cache.attention)
     return {

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # Allowed system calls with their numbers on x86_64 and on aarch64 (- where there is none).
-_CALLS = """
+SYSTEM_CALLS = """
 read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, close 3 57, lseek 8 62, dup 32 23,
 dup2 33 -, dup3 292 24, pipe 22 -, pipe2 293 59, fstat 5 80, stat 4 -, lstat 6 -, newfstatat 262 79, statx 332 291,
 statfs 137 43, fstatfs 138 44, access 21 -, faccessat 269 48, readlink 89 -, readlinkat 267 78, getdents 78 -,
@@ -41,8 +41,8 @@ getgroups 115 158, getpgrp 111 -, getpgid 121 155, getsid 124 156, uname 63 160,
 futex 202 98, set_robust_list 273 99, set_tid_address 218 96, rseq 334 293, membarrier 324 283, arch_prctl 158 -,
 exit 60 93, exit_group 231 94, close_range 436 436, faccessat2 439 439
 """
-_CHECKED = {"open": (2, None), "openat": (257, 56), "fcntl": (72, 25), "ioctl": (16, 29)}
-_CHECKED |= {"tgkill": (234, 131), "prlimit64": (302, 261)}
+CHECKED_CALLS = {"open": (2, None), "openat": (257, 56), "fcntl": (72, 25), "ioctl": (16, 29)}
+CHECKED_CALLS |= {"tgkill": (234, 131), "prlimit64": (302, 261)}
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, the kernel's own number
 _NEW = 424  # from here on numbers are the same everywhere; "no such call" lets a library take its older way
 
@@ -112,7 +112,7 @@ def _landlock(libc: ctypes.CDLL, hidden: Sequence[str], folders: Sequence[str]) 
     allowed += [(folder, read | read_dir) for folder in folders]
     out_of_sight = [Path(path).resolve() for path in hidden]
     for root in {Path(path).resolve() for path in (sys.prefix, sys.base_prefix, *_LIBRARIES)}:
-        allowed += _without(root, out_of_sight, read | read_dir, read_dir)
+        allowed += visible_paths(root, out_of_sight, read | read_dir, read_dir)
     for path, rights in allowed:
         if os.path.exists(path):
             opened = os.open(path, os.O_PATH)
@@ -124,7 +124,7 @@ def _landlock(libc: ctypes.CDLL, hidden: Sequence[str], folders: Sequence[str]) 
     return not refused
 
 
-def _without(root: Path, hidden: Sequence[Path], all_of_it: int, names: int) -> Iterator[tuple[str, int]]:
+def visible_paths(root: Path, hidden: Sequence[Path], all_of_it: int, names: int) -> Iterator[tuple[str, int]]:
     """The paths that make up `root` without the hidden ones: a rule can only add, and adds all that lies below."""
     if root in hidden or root.is_symlink():  # the target of a link has its own rule, or should have none
         return
@@ -133,7 +133,7 @@ def _without(root: Path, hidden: Sequence[Path], all_of_it: int, names: int) -> 
         return
     yield str(root), names
     for child in root.iterdir():
-        yield from _without(child, hidden, all_of_it, names)
+        yield from visible_paths(child, hidden, all_of_it, names)
 
 
 def _seccomp(libc: ctypes.CDLL, landlocked: bool) -> bool:
@@ -155,7 +155,7 @@ def _filter(column: int, architecture: int, landlocked: bool) -> list[tuple[int,
         return load, 0, 0, 16 + 8 * which  # its low half
 
     def when(call: str, body: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
-        number = _CHECKED[call][column]
+        number = CHECKED_CALLS[call][column]
         return [] if number is None else [(equal, 0, len(body), number), *body]
 
     def one_of(which: int, values: Sequence[int]) -> list[tuple[int, int, int, int]]:
@@ -168,7 +168,7 @@ def _filter(column: int, architecture: int, landlocked: bool) -> list[tuple[int,
         return [argument(which), (any_bit, 0, 1, _WRITES), (give, 0, 0, refuse), (give, 0, 0, allow)]
 
     program = [(load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, kill), (load, 0, 0, 0)]
-    for entry in _CALLS.replace("\n", " ").split(","):
+    for entry in SYSTEM_CALLS.replace("\n", " ").split(","):
         number = entry.split()[1 + column]
         if number != "-":
             program += [(equal, 0, 1, int(number)), (give, 0, 0, allow)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headwise.errors import DataError
-from headwise.files import atomic_folder, atomic_write, lock_file, lock_folder
+from headwise.files import atomic_folder, atomic_write, check_file, lock_file, lock_folder
 
 
 @pytest.fixture
@@ -148,3 +148,17 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
         (temporary / "new").touch()
     assert [path.name for path in folder.iterdir()] == ["new"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("none", "no such file"),
+        (".", "is a folder; expected a file"),
+        (os.devnull, "not a regular file"),
+    ],
+)
+def test_an_error_says_what_is_there_in_place_of_a_file(path, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=f"^file: {path}: {words}.$"):
+        check_file(Path(path), "file: ")

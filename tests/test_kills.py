@@ -95,12 +95,16 @@ def test_killed_and_resumed_it_is_as_if_undisturbed(name, tmp_path):
         resume = ["--resume"] if (folders[1] / "out" / "training.safetensors").exists() else []
         # an experiment is resumed in one process or in two
         processes = ["--processes", str(rng.integers(1, 3))] if arguments[0] == "study" else []
-        process = start([*arguments, *resume, *processes], folders[1])
-        time.sleep(rng.uniform(0, seconds))
-        if process.poll() is None:
+        fresh = not (folders[1] / "out").exists()
+        process, began = start([*arguments, *resume, *processes], folders[1]), time.monotonic()
+        try:
+            output, _ = process.communicate(timeout=rng.uniform(0, seconds))
+            if fresh:
+                seconds = min(seconds, time.monotonic() - began)  # the undisturbed run may have been slowed down
+        except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            kills += 1
-        output, _ = process.communicate(timeout=PATIENCE)
+            output, _ = process.communicate(timeout=PATIENCE)
+            kills += process.returncode != 0
         assert process.returncode in (0, -signal.SIGKILL), output
         state, finished = folders[1] / "out" / "training.safetensors", folders[1] / "out" / "model.safetensors"
         if process.returncode == 0 or (finished.exists() and not state.exists()):

@@ -17,6 +17,14 @@ from typing import Any
 from headwise.errors import DataError
 
 
+def check_file(path: Path, prefix: str = "") -> None:
+    """Raise DataError if there is no such file, with what is there instead."""
+    if path.is_dir():
+        raise DataError(f"{prefix}{path}: is a folder; expected a file.")
+    if not path.is_file():
+        raise DataError(f"{prefix}{path}: {'not a regular file' if path.exists() else 'no such file'}.")
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path that replaces `path` when the block succeeds, and is removed when it fails.

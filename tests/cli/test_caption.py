@@ -50,7 +50,7 @@ def test_arrays_of_another_framework(rng, tmp_path):
     [
         (("a.npz",), "with a class token 6"),
         (("a.npz", "--grid", "2by3"), "--grid: expected rows x columns, such as 4x4"),
-        ((".",), ".: no such file"),
+        ((".",), ".: is a folder; expected a file"),
         (("a.npz", "--grid", "2x3", "--token", "7"), "token: 0 for the class token, or 1 to 6"),
         (("a.npz", "--grid", "2x3", "--figure", "positions"), "these arrays have none"),
     ],

@@ -158,7 +158,7 @@ def test_bad_npz(tmp_path, arrays, message):
 
 def test_no_archive_at_all(tmp_path):
     for part in ("TRAIN", "TEST"):
-        (tmp_path / f"own_{part}.npz").write_bytes(b"PK nonsense")
+        (tmp_path / f"own_{part}.npz").write_bytes(b"PK\3\4 nonsense")
     with pytest.raises(DataError, match="cannot be read"):
         load_series(tmp_path)
 

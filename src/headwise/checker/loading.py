@@ -22,6 +22,7 @@ from headwise.checker.notebooks import notebook_code
 from headwise.checker.refusal import UncallableError
 from headwise.checker.user_code import user_code
 from headwise.errors import DataError, HeadwiseError, describe_exception
+from headwise.files import check_file
 
 _SUFFIXES = (".py", ".ipynb")
 
@@ -60,11 +61,11 @@ def load_function(
     if not fitting and len(functions) == 1 and not _modules(module):
         raise DataError(f"{file}: {_refusal(next(iter(functions.values())), kind, text, requirements)}")
     if len(fitting) != 1:
-        defined = ", ".join((*functions, *_modules(module))) or "no functions"
-        present = f"these: {', '.join(fitting)}" if fitting else f"none among {defined}"
+        defined = ", ".join((*functions, *_modules(module)))
+        present = f"found {'these: ' if fitting else 'none among '}{', '.join(fitting) or defined}. Name it: FILE:NAME"
         raise DataError(
-            f"{file}: expected one function or module that can be called as attention; found {present}."
-            " Name it: FILE:NAME."
+            f"{file}: expected one function or module that can be called as attention; "
+            f"{present if defined else 'it defines none'}."
         )
     return next(iter(fitting.values())), text
 
@@ -82,8 +83,7 @@ def import_object(path: Path, name: str) -> Any:
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file.")
+    check_file(path)
     if path.suffix not in _SUFFIXES:
         raise DataError(f"{path}: expected Python code (.py) or a notebook (.ipynb).")
     return path

@@ -14,6 +14,7 @@ from headwise.errors import DataError
 from headwise.explanation import Explanation, TokenLayout, from_arrays, from_saved, read_arrays
 from headwise.explanation.display import read_colors
 from headwise.figures import AttentionRecord, View, select_figures
+from headwise.files import check_file
 
 
 def caption(
@@ -57,8 +58,7 @@ def caption(
 
     Example: `headwise caption arrays.npz --grid 4x4 --patch 7x7 --figure all`
     """
-    if not arrays.is_file():
-        raise DataError(f"{arrays}: no such file.")
+    check_file(arrays)
     with output_folder(arrays, out) as folder:
         words = _read_words(tokens) if tokens else ()
         sizes = parse_size("--grid", grid), parse_size("--patch", patch)
@@ -86,8 +86,7 @@ def _read_record(path: Path, layout: TokenLayout, image: Path | None) -> Attenti
 
 
 def _read_words(path: Path) -> tuple[str, ...]:
-    if not path.is_file():
-        raise DataError(f"--tokens: {path}: no such file.")
+    check_file(path, "--tokens: ")
     try:
         return tuple(path.read_text(encoding="utf-8").splitlines())
     except UnicodeDecodeError:

@@ -10,6 +10,7 @@ import typer
 
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
+from headwise.files import check_file
 from headwise.models.preprocess.images import NORMALIZATIONS, RESAMPLING, ImagePreprocessor
 
 Model = Annotated[
@@ -42,8 +43,7 @@ def read_input(argument: str | None, texts: list[str] | None) -> tuple[Any, Path
         arrays = load_npz(path, alone="input")
         return (arrays["input"] if list(arrays) == ["input"] else arrays), path
     if path.is_file() or (path.suffix and not re.search(r"\s", argument)):
-        if not path.is_file():
-            raise DataError(f"{path}: no such file.")
+        check_file(path)
         return path, path
     return argument, Path(_slug(argument))
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from headwise.checker.roles import role_of
 from headwise.errors import DataError, ShapeError
+from headwise.files import check_file
 
 _NAMES = ("X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo")
 _NEEDED = _NAMES[:4]
@@ -112,11 +113,12 @@ def load_npz(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
     ...     list(load_npz(path)), list(load_npz(path, "weights"))
     (['X'], ['weights'])
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+    check_file(path)
     try:
         with path.open("rb") as file:  # NumPy would leave one that it cannot read open
-            if not file.peek(6).startswith((b"PK", b"\x93NUMPY")):  # NumPy would take it for pickled objects
+            if not file.peek(6).startswith(
+                (b"PK\3\4", b"PK\5\6", b"\x93NUMPY")
+            ):  # NumPy would take it for pickled objects
                 raise DataError(f"{path}: expected an .npz or .npy file; its content is something else.")
             opened = np.load(file, allow_pickle=False)
             if isinstance(opened, np.ndarray):
@@ -130,6 +132,7 @@ def load_npz(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
         raise
     except Exception as error:  # NumPy raises all kinds of errors for damaged files
         why = (str(error).splitlines() or [type(error).__name__])[0]
+        why = "it holds Python objects" if "pickle" in why else why  # NumPy advises to load them
         raise DataError(f"{path}: cannot be read as .npz or .npy ({why}).") from None
 
 
@@ -146,8 +149,7 @@ def _files(path: Path) -> list[Path]:
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     if path.suffix.lower() in (".npz", ".npy"):
         return load_npz(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+    check_file(path)
     if path.suffix.lower() != ".csv":
         raise DataError(f"{path}: expected an .npz, .npy or .csv file.")
     try:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.errors import DataError
+from headwise.files import check_file
 from headwise.shapes import Array
 from headwise.validation import is_number
 
@@ -36,8 +37,7 @@ def read_ts(path: Path) -> Parsed:
         If the file is missing or unreadable, says that it has time stamps or no labels, or a line has missing values,
         variables of unequal length, or another number of variables than the first.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+    check_file(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (UnicodeDecodeError, OSError) as error:

@@ -125,7 +125,7 @@ def _yaml(text: str) -> Any:
     except RecursionError:
         raise DataError("not a rubric: lists or mappings are nested too deeply.") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError for a date or a number that Python cannot hold
-        raise DataError(f"not YAML: {' '.join(str(error).split())}") from None
+        raise DataError(f"not YAML: {' '.join(str(error).split()).split('; use sys.')[0]}") from None
 
 
 def _rubric(content: Any) -> Rubric:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from headwise.errors import CaptureError, DataError, require_extra
+from headwise.files import check_file
 from headwise.recorder.collect import Collector, Selection
 from headwise.recorder.layer import AttentionLayer
 from headwise.recorder.logits import join_groups
@@ -83,8 +84,7 @@ def _read(path: Path) -> Any:
     with require_extra("Reading an .onnx file", None, "onnx"):
         import onnx
         import onnx.inliner
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+    check_file(path)
     try:
         model = onnx.load(path)
         if not model.opset_import:  # as in an empty file

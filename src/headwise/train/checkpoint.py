@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from headwise.errors import CheckpointError, DataError
-from headwise.files import atomic_write
+from headwise.files import atomic_write, check_file
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import Params
 from headwise.representation import brief_repr
@@ -63,8 +63,7 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     CheckpointError
         If the file is corrupt, or not written by Headwise.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+    check_file(path)
     try:
         with safe_open(path, framework="numpy") as opened:
             header = dict(json.loads((opened.metadata() or {})["headwise"]))

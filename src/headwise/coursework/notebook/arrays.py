@@ -120,7 +120,7 @@ def _taken(run: NotebookRun, take: Mapping[str, tuple[str, ...]]) -> dict[str, A
                 with suppress(Exception):  # whatever the expression raises
                     value = taken[expression] = run.sandbox.evaluate(expression)
             if not isinstance(value, np.ndarray | tuple) or not np.ndim(value):
-                raise DataError(f"--take: {run.path.name} has no array {expression}. It has {_list_arrays(run)}.")
+                raise DataError(f"--take: {run.path.name} has no array {expression}. {_list_arrays(run)}")
     return taken
 
 
@@ -131,7 +131,7 @@ def _choose_matrices(run: NotebookRun, candidates: Mapping[str, list[Candidate]]
         missing = [f"W{part}" for part in PARTS if f"W{part}" not in candidates]
         raise DataError(
             f"{run.path.name}: no {' and '.join(missing) or 'matrices that belong together'} found; expected names "
-            f"such as Wq, W_k or omega_v. Its arrays are {_list_arrays(run)}. Name them with {_suggest_takes(run)}."
+            f"such as Wq, W_k or omega_v. {_list_arrays(run)} Name them with {_suggest_takes(run)}."
             f"{run.first_failure()}"
         )
     for other in sets[1:]:
@@ -155,8 +155,8 @@ def _choose_tokens(
     """The tokens that fit the matrices, with the orientations in which they do."""
     if not candidates:
         raise DataError(
-            f"{run.path.name}: no tokens X found; expected a name such as X, all_x, tokens or inputs. Its arrays are "
-            f"{_list_arrays(run)}. Name one with --take X=NAME.{run.first_failure()}"
+            f"{run.path.name}: no tokens X found; expected a name such as X, all_x, tokens or inputs. "
+            f"{_list_arrays(run)} Name one with --take X=NAME.{run.first_failure()}"
         )
     results = [(c, *fitting_orientations(c, matrices, options.columns, options.in_out)) for c in candidates]
     fits = [(c, possible) for c, possible, _ in results if possible]
@@ -251,4 +251,4 @@ def _list_arrays(run: NotebookRun) -> str:
         for name, value in run.values.items()
         if not isinstance(value, int)
     ]
-    return ", ".join(names[:20]) + (" …" if len(names) > 20 else "") or "none"
+    return f"Its arrays are {', '.join(names[:20])}{' …' if len(names) > 20 else ''}." if names else "It has no arrays."

@@ -14,6 +14,7 @@ import numpy as np
 
 from headwise.checker.notebooks import notebook_code
 from headwise.errors import DataError
+from headwise.files import check_file
 from headwise.grading import Limits, Sandbox, SubmissionError, uses_torch
 
 LIMITS = Limits(
@@ -86,8 +87,7 @@ def run_notebook(path: Path) -> Iterator[NotebookRun]:
 
 
 def _read(path: Path) -> tuple[str, list[str]]:
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file.")
+    check_file(path)
     if path.suffix not in (".ipynb", ".py"):
         raise DataError(f"{path}: expected a notebook (.ipynb) or a Python file (.py).")
     text = path.read_text(encoding="utf-8-sig", errors="replace")

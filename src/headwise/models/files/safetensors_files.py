@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from headwise.errors import CheckpointError, DataError, require_extra
+from headwise.files import check_file
 from headwise.models.files.checkpoint import Checkpoint, Tensor
 from headwise.shapes import Array
 
@@ -69,8 +70,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The floating-point tensors of one safetensors file, by name."""
     with require_extra("Loading a model", "safetensors", "models"):
         from safetensors import SafetensorError, safe_open
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+    check_file(path)
     try:
         with safe_open(path, framework="numpy"):  # checks the header and the offsets
             pass

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError, require_extra
+from headwise.files import check_file
 from headwise.hashing import fingerprint
 from headwise.models.base import Capability
 from headwise.models.frameworks.arguments import InputOptions, InputReader
@@ -30,8 +31,7 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
     """
     with require_extra("Running an .onnx file", None, "onnx"):
         import onnxruntime
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+    check_file(path)
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # the library raises many classes of errors

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from headwise.errors import CheckpointError, DataError, require_extra
+from headwise.files import check_file
 from headwise.models.files import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import Array
@@ -57,8 +58,7 @@ def open_image(image: Any) -> Any:
 def _open_file(path: Path) -> Any:
     from PIL import Image
 
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected an image.")
+    check_file(path)
     try:
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),

@@ -166,3 +166,21 @@ def test_a_refusal_names_one_cause_and_gives_an_adapter():
 def test_unknown_requirements_are_refused(options):
     with pytest.raises(DataError, match=next(iter(options))):
         Requirements.of(**options)
+
+
+def with_small_number(q, k, v, mask=None, scaled=True, eps=1e-6):
+    s = q @ np.swapaxes(k, -1, -2) / (np.sqrt(q.shape[-1]) if scaled else 1)
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    e = e if mask is None else e * mask
+    return e / (e.sum(axis=-1, keepdims=True) + eps) @ v
+
+
+def test_a_small_number_in_the_denominator_is_a_convention_and_a_larger_one_is_not():
+    verdict = hw.check(lambda q, k, v, mask=None: with_small_number(q, k, v, mask))
+    assert verdict.ok
+    assert verdict.conventions == ("softmax-epsilon",)
+    assert verdict.hazards == ("mask-leaks-nan",)
+    verdict = hw.check(lambda q, k, v: with_small_number(q, k, v, scaled=False))
+    assert verdict.conventions == ("softmax-epsilon",)
+    assert verdict.mistakes == ("scale-missing",)
+    assert not hw.check(lambda q, k, v: with_small_number(q, k, v, eps=0.01)).ok

@@ -55,6 +55,12 @@ def one_head(x):
     return softmax(q @ k.T / np.sqrt(4), axis=0) @ v
 
 
+def keys_as_queries(x):
+    k, v = split(x @ W_k, num_heads), split(x @ W_v, num_heads)
+    p = softmax(k @ k.transpose(0, 2, 1) * scale)
+    return (p @ v).transpose(1, 0, 2).reshape(len(x), d_model) @ W_o
+
+
 def columns(X):
     q, k, v = beta_q + omega_q @ X, beta_k + omega_k @ X, beta_v + omega_v @ X
     return v @ softmax(k.T @ q / 2, axis=0)
@@ -101,6 +107,7 @@ def model_width_as_variable(x, w_q, w_k, w_v):
         (many_heads_unscaled, ("scale-missing",), ""),
         (heads_as_argument, ("scale-model-width",), ""),
         (one_head, ("softmax-axis",), ""),
+        (keys_as_queries, ("weights-reused",), ""),
         (columns, (), "tokens-as-columns"),
         (columns_swapped, ("qk-swapped",), "tokens-as-columns"),
         (two_column_heads, (), "tokens-as-columns"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import distances, ends, rotated_halves, rotated_neighbours
+from headwise.checker.reference import distances, ends, rotated_halves, rotated_neighbours, row_sums
 from headwise.checker.state import Change, Stage, Trace
 from headwise.errors import DataError
 from headwise.shapes import Array
@@ -137,6 +137,22 @@ def standard(a: Array, eps: float) -> Array:
 
 def one_more(t: Trace) -> None:
     t.sink = np.zeros((1, 1, 1, 1))
+
+
+def divided_with(eps: float) -> Stage:
+    def divide(t: Trace) -> None:
+        t.p = t.e / (row_sums(t) + eps)
+
+    return divide
+
+
+def unhidden(t: Trace) -> None:
+    """Leave the logits of hidden keys as they are, which take part in the maximum."""
+
+
+def without_hidden(t: Trace) -> None:
+    if t.see is not None:
+        t.e = np.where(t.see, t.e, 0)
 
 
 def one_mask(t: Trace) -> None:
@@ -286,6 +302,15 @@ CONVENTIONS = {
         Convention("qk-norm", "normalised queries and keys", tuple({"+split": norm} for norm in _NORMS)),
         Convention("softcap-built-in", "a built-in softcap of the logits"),
         Convention("scale-learned", "a learned scale of the logits"),
+        Convention(
+            "softmax-epsilon",
+            "a small number added to the softmax's denominator",
+            tuple(
+                {"divide": divided_with(eps), **hiding}
+                for hiding in ({}, {"hide": unhidden, "+exponentiate": without_hidden})
+                for eps in (1e-8, 1e-6, 1e-5, 1e-7, 1e-9, 1e-10, 1e-12)
+            ),
+        ),
         Convention("softmax-plus-one", "one more in the softmax's denominator", ({"+hide": one_more},)),
         Convention("positions-inside", "positions added to its tokens", of_positions=True),
         Convention("sinks", "attention sinks"),

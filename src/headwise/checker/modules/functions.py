@@ -18,6 +18,7 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
 
 _SIZES = {"heads": "num_heads", "d": "d_k", "D": "d_model"}  # what the variables that are sizes become as arguments
+_PARTS = (("q", "k", "v"), ("Q", "K", "V"), ("query", "key", "value"))  # by which names of matrices differ
 _HEADS = (2, 3, 4, 1)  # numbers of heads to pass, where their number is an argument
 
 
@@ -38,6 +39,7 @@ def object_of(function: FunctionType) -> Any:
     """
     variables = _variables_of(function)
     variables |= _of_other_heads(variables, function)
+    variables |= _of_other_projections(variables, function)
     torch = _torch_of(variables)
     places = dict(_places(variables))
     rebound = _Rebound(function)
@@ -169,6 +171,14 @@ def _of_other_heads(variables: Mapping[str, Any], function: FunctionType) -> dic
     endings = {name.removeprefix(stem) for name in numbered for stem in stems if name.startswith(stem)}
     names = [stem + ending for stem in stems for ending in endings if ending.isdigit()]
     return {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}
+
+
+def _of_other_projections(variables: Mapping[str, Any], function: FunctionType) -> dict[str, Any]:
+    """The one matrix of queries, keys or values that the function does not use although it uses the two others."""
+    lacking = {"Wq", "Wk", "Wv"} - {role_of(name) for name in variables}
+    names = {name.replace(x, y) for name in variables for parts in _PARTS for x in parts for y in parts}
+    others = {n: function.__globals__[n] for n in names if n in function.__globals__ and role_of(n) in lacking}
+    return others if len(lacking) == len(others) == 1 else {}
 
 
 def _at(instance: Any, place: tuple[Any, ...]) -> Any:

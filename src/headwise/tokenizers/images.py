@@ -146,7 +146,10 @@ class Patches:
     def tokenize(self, images: Array) -> Array:
         """(B, Y, X) images -> (B, N, P) tokens, the pixels of each in reading order."""
         bind(f"B {self.image_size[0]} {self.image_size[1]}", images=images)
-        return images.reshape(-1, self.image_size[0] * self.image_size[1])[:, _pixels(self)]
+        down, across = self._steps
+        windows = sliding_window_view(images, (1, *self.patch_size))[:, ::down, ::across]
+        tokens: Array = windows.reshape(len(images), self.num_tokens, self.token_dim)
+        return tokens
 
     @property
     def _steps(self) -> tuple[int, int]:
@@ -293,16 +296,6 @@ def _unknown(name: str) -> DataError:
 
 def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-@lru_cache(maxsize=16)
-def _pixels(patches: Patches) -> IntArray:
-    """(N, P): index of the pixel of each entry of each token."""
-    places = np.arange(patches.image_size[0] * patches.image_size[1]).reshape(patches.image_size)
-    down, across = patches.stride or patches.patch_size
-    return sliding_window_view(places, patches.patch_size)[::down, ::across].reshape(
-        patches.num_tokens, patches.token_dim
-    )
 
 
 @lru_cache(maxsize=16)

@@ -191,15 +191,13 @@ def backward(counter, columns, sequences, chunks, q, k, v, rule, do, o, shift, t
                                 ds[i] *= 1 - tanh[i] * tanh[i]  # s = cap tanh(t / cap):  dt = ds (1 − tanh²)
                         multiply(dqt, 0, w, pk, keys, step_of(k, 3), step_of(k, 2), ds, 0, w, d, w, c, True)
                         multiply(flat_dk, key * wide_d, wide_d, pds, 0, w, 1, q_rows, 0, wide_d, c, wide_d, r, True)
-                    for i in range(d * w):
-                        dqt[i] *= factor  # t = scale q kᵀ
+                    _multiply_by(pointer(dqt), 0, d * w, factor)  # t = scale q kᵀ
                     not_finite(dqt, dqt, bad, bad, unit, d, w)
                     to = ((partial * q.shape[0] + item) * heads + h) * n * d + start * d
                     transpose(pointer(dqt), 0, w, 1, d, r, pointer(dq), to, d, lane)
             begin = (item * k.shape[1] + g) * m
             low, high = begin + chunk_low, begin + chunk_high
-            for i in range(low * wide_d, high * wide_d):
-                flat_dk[i] *= factor
+            _multiply_by(pointer(dk), low * wide_d, high * wide_d, factor)
             bad[0] += _sum_times_zero(pointer(dk), low * wide_d, 1, (high - low) * wide_d, bad[0])
             bad[0] += _sum_times_zero(pointer(dv), low * wide_e, 1, (high - low) * wide_e, bad[0])
         first, last = take(counter)
@@ -211,6 +209,13 @@ def _fill(a, first, last, value):
     """Write a number into a[first:last], without a view of the array, whose references would be counted."""
     for i in range(first, last):
         a[i] = value
+
+
+@compiled
+def _multiply_by(a, first, last, factor):
+    """Multiply what `pointer` gave for an array, from first to last: LLVM turns the loop into vectors."""
+    for i in range(first, last):
+        a[i] *= factor
 
 
 @compiled
@@ -249,8 +254,8 @@ def _cotangent(do, o, shift, total, item, h, start, r, w, wide, dot, do_rows, de
         delta[j] = _dot(rows, j * wide, pointer(o), start_of(o, item, h, start + j), e, top[j] * 0)
     top[r:w] = 0
     delta[r:w] = 0
+    clear(columns, e, r, w, num_lanes(dot))
     transpose(rows, 0, wide, 1, r, e, columns, 0, w, num_lanes(dot))
-    clear(columns, e, r, w)
 
 
 @njit(nogil=True, fastmath={"reassoc", "contract"})

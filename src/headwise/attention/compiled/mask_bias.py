@@ -99,17 +99,17 @@ def write_bias(s, bias, row, h, start, r, w, at, c, columns):
     if head.shape[0] > 1 and head.shape[1] > 1:
         down, across = head.strides[0] // head.itemsize, head.strides[1] // head.itemsize
         source = start * down + at * across
+        clear(to, c, r, w, lanes)
         transpose(pointer(head), source, down, across, r, c, to, 0, w, lanes)
         if across == 1:
             for j in range(r):
                 for i in range(0, min(columns, head.shape[1] - at - c), _LINE // head.itemsize):
                     prefetch(pointer(head), source + j * down + c + i)
-        clear(to, c, r, w)
     elif head.shape[0] > 1:
+        clear(to, c, r, w, lanes)
         for i in range(c):
             for j in range(r):
                 to[i * w + j] = head[start + j, 0]
-        clear(to, c, r, w)
     else:
         for i in range(c):
             x = head[0, 0 if head.shape[1] == 1 else at + i]
@@ -134,8 +134,9 @@ def add_bias_gradient(dbias, row, h, start, r, w, at, c, ds, buffer, columns):
 
 
 @compiled
-def clear(to, rows, r, w):
-    """Zero the columns r … w, which belong to no query."""
-    for i in range(rows):
-        for j in range(r, w):
-            to[i * w + j] = 0
+def clear(to, rows, r, w, lanes):
+    """Before r columns are written, zero the others up to w, which belong to no query: the last vector of each row."""
+    if r < w:
+        for i in range(rows):
+            for j in range(lanes):
+                to[i * w + w - lanes + j] = 0

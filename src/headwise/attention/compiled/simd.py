@@ -191,10 +191,11 @@ def _merge(builder, kind, *incoming):
     return phi
 
 
+# Six rows of two vectors, or four of three, fill the sixteen registers of AVX2 with what they multiply.
 _6W, _62, _61 = (block_product(6, vectors) for vectors in (_WIDEST, 2, 1))
-_4W, _42, _41 = (block_product(4, vectors) for vectors in (_WIDEST, 2, 1))
-_2W, _22, _21 = (block_product(2, vectors) for vectors in (_WIDEST, 2, 1))
-_1W, _12, _11 = (block_product(1, vectors) for vectors in (_WIDEST, 2, 1))
+_4W, _43, _42, _41 = (block_product(4, vectors) for vectors in (_WIDEST, 3, 2, 1))
+_2W, _23, _22, _21 = (block_product(2, vectors) for vectors in (_WIDEST, 3, 2, 1))
+_1W, _13, _12, _11 = (block_product(1, vectors) for vectors in (_WIDEST, 3, 2, 1))
 
 
 @compiled
@@ -207,11 +208,12 @@ def multiply(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
     j, lane = 0, num_lanes(c)
     while j < width:
         rest = (width - j) // lane
-        vectors = _WIDEST if rest >= _WIDEST else 2 if rest >= 2 else 1
-        r = 0
+        # one vector at a time is slow, so an odd number of them ends with three
+        vectors = 3 if rest == 3 or rest == 5 else _WIDEST if rest >= _WIDEST else 2 if rest >= 2 else 1
+        r, most = 0, 4 if vectors == 3 else 6
         while r < rows:
             ci, ai, bi, left = c0 + r * cr + j, a0 + r * ar, b0 + j, rows - r
-            block = 6 if left >= 6 else 4 if left >= 4 else 2 if left >= 2 else 1
+            block = most if left >= most else 4 if left >= 4 else 2 if left >= 2 else 1
             if block == 6:
                 if vectors == _WIDEST:
                     _6W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
@@ -222,6 +224,8 @@ def multiply(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
             elif block == 4:
                 if vectors == _WIDEST:
                     _4W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                elif vectors == 3:
+                    _43(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 elif vectors == 2:
                     _42(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 else:
@@ -229,6 +233,8 @@ def multiply(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
             elif block == 2:
                 if vectors == _WIDEST:
                     _2W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                elif vectors == 3:
+                    _23(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 elif vectors == 2:
                     _22(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 else:
@@ -236,6 +242,8 @@ def multiply(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
             else:
                 if vectors == _WIDEST:
                     _1W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                elif vectors == 3:
+                    _13(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 elif vectors == 2:
                     _12(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 else:

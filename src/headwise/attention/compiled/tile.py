@@ -99,8 +99,8 @@ def query_columns(q, item, h, start, r, w, factor, to):
     """Write r queries of a head times a factor as columns (d, w), padded with zeros."""
     d, columns = q.shape[3], pointer(to)
     source, down, across = start_of(q, item, h, start), step_of(q, 2), step_of(q, 3)
+    clear(columns, d, r, w, num_lanes(to))
     transpose(pointer(q), source, down, across, r, d, columns, 0, w, num_lanes(to))
-    clear(columns, d, r, w)
     if factor != 1:
         for i in range(d * w):
             columns[i] *= factor

@@ -17,6 +17,7 @@ from headwise.attention.compiled.work import COUNTER, take
 
 LINEAR_COLUMNS, BLOCK = 64, 1024  # of a unit of `linear`; numbers of one of the operations on single numbers
 _DEPTH = 512  # so many columns of a weight, laid out for the product, stay in the second-level cache
+_ROWS = 64  # rows whose part of a weight's gradient is computed at once
 
 _C = math.sqrt(2 / math.pi)
 _A = 0.044715
@@ -92,7 +93,9 @@ def linear_backward(dy, x, weight, dx, dweight, dbias):
     dacross = np.empty((depth, width), x.dtype)
     if dx.size:
         multiply(dx, 0, depth, dy, 0, width, 1, weight, 0, depth, rows, depth, width, False)
-    multiply(dacross, 0, width, x, 0, 1, depth, dy, 0, width, depth, width, rows, False)
+    for r in range(0, rows, _ROWS):  # so few that they stay in the first-level cache while all features meet
+        count = min(_ROWS, rows - r)
+        multiply(dacross, 0, width, x, r * depth, 1, depth, dy, r * width, width, depth, width, count, r > 0)
     transpose(pointer(dacross), 0, width, 1, depth, width, pointer(dweight), 0, depth, num_lanes(x))
     for r in range(rows):
         for i in range(width):
@@ -100,18 +103,19 @@ def linear_backward(dy, x, weight, dx, dweight, dbias):
 
 
 @_summed
-def _mean(row, count):
-    total = row[0] - row[0]
+def _sum(a, a0, count):
+    total = a[a0] - a[a0]
     for i in range(count):
-        total += row[i]
-    return total / count
+        total += a[a0 + i]
+    return total
 
 
 @_summed
-def _dot(a, b, count):
-    total = a[0] - a[0]
+def _dot(a, b, a0, count):
+    """The product of two rows that begin at the same offset."""
+    total = a[a0] - a[a0]
     for i in range(count):
-        total += a[i] * b[i]
+        total += a[a0 + i] * b[a0 + i]
     return total
 
 
@@ -122,18 +126,21 @@ def layer_norm_types(real):
 
 def layer_norm(counter, x, gain, bias, epsilon, y, normal, inverse):
     """Units of `counter`, rows of y = g n + b, n = (x − mean) / std."""
-    width = x.shape[1]
+    width, one, small = x.shape[1], x.dtype.type(1), x.dtype.type(epsilon)
+    share = one / x.dtype.type(width)  # a division by an integer would be one in float64, and so would all after it
+    source, centred, out, g, b = pointer(x), pointer(normal), pointer(y), pointer(gain), pointer(bias)
     first, last = take(counter)
     while first < last:
         for r in range(first, last):
-            mean = _mean(x[r], width)
+            row = r * width
+            mean = _sum(source, row, width) * share
             for i in range(width):
-                normal[r, i] = x[r, i] - mean
-            scale = 1 / math.sqrt(_dot(normal[r], normal[r], width) / width + x.dtype.type(epsilon))
+                centred[row + i] = source[row + i] - mean
+            scale = one / math.sqrt(_dot(centred, centred, row, width) * share + small)
             inverse[r, 0] = scale
             for i in range(width):
-                normal[r, i] *= scale
-                y[r, i] = normal[r, i] * gain[i] + bias[i]
+                centred[row + i] *= scale
+                out[row + i] = centred[row + i] * g[i] + b[i]
         first, last = take(counter)
 
 
@@ -145,12 +152,14 @@ def layer_norm_backward_types(real):
 def layer_norm_backward(dy, normal, inverse, gain, dx, dgain, dbias):
     """Gradients of x, g and b; dgain and dbias must be zero at the start."""
     rows, width = dy.shape
+    share = dy.dtype.type(1) / dy.dtype.type(width)
     for r in range(rows):
         for i in range(width):
             dgain[i] += dy[r, i] * normal[r, i]
             dbias[i] += dy[r, i]
             dx[r, i] = dy[r, i] * gain[i]
-        along, mean = _dot(dx[r], normal[r], width) / width, _mean(dx[r], width)
+        along = _dot(pointer(dx), pointer(normal), r * width, width) * share
+        mean = _sum(pointer(dx), r * width, width) * share
         scale = inverse[r, 0]
         for i in range(width):
             dx[r, i] = (dx[r, i] - mean - normal[r, i] * along) * scale

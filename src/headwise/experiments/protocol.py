@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from headwise.document import Table, as_markdown_page
 from headwise.experiments.store import Outcome, RunStore
-from headwise.figures import Caption, save_figure
+from headwise.explanation import Explanation
+from headwise.figures import save_figure
 from headwise.files import write_text
 from headwise.parallel.tasks import check_scheduler, run_tasks
 from headwise.parallel.threads import limit_threads, num_threads
@@ -193,8 +194,8 @@ class Experiment(Generic[P, R]):
         What the result shows: statements by heading, tables for a reader, figures by name.
     records : callable
         Long tables for a program, written as CSV only.
-    captions : callable
-        Captions of the figures that have one, by the figure's name.
+    explanation : callable
+        What a trained model attends to, if there is one: figures with captions and arrays.
     """
 
     name: str
@@ -204,7 +205,7 @@ class Experiment(Generic[P, R]):
     tables: Callable[[R], Sequence[Table]]
     figures: Callable[[R], Mapping[str, Figure]] = lambda _: {}
     records: Callable[[R], Sequence[Table]] = lambda _: ()
-    captions: Callable[[R], Mapping[str, Caption]] = lambda _: {}
+    explanation: Callable[[R], Explanation | None] = lambda _: None
 
     def to_json(self, result: R) -> dict[str, Any]:
         """The result and its findings, as JSON can hold them."""
@@ -222,6 +223,5 @@ class Experiment(Generic[P, R]):
             write_text(paths[-1], table.csv())
         for name, figure in self.figures(result).items():
             paths += save_figure(figure, folder / "figures" / name)
-        for name, caption in self.captions(result).items():
-            paths += caption.save(folder / "figures" / name)
-        return paths
+        explanation = self.explanation(result)
+        return paths + (explanation.save(folder / "figures") if explanation else [])

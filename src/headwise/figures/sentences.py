@@ -211,10 +211,11 @@ def describe_prediction(record: AttentionRecord) -> Iterator[str]:
     if not len(record.probabilities):
         return
     correct = {-1: "", int(record.probabilities.argmax()): ", which is correct"}
+    wrong = ", which is wrong" if record.top_names else ", which is wrong: the label is {label}"
     what = "the next token {predicted}" if record.next_token else "{predicted}"
     yield (
         f"The model predicts {what} (probability {{probability:.1%}})"
-        + correct.get(record.label, ", which is wrong: the label is {label}")
+        + correct.get(record.label, wrong)
         + "; second is {second} ({second_probability:.1%})."
     )
 

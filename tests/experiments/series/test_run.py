@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headwise.data.series import LabelledSeries, SeriesData
+from headwise.data.series import LabelledSeries, SeriesData, standardize
 from headwise.errors import DataError
 from headwise.experiments import Runner
-from headwise.experiments.series import EXPERIMENT, SeriesPlan, SeriesResult, SeriesRun, record_series, run
+from headwise.experiments.series import EXPERIMENT, SeriesPlan, SeriesResult, SeriesRun, explain_series, run
 from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.findings import findings, table
+from headwise.models.series import predict_series_with_attention
 from headwise.text import as_text
 from headwise.train import TrainingConfig, train
 
@@ -119,15 +120,25 @@ def test_everything_is_written(whole, tmp_path):
     _, result = whole
     EXPERIMENT.save(result, tmp_path)
     names = {path.name for path in (tmp_path / "figures").iterdir()}
-    figures = {f"{stem}.{kind}" for stem in ("accuracy", "losses", "attention") for kind in ("png", "svg", "pdf")}
-    assert figures | {"attention.md"} <= names
+    figures = {
+        f"{stem}.{kind}"
+        for stem in ("accuracy", "losses", "attention", "attention-matrices")
+        for kind in ("png", "svg", "pdf")
+    }
+    assert figures | {"attention.md", "attention.npz", "attention-matrices.md"} <= names
     assert "| transformer, pre-trained | 2 |" in (tmp_path / "findings.md").read_text()
     for index in (0, 3):
-        record, length = record_series(result, index), DATA.test.lengths[index]
-        assert record.x.shape == (length, 2)
-        assert record.weights.shape == (1, 2, length, length)
+        record, length = explain_series(result, index).record, DATA.test.lengths[index]
+        x = standardize(DATA).test.x[index : index + 1, :length]
+        np.testing.assert_array_equal(record.image, x[0])
+        params = result.params["pre-trained"]
+        prediction = predict_series_with_attention(x, np.array([length]), params, PLAN.model)
+        np.testing.assert_allclose(record.weights, prediction.weights[0], atol=1e-6)
         assert record.label == DATA.test.labels[index]
-        np.testing.assert_allclose(record.weights.sum(-1), 1, atol=1e-5)
+        right = record.label == prediction.outputs[0].argmax()
+        predicted = DATA.classes[prediction.outputs[0].argmax()]
+        sentence = f"The model predicts {predicted} (probability {record.probabilities.max():.1%}), which is "
+        assert sentence + ("correct" if right else "wrong;") in explain_series(result, index).text(full=True)
 
 
 def test_the_baselines_run(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ Source: Zerveas et al., "A Transformer-based Framework for Multivariate Time Ser
 
 from headwise.experiments.protocol import Experiment
 from headwise.experiments.series import findings, run
-from headwise.experiments.series.attention import SeriesRecord, caption_series, draw_series, record_series
+from headwise.experiments.series.attention import explain_series
 from headwise.experiments.series.result import METHOD_LABELS, SeriesPlan, SeriesResult, SeriesRun
 from headwise.experiments.series.run import list_runs
 
@@ -14,13 +14,10 @@ __all__ = [
     "EXPERIMENT",
     "METHOD_LABELS",
     "SeriesPlan",
-    "SeriesRecord",
     "SeriesResult",
     "SeriesRun",
-    "caption_series",
-    "draw_series",
+    "explain_series",
     "list_runs",
-    "record_series",
 ]
 
 EXPERIMENT = Experiment(
@@ -30,5 +27,5 @@ EXPERIMENT = Experiment(
     findings.findings,
     lambda result: (findings.table(result),),
     findings.figures,
-    captions=lambda result: {"attention": caption_series(record_series(result))},
+    explanation=explain_series,
 )

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from headwise.document import Table
 from headwise.experiments.plots import draw_accuracies, draw_losses
 from headwise.experiments.protocol import Findings
-from headwise.experiments.series.attention import draw_series, record_series
 from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.result import METHOD_LABELS, SeriesResult
 from headwise.experiments.statistics import ALPHA, min_attainable_p, sign_flip_test, t_interval
@@ -121,12 +120,11 @@ def _n_test(result: SeriesResult) -> int:
 
 
 def figures(result: SeriesResult) -> dict[str, Figure]:
-    """Accuracy by method, the losses of training, and the attention of one model to one series."""
+    """Accuracy by method, and the losses of training."""
     ours = {METHOD_LABELS[method]: method for method in result.accuracies if method not in BASELINES}
     losses = {label: [run.losses for run in result.of(method)] for label, method in ours.items()}
     accuracies = {METHOD_LABELS[method]: values for method, values in result.accuracies.items()}
     return {
         "accuracy": draw_accuracies(accuracies, highlight=ours),
         "losses": draw_losses(losses, [run.pretraining_losses for run in result.of("pre-trained")]),
-        "attention": draw_series(record_series(result)),
     }

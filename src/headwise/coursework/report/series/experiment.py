@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from matplotlib.figure import Figure
-
 from headwise.coursework.report.context import ReportContext
-from headwise.document import FigureBlock, Paragraph, Section
-from headwise.experiments.series import EXPERIMENT, SeriesResult, caption_series, record_series
-from headwise.figures import save_figure
+from headwise.document import Block, FigureBlock, Paragraph, Section
+from headwise.experiments.series import EXPERIMENT, SeriesResult, explain_series
 from headwise.text import Statement, pluralize
 
 
 def experiment_section(result: SeriesResult, context: ReportContext) -> Section:
-    """The table, the findings, and three figures."""
+    """The table, the findings, and four figures."""
     figures = EXPERIMENT.figures(result)
     basis = Statement(
         "{runs} of every random method, with seeds from {first}; one of the others.",
@@ -39,12 +37,12 @@ def experiment_section(result: SeriesResult, context: ReportContext) -> Section:
     )
     statements = tuple(statement for part in EXPERIMENT.findings(result).values() for statement in part)
     [table] = EXPERIMENT.tables(result)
-    blocks = (
+    blocks: tuple[Block, ...] = (
         Paragraph(statements),
         replace(table, name="series-accuracy"),
         accuracy,
         losses,
-        _attention(result, figures["attention"], context),
+        *_attention(result, context),
     )
     return Section("series-run", "Our own experiment", blocks, number="3.6")
 
@@ -63,8 +61,8 @@ def _pretraining_error(result: SeriesResult) -> tuple[Statement, ...]:
     )
 
 
-def _attention(result: SeriesResult, figure: Figure, context: ReportContext) -> FigureBlock:
-    caption, stem = caption_series(record_series(result)), context.folder / "figures" / "series-attention"
-    paths = [*save_figure(figure, stem), *caption.save(stem)]
+def _attention(result: SeriesResult, context: ReportContext) -> Iterator[FigureBlock]:
     basis = Statement("One series, and one run, with seed {seed}.", {"seed": 0})
-    return FigureBlock.captioned(caption, basis, paths, context.folder)
+    for figure in explain_series(result).figures:
+        paths = figure.save(context.folder / "figures" / f"series-{figure.stem}")
+        yield FigureBlock.captioned(figure.caption, basis, paths, context.folder)

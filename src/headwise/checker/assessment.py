@@ -24,7 +24,12 @@ from headwise.checker.search import Explanation, Observation, fits, worst
 from headwise.checker.verdict import ProbeResult, Verdict
 
 # entries that a module may contain by design, and the conventions that they are then
-_BY_DESIGN = {"norm-added": "norm-inside", "residual-added": "residual-inside", "positions-added": "position-bias"}
+_BY_DESIGN = {
+    "norm-added": "norm-inside",
+    "residual-added": "residual-inside",
+    "positions-added": "position-bias",
+    "qk-norm-across-heads": "qk-norm-of-all-heads",
+}
 _BY_CALLING = {"BNHd": "tokens-before-heads", "NHd": "tokens-before-heads", "NBd": "tokens-before-batch"}
 _BY_CALLING |= {"DN": "tokens-as-columns", "BDN": "tokens-as-columns", "NBD": "tokens-before-batch"}
 _BY_CALLING |= dict.fromkeys(("dN", "BdN", "BHdN"), "tokens-as-columns")

@@ -300,6 +300,11 @@ CONVENTIONS = {
         ),
         Convention("position-bias", "a bias of positions", of_positions=True),
         Convention("qk-norm", "normalised queries and keys", tuple({"+split": norm} for norm in _NORMS)),
+        Convention(
+            "qk-norm-of-all-heads",
+            "queries and keys normalised over all heads together",
+            untested="whether queries and keys are meant to be normalised over all heads together",
+        ),
         Convention("softcap-built-in", "a built-in softcap of the logits"),
         Convention("scale-learned", "a learned scale of the logits"),
         Convention(

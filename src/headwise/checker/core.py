@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from headwise.checker.added_positions import with_added_positions
 from headwise.checker.assessment import to_verdict
 from headwise.checker.attended import attended_keys
 from headwise.checker.cached import with_cached_step
 from headwise.checker.confirmation import confirmed
 from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
-from headwise.checker.documentation import document
+from headwise.checker.documentation import Documentation, document
 from headwise.checker.effort import limited_evaluations, quick_compilation
 from headwise.checker.examination import Findings
 from headwise.checker.further_calls import with_further_calls
 from headwise.checker.gradients import with_gradients
+from headwise.checker.invocation import CallingConvention
 from headwise.checker.judgement import ANY, MEASURED, fresh, judge
 from headwise.checker.locate import source_of
-from headwise.checker.modules import find_targets, is_module, one_thread
+from headwise.checker.modules import find_targets, is_module, one_thread, without_dropout
 from headwise.checker.numpy_guard import np
 from headwise.checker.other_kinds import other_kind
 from headwise.checker.probes import first_probe
@@ -201,6 +203,8 @@ def _check_targets(
         first = MEASURED if target.empty_tables is not None else ANY
         most = first if best is None else min(2, best.rank[0] - 1)
         judged = _Judged(target, judge(tiers, documentation, requirements, rng, min(1, most)))
+        if judged.findings.explanation is None and _is_random(judged.findings.convention):
+            judged = _without_dropout(judged, kind, documentation, requirements, rng)
         if best is None and judged.findings.explanation is None and (other := other_kind(judged.findings.convention)):
             raise DataError(f"{target.name}: {other}. Headwise checks softmax attention between tokens.")
         if judged.findings.explanation is None and most > 1:
@@ -223,13 +227,36 @@ def _check_targets(
         )
     return to_verdict(
         target.name,
-        with_further_calls(with_cached_step(best.findings, target), target),
+        with_added_positions(with_further_calls(with_cached_step(best.findings, target), target), target),
         target.source,
         target.function,
         fresh(rng),
         target.components,
         target.conventions,
     )
+
+
+def _is_random(convention: CallingConvention) -> bool:
+    """Whether it returns another output for the same input."""
+    case = first_probe(convention.interface).case
+    first, second = (convention.call(case).output for _ in range(2))
+    return first is not None and second is not None and not np.array_equal(first, second)
+
+
+def _without_dropout(
+    judged: _Judged,
+    kind: str,
+    documentation: Documentation,
+    requirements: Requirements,
+    rng: np.random.Generator | None,
+) -> _Judged:
+    """The same, or what explains a module once the dropout functions of its framework do nothing."""
+    with without_dropout():
+        tiers = conventions_of_target(judged.target, kind, requirements)
+        findings = judge(tiers, documentation, requirements, rng, 1)
+    if findings.explanation is None or not _is_random(findings.convention):
+        return judged
+    return _Judged(judged.target, replace(findings, observed=(*findings.observed, "dropout-active")))
 
 
 def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng: np.random.Generator | None) -> _Judged:

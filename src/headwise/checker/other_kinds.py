@@ -34,7 +34,12 @@ def other_kind(convention: CallingConvention) -> str:
             f"it is differential attention: the weights of one softmax less {factor:.3g} times those of another, each"
             " of one half of the features of a head"
         )
-    rank, count = (0, 0) if sizes.tokens else _rank(convention, case)
+    rank, count, is_fixed = (0, 0, False) if sizes.tokens else _rank(convention, case)
+    if is_fixed:
+        return (
+            f"it attends to {rank} mixtures of the {count} tokens, the same ones whatever the queries and keys are"
+            " (pooled or projected keys and values, as in PVT and Linformer)"
+        )
     if rank:
         return (
             f"it is linear attention: with {count} tokens, the weights recovered from its outputs sum to one in"
@@ -43,16 +48,26 @@ def other_kind(convention: CallingConvention) -> str:
     return ""
 
 
-def _rank(convention: CallingConvention, case: Case) -> tuple[int, int]:
-    """The dimensions of the attention weights and the number of tokens, if they are many fewer; else zeros."""
+def _rank(convention: CallingConvention, case: Case) -> tuple[int, int, bool]:
+    """The dimensions of the attention weights and the number of tokens, if they are many fewer; else zeros.
+
+    Also whether the weights have the same dimensions with other matrices.
+    """
     count = min(case["X"].shape[-1], _MOST_TOKENS)  # of more, the outputs do not determine the weights
     like = {**case, "X": np.resize(case["X"], (1, count, case["X"].shape[-1])), "Wq": 2 * case["Wq"]}
-    run = recover_weights(convention, like, np.random.default_rng(29))
-    if run is None or not is_softmax(run) or {"causal", "window"} & convention.interface.implicit.keys():
-        return 0, 0
-    values = np.linalg.svd(run.weights[0], compute_uv=False)  # (H, N)
-    rank = int((values > _VANISHED * values[:, :1]).sum(axis=-1).max())
-    return (rank, count) if 1 < rank <= _FEWER * count else (0, 0)
+    runs = [
+        recover_weights(convention, {**like, "Wk": Wk}, np.random.default_rng(29)) for Wk in (case["Wk"], -case["Wk"])
+    ]
+    weights = [run.weights[0] for run in runs if run is not None and is_softmax(run)]  # (H, N, N)
+    if len(weights) < 2 or {"causal", "window"} & convention.interface.implicit.keys():
+        return 0, 0, False
+    rank, both = _dimensions(weights[0]), _dimensions(np.concatenate(weights, axis=1))
+    return (rank, count, both == rank) if 1 < rank <= _FEWER * count else (0, 0, False)
+
+
+def _dimensions(weights: Array) -> int:
+    values = np.linalg.svd(weights, compute_uv=False)  # (H, N)
+    return int((values > _VANISHED * values[:, :1]).sum(axis=-1).max())
 
 
 def _mixes_features(convention: CallingConvention, case: Case) -> bool:

@@ -38,7 +38,7 @@ def test_each_layer_has_its_verdict(name):
 
 
 def test_what_stays_zero_during_a_check_is_reported():
-    assert "gate.weight (zero in this check)" in hw.check(layers.Gated).untested
+    assert "to_q.lora_a (zero in this check)" in hw.check(layers.Adapted).untested
     assert hw.check(layers.Sinks).untested == ()
 
 

@@ -18,7 +18,7 @@ VERDICTS = {
     "HalfAngles": ((), ("rope",)),
     "PlanePositions": ((), ("rope",)),
     "PlaneUnscaled": (("scale-missing",), ("rope",)),
-    "NormsOfAllHeads": (("qk-norm-across-heads",), ()),
+    "NormsOfAllHeads": ((), ("qk-norm-of-all-heads",)),
     "PastKeys": ((), ("keys-cached", "causal-unasked")),
     "PastUnaligned": (("causal-alignment",), ("keys-cached",)),
     "WithLogits": ((), ("mask-additive",)),

@@ -89,8 +89,14 @@ def _working_calls(
                 working = [one for one in _with_latents(call, sizes.model) if _works(one, sizes, errors)]
             if any_count := [one for one in working if takes_any_count(one, sizes)]:
                 return any_count
-            of_one_count = of_one_count or working
+            of_one_count = of_one_count or _with_twice_as_many(working, sizes) or working
     return of_one_count
+
+
+def _with_twice_as_many(calls: list[Call], sizes: TargetSizes) -> list[Call]:
+    """The calls that take twice as many tokens too, with so many: layers that attend within blocks of tokens."""
+    more = [replace(call, count=2 * call.count) for call in calls if 2 * call.count <= _MOST]
+    return [call for call in more if call.count != sizes.model and _works(call, sizes, [])]
 
 
 def _with_latents(call: Call, model: int) -> Iterator[Call]:
@@ -137,7 +143,7 @@ def _works(call: Call, sizes: TargetSizes, errors: list[str]) -> bool:
 def _counts(layer: Layer) -> list[int]:
     """Numbers of tokens to try: six, also of a smaller image that keys are made of, and those of its tables."""
     kernel = strided_kernel(layer)
-    smaller = [USUAL_COUNT * kernel.stride**2] if kernel else []
+    smaller = [(USUAL_COUNT if kernel.stride <= 4 else 2) * kernel.stride**2] if kernel else []
     return [*smaller, USUAL_COUNT, _OTHER, *_fixed_counts(layer)]
 
 

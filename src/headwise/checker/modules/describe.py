@@ -106,7 +106,7 @@ def target_of(match: Match) -> Target:
         arguments={name: value for name, value in call.arguments.items() if role_of(name) != "lengths"} | unmasked,
         axes=_axes(match),
         mask=_DOCUMENTED_MASKS.get(layer.owner, "any"),
-        components=_components(call),
+        components=_components(match),
         design=_design(match),
         lowers=layer.framework == "keras",
         coarse=_is_coarse(layer),
@@ -224,13 +224,14 @@ def _axes(match: Match) -> str:
 def _design(match: Match) -> tuple[tuple[str, Change], ...]:
     """What the layer does by design, of what it is known to contain or has been measured."""
     pairs = zip(match.design.codes, match.design.changes, strict=True)
-    evident = _components(match.call) | _KNOWN
+    evident = _components(match) | _KNOWN
     return tuple((code, change) for code, change in pairs if code in evident)
 
 
-def _components(call: Call) -> frozenset[str]:
+def _components(match: Match) -> frozenset[str]:
     """What it contains by design; a residual connection is usual where it takes images."""
-    return components(call.layer) | ({"residual-added"} if "W" in call.axes else set())
+    call, sizes = match.call, match.reading.sizes
+    return components(call.layer, sizes.heads, sizes.width) | ({"residual-added"} if "W" in call.axes else set())
 
 
 def _is_coarse(layer: Layer) -> bool:

@@ -13,6 +13,9 @@ from typing import TypeAlias
 
 from headwise.checker.differences import difference
 from headwise.checker.modules.call import Call, CallError
+from headwise.checker.modules.gates import gates
+from headwise.checker.modules.layer import Gate
+from headwise.checker.modules.norms import GROUPS, norms
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, singles
@@ -23,25 +26,23 @@ _CLOSE = 1e-6  # a layer may compute its norm in float32
 _NARROW = 1e-3  # eps makes a norm depend a little on the length of its tokens
 _SHORTER = 0.01  # a factor at which eps matters
 _SHIFT = 2.0
-_GROUPS = (32, 16, 8, 4, 2, 1)
 
 Forward: TypeAlias = Callable[[Array, bool], Array | None]
 
 
-def designs(has_more: bool, of_context: bool = False) -> Iterator[Explanation]:
+def designs(has_more: bool, of_context: bool = False, gate: Gate | None = None) -> Iterator[Explanation]:
     """Normalised or rotated queries and keys; for a layer that learns more a norm, a gate, a residual connection.
 
     With `of_context` the norm is of the tokens that keys and values are made from, and perhaps of the others too.
     """
     yield from (one for one in singles() if one.codes[0] in ("qk-norm", "rope"))
     yield from _set_blocks()
-    if has_more:
-        usual = [one for one in singles() if one.codes == ("norm-added",)]
-        norms = [*usual, *_group_norms()] if not of_context else [*_context_norms(usual), *usual]
-        yield from (*norms, *residuals(), *_gates())
-        others = [*_gates(), *residuals(), *(a + b for a in _gates() for b in residuals())]
-        yield from (norm + other for norm in norms for other in others if norm.goes_with(other))
-        yield from (gate + residual for gate in _gates() for residual in residuals())
+    if has_more or gate is not None:
+        both = [a + b for a in gates(gate) for b in residuals()]
+        others = [*gates(gate), *residuals(), *both]
+        possible_norms = norms(of_context) if has_more else []
+        yield from (*possible_norms, *others)
+        yield from (norm + other for norm in possible_norms for other in others if norm.goes_with(other))
 
 
 def residuals() -> list[Explanation]:
@@ -105,7 +106,7 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has
 
     if (measured := _Signature.of(layer, varied)) is None:
         return None
-    for design in (Explanation(), *designs(has_more, call.takes_context)):
+    for design in (Explanation(), *designs(has_more, call.takes_context, call.layer.gate)):
         if design.codes and design.codes[0] in ("qk-norm", "rope"):
             continue
         expected = _Signature.of(definition(design), varied)
@@ -128,7 +129,7 @@ class _Signature:
         """Measure a layer, or the definition."""
         model = X.shape[-1]
         longer = X * np.arange(1, X.shape[1] + 1)[:, None]  # each token by a factor of its own
-        shifted = [X + _SHIFT * (np.arange(model) < model // g) for g in _GROUPS if model % g == 0]
+        shifted = [X + _SHIFT * (np.arange(model) < model // g) for g in GROUPS if model % g == 0]
         pairs = [(forward(a, False), forward(a, True)) for a in (X, _SHORTER * X, -X, longer, *shifted)]
         outputs = [(a, b) for a, b in pairs if a is not None and b is not None and np.isfinite(b).all()]
         if len(outputs) < len(pairs) or not all(np.isfinite(a).all() for a, _ in outputs):
@@ -149,57 +150,10 @@ class _Signature:
         return after or (same and self.invariances == expected.invariances)
 
 
-def _group_norms() -> list[Explanation]:
-    """Norms over all tokens and a group of features, as of images."""
-
-    def change(groups: int, eps: float) -> Change:
-        def normalize(t: Trace) -> None:
-            if t.X.shape[-1] % groups:
-                raise ValueError(f"{groups} groups of {t.X.shape[-1]} features")
-            a = t.X.reshape(*t.X.shape[:2], groups, -1)
-            centred = a - a.mean(axis=(1, 3), keepdims=True)
-            t.X = (centred / np.sqrt((centred**2).mean(axis=(1, 3), keepdims=True) + eps)).reshape(t.X.shape)
-
-        return {"+arrange": normalize}
-
-    return [Explanation(("norm-added",), (change(g, eps),)) for g in _GROUPS for eps in (1e-6, 1e-5)]
-
-
-def _context_norms(norms: list[Explanation]) -> Iterator[Explanation]:
-    """Norms of the tokens and of their context, then of the context alone."""
-
-    def of_context(stage: Stage, of_tokens: bool) -> Stage:
-        def normalize(t: Trace) -> None:
-            tokens = t.X
-            if t.context is not None:
-                t.X = t.context
-                stage(t)
-                t.X, t.context = tokens, t.X
-            if of_tokens:
-                stage(t)
-
-        return normalize
-
-    for of_tokens in (True, False):
-        for norm in norms:
-            if "+arrange" in norm.changes[0]:
-                change = {"+arrange": of_context(norm.changes[0]["+arrange"], of_tokens)}
-                yield Explanation(norm.codes, (change,))
-
-
-def _gates() -> list[Explanation]:
-    """A sigmoid whose weights are zero, before the output projection or after it."""
-    return [Explanation(("gated",), (change,)) for change in ({"+merge": _halve}, {"+output": _halve})]
-
-
 def _set_blocks() -> list[Explanation]:
     """The queries added to the output, and a layer with relu after it (Lee et al., 2019, equation 6)."""
     changes: list[Change] = [{"+merge": _add_queries, "output": _feed_forward}, {"+merge": _add_queries}]
     return [Explanation(("set-block",), (change,)) for change in changes]
-
-
-def _halve(t: Trace) -> None:
-    t.o = t.o / 2
 
 
 def _add_queries(t: Trace) -> None:

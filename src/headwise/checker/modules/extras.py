@@ -28,12 +28,12 @@ _SCALE = re.compile(r"(^|[._])(gamma\w*|\w*scale\w*|ls\w*|lambda\w*|gain|tempera
 
 def make_neutral(layer: Layer, heads: int) -> None:
     """Let norms do no more than normalise, scales be one, mixtures of heads mix nothing, and all else say nothing."""
-    layer.write({p.name: _neutral(p, heads) for p in collect_parts(layer.parameters).rest})
+    layer.write({p.name: _neutral(p, heads, layer.passing) for p in collect_parts(layer.parameters).rest})
 
 
-def _neutral(parameter: Parameter, heads: int) -> Array:
+def _neutral(parameter: Parameter, heads: int, passing: frozenset[str]) -> Array:
     value = parameter.value
-    if parameter.stride > 1 and value.ndim == 4 and parameter.padding < value.shape[-1]:
+    if parameter.name in passing or (parameter.stride > 1 and value.ndim == 4 and parameter.padding < value.shape[-1]):
         return of_one_pixel(parameter)
     if _OF_LOGITS.search(parameter.name) and value.size in (1, heads):
         return _factors(parameter)
@@ -58,7 +58,7 @@ def without_effect(layer: Layer, heads: int, repeats: Callable[[], bool]) -> lis
             parts.setdefault(parameter.name.rpartition(".")[0] or parameter.name, []).append(parameter)
     rng, names = np.random.default_rng(5), []
     for name, parameters in parts.items():
-        neutral = {p.name: _neutral(p, heads) for p in parameters}
+        neutral = {p.name: _neutral(p, heads, layer.passing) for p in parameters}
         layer.write({key: value * rng.uniform(0.4, 0.6, value.shape) + 0.1 for key, value in neutral.items()})
         if repeats():
             names.append(name)
@@ -134,8 +134,15 @@ def tables(layer: Layer) -> list[Parameter]:
 
 def neutral_names(layer: Layer) -> tuple[str, ...]:
     """The parameters that stay neutral while the layer is checked, and are neither norms nor scales."""
-    names = (p.name + " besides one pixel" * (p.stride > 1 < p.value.ndim) for p in _others(layer) if _takes_tokens(p))
-    return tuple(names)
+    others = [p for p in _others(layer) if _takes_tokens(p)]
+    of_one = [p.name in layer.passing or p.stride > 1 < p.value.ndim for p in others]
+    return tuple(p.name + " besides one pixel" * is_of_one for p, is_of_one in zip(others, of_one, strict=True))
+
+
+def linear_functions(layer: Layer) -> list[Parameter]:
+    """The matrices that are linear functions of tokens besides the projections, such as that of a gate."""
+    others = [p for p in _others(layer) if p.value.ndim == 2]
+    return [p for p in others if _takes_tokens(p) or "gate" in p.name.lower()]
 
 
 def learned_scales(layer: Layer, heads: int) -> list[Array]:
@@ -156,12 +163,17 @@ def softcaps(layer: Layer) -> list[float]:
     ]
 
 
-def components(layer: Layer) -> frozenset[str]:
-    """What the layer contains besides attention, by design: a norm of its own, and a residual connection with it."""
+def components(layer: Layer, heads: int, width: int) -> frozenset[str]:
+    """What the layer contains besides attention, by design: norms, and a residual connection with one."""
     rest = collect_parts(layer.parameters).rest
     norm = any(_is_of_norm(p) and not _OF_HEADS.search(p.name) for p in rest)
-    scaled = any(p.value.size == 1 or _is_scale(p) for p in rest)
-    return frozenset({"norm-added"} if norm else set()) | frozenset({"residual-added"} if norm or scaled else set())
+    scaled = layer.gate is not None or any(p.value.size == 1 or _is_scale(p) for p in rest)
+    there = {
+        "norm-added": norm,
+        "residual-added": norm or scaled,
+        "qk-norm-across-heads": normalizes_all_heads_together(layer, heads, width),
+    }
+    return frozenset(code for code, is_there in there.items() if is_there)
 
 
 def normalizes_heads(layer: Layer) -> bool:

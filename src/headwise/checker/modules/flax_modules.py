@@ -6,7 +6,7 @@ import contextlib
 import copy
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from headwise.checker.locate import source_of
@@ -53,12 +53,48 @@ def _linen(module: Any, name: str) -> Layer:
     arrays = {path: np.array(a, np.float64) for path, a in flatten_dict(variables["params"], sep=".").items()}
     rest = {collection: value for collection, value in variables.items() if collection != "params"}
 
+    def apply_to(params: Any, *args: Any, **kwargs: Any) -> Any:
+        return module.apply({"params": params, **rest}, *args, **kwargs)
+
+    apply = _Compiled(apply_to, jax.jit)
+
     def forward(*args: Any, **kwargs: Any) -> Any:
         with jax.enable_x64(True):
-            tree = unflatten_dict(dict(arrays), sep=".")
-            return module.apply({"params": tree, **rest}, *args, **kwargs)
+            return apply(unflatten_dict(dict(arrays), sep="."), *args, **kwargs)
 
     return _layer(module, name, arrays, arrays.update, forward)
+
+
+class _Compiled:
+    """A function that is compiled as one, for each shape of its arrays: operation by operation takes far longer.
+
+    It is called as it is where its code depends on the numbers in an array.
+    """
+
+    def __init__(self, function: Callable[..., Any], jit: Callable[..., Any]) -> None:
+        self.function, self.jit = function, jit
+        self.compiled: dict[object, Callable[..., Any]] | None = {}
+
+    def __call__(self, state: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call it with parameters, or what holds them, and other arguments."""
+        import jax
+
+        leaves, structure = jax.tree.flatten((args, kwargs))
+        settings = tuple(None if isinstance(leaf, jax.Array) else leaf for leaf in leaves)
+        if self.compiled is None or not all(isinstance(one, Hashable) for one in settings):
+            return self.function(state, *args, **kwargs)
+
+        def run(state: Any, arrays: Any) -> Any:
+            whole = [setting if array is None else array for setting, array in zip(settings, arrays, strict=True)]
+            args, kwargs = jax.tree.unflatten(structure, whole)
+            return self.function(state, *args, **kwargs)
+
+        compiled = self.compiled.setdefault((structure, settings), self.jit(run))
+        try:
+            return compiled(state, [leaf if isinstance(leaf, jax.Array) else None for leaf in leaves])
+        except jax.errors.JAXTypeError:
+            self.compiled = None
+            return self.function(state, *args, **kwargs)
 
 
 def _initial(module: Any) -> Any:
@@ -71,7 +107,9 @@ def _initial(module: Any) -> Any:
     errors: list[Exception] = []
     for count in range(1, len(required) + 1):
         try:
-            return module.init(jax.random.key(0), *[tokens] * count, *[None] * (len(required) - count))
+            init = _Compiled(lambda key, *args: module.init(key, *args), jax.jit)
+            given = [jax.numpy.asarray(tokens)] * count
+            return init(jax.random.key(0), *given, *[None] * (len(required) - count))
         except Exception as error:  # whatever somebody's module raises
             errors.append(error)
     raise DataError(f"{type(module).__name__}: cannot be initialised: {type(errors[-1]).__name__}: {errors[-1]}.")
@@ -93,9 +131,11 @@ def _nnx(module: Any, name: str) -> Layer:
                 state[path].set_value(jax.numpy.asarray(array))
             nnx.update(twin, nnx.from_flat_state([(tuple(_key(k) for k in p.split(".")), v) for p, v in state.items()]))
 
+    call = _Compiled(lambda twin, *args, **kwargs: twin(*args, **kwargs), nnx.jit)
+
     def forward(*args: Any, **kwargs: Any) -> Any:
         with jax.enable_x64(True):
-            return twin(*args, **kwargs)
+            return call(twin, *args, **kwargs)
 
     return _layer(twin, name, arrays, write, forward)
 

@@ -32,6 +32,15 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """The linear function of the tokens in a gate on the output."""
+
+    # (n, D): n numbers for each token, one for each feature or head, or one for all; (n, 0): the same for all tokens
+    matrix: Array
+    bias: Array  # (n,)
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """A copy of a layer, in float64 and without dropout."""
 
@@ -53,6 +62,8 @@ class Layer:
     train: Callable[[bool], None] | None = None  # turns the training mode on or off, in which norms stay as they are
     state: Callable[[], Memory] | None = None  # what it holds now besides its parameters, such as a cache
     rotary_width: int | None = None  # how many features of keys made from a latent vector are rotated; None without one
+    passing: frozenset[str] = frozenset()  # the kernels of convolutions that leave each token as it is
+    gate: Gate | None = None  # the numbers of a gate on its output, where they are known
     note: str = ""  # in which form of it is checked, for a report
 
 

@@ -80,6 +80,7 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
     _name_rest(weights, biases, rest)
     _name_fused(weights, biases)
     _choose_output(weights, biases, rest)
+    _drop_other_biases(biases, rest)
     matrices = {part: Matrix(part, _ordered(group)) for part, group in weights.items()}
     return Parts(matrices, {part: Matrix(part, _ordered(group)) for part, group in biases.items()}, tuple(rest))
 
@@ -194,6 +195,17 @@ def _name_fused(
                 found = {"qkv": [(replace(role, part="qkv"), p) for role, p in fused], "o?": rest}
                 parts |= {part: pairs for part, pairs in found.items() if pairs}
             return
+
+
+def _drop_other_biases(biases: dict[str, list[tuple[Role, Parameter]]], rest: list[Parameter]) -> None:
+    """A bias next to a weight that is no projection is none of a projection either."""
+    owners = {p.name.rpartition(".")[0] for p in rest if p.name.endswith(".weight")}
+    for part, group in list(biases.items()):
+        others = [p for _, p in group if p.name.rpartition(".")[0] in owners]
+        biases[part] = [(role, p) for role, p in group if p not in others]
+        rest += others
+        if not biases[part]:
+            del biases[part]
 
 
 def _choose_output(

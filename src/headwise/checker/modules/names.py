@@ -19,7 +19,7 @@ _PARTS = {
     "v": "v|val|vals|value|values|omegav",
 }
 _FUSED = {
-    "qkv": "qkv|querykeyvalue|queryskeysvalues|inproj|inprojection|cattn|pack",
+    "qkv": "qkv|qkvg|qkvgate|qkvz|querykeyvalue|queryskeysvalues|inproj|inprojection|cattn|pack",
     "kv": "kv|keyvalue|keysvalues",
     "qk": "qk|querykey",
     **{order: order for order in ("qvk", "kqv", "kvq", "vqk", "vkq", "vk", "kq")},

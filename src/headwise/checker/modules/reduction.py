@@ -15,7 +15,7 @@ from headwise.checker.search import Explanation, singles
 from headwise.checker.state import Change, Stage, Trace
 from headwise.shapes import Array
 
-LARGEST_STRIDE = 4  # with more there would be too many tokens
+LARGEST_STRIDE = 8  # with more there would be too many tokens
 
 
 def strided_kernel(layer: Layer) -> Parameter | None:
@@ -25,11 +25,19 @@ def strided_kernel(layer: Layer) -> Parameter | None:
 
 
 def of_one_pixel(kernel: Parameter) -> Array:
-    """The kernel that takes the first pixel of the image, then the one that is a stride further."""
-    outputs, inputs, *_ = kernel.shape
+    """The kernel that takes the first pixel of the image, or token, then the one that is a stride further."""
+    outputs, inputs, *sides = kernel.shape
     array = np.zeros(kernel.shape)
-    array[..., kernel.padding, kernel.padding] = np.eye(outputs, inputs) if inputs > 1 else 1.0
+    array[(...,) + (kernel.padding,) * len(sides)] = np.eye(outputs, inputs) if inputs > 1 else 1.0
     return array
+
+
+def convolutions_of_features(layer: Layer) -> frozenset[str]:
+    """The kernels (D, 1, k) or (D, 1, k, k) that mix the tokens of each feature, without a stride."""
+    kernels = [
+        p for p in collect_parts(layer.parameters).rest if p.value.ndim in (3, 4) and p.shape[1] == p.stride == 1
+    ]
+    return frozenset(p.name for p in kernels if p.padding < p.shape[-1] and "Conv" in p.owner)
 
 
 def reductions(kernel: Parameter) -> Iterator[Explanation]:

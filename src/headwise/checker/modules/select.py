@@ -12,6 +12,7 @@ from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import with_optional_context
 from headwise.checker.modules.design import designs, measured_design, pair_designs, residuals, table_designs
 from headwise.checker.modules.extras import learned_scales, normalizes_all_heads_together, normalizes_heads, softcaps
+from headwise.checker.modules.gates import gates
 from headwise.checker.modules.latent import latent_designs
 from headwise.checker.modules.layer import Parameter
 from headwise.checker.modules.projections import Reading
@@ -63,19 +64,22 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
         trials = [trial for trial in trials if _finds_the_values(trial[0])] or trials
     screened = (usual + [trial for trial in trials if trial not in usual])[:_SCREENED]
     stored = {p.name for matrix in (*options[0].weights, *options[0].biases) for p in matrix.stored}
-    rest = [p for p in calls[0].layer.parameters if p.name not in stored]
-    kernel = strided_kernel(calls[0].layer)
+    layer = calls[0].layer
+    has_more = any(p.name not in stored for p in layer.parameters)
+    kernel = strided_kernel(layer)
     for match, case, output in screened:
         own_designs = latent_designs(rotary) if rotary is not None else reductions(kernel) if kernel else None
-        possible = own_designs or designs(bool(rest), match.call.takes_context)
+        possible = own_designs or designs(has_more, match.call.takes_context, layer.gate)
         nearest, error = _nearest(possible, output, case)
         if error < _CLOSE:
             return [replace(match, design=_with_norm_of_context(match, nearest))], True
     if rotary is not None and trials:
         return [_of_latents(trials[0], rotary)], False
-    base = _with_norm_of_context(trials[0][0], _own_design(trials[0][0], bool(rest))) if trials else Explanation()
+    base = _with_norm_of_context(trials[0][0], _own_design(trials[0][0], has_more)) if trials else Explanation()
     if trials and trials[0][0].call.takes_context and "norm-added" not in base.codes:
         base = _with_norm_of_queries(trials[0], base)
+    if trials and layer.gate is not None and not base.codes:
+        base = _gate_of(trials[0], gates(layer.gate))
     if trials and not trials[0][0].reading.sliced:
         base += _own_turn(trials[0][0], base)
     until = evaluations() + _MOST
@@ -125,6 +129,15 @@ def _of_latents(trial: tuple[Match, Case, Array], rotary_width: int) -> Match:
         if any(_distance(output, mistake, case) < _CLOSE for mistake in mistakes):
             break
     return replace(match, design=design)
+
+
+def uses_values(call: Call, reading: Reading) -> bool:
+    """Whether the projection to values has an influence on the output."""
+    random = draw_weights(reading, np.random.default_rng(7))
+    weights = {name: np.zeros_like(a) if name[0] == "b" else a for name, a in random.items()}
+    without = weights | {"Wv": np.zeros_like(weights["Wv"])}
+    outputs = [response[1] for values in (weights, without) if (response := _answer(call, reading, values)) is not None]
+    return len(outputs) < 2 or difference(*outputs) > _CLOSE
 
 
 def _finds_the_values(match: Match) -> bool:
@@ -211,19 +224,38 @@ def _with_norm_of_queries(trial: tuple[Match, Case, Array], base: Explanation) -
     return base
 
 
+def _gate_of(trial: tuple[Match, Case, Array], possible: list[Explanation]) -> Explanation:
+    """The gate with which one mistake explains the output, where nothing is known of the layer's design."""
+    _, case, output = trial
+    for gate, mistake in product(possible, singles()):
+        if gate.goes_with(mistake) and _distance(output, gate + mistake, case) < _CLOSE:
+            return gate
+    return Explanation()
+
+
 def _own_turn(match: Match, base_design: Explanation) -> Explanation:
     """The rotation and the norm of its queries and keys, if it has any."""
     sizes, layer = match.reading.sizes, match.call.layer
-    turns, normalizes = rotates(match.call, sizes.model, sizes.context), normalizes_heads(layer)
+    turns, norm = rotates(match.call, sizes.model, sizes.context), _norm_of_heads(match)
     scales, caps = learned_scales(layer, sizes.heads), softcaps(layer)
-    if not normalizes and not turns and not scales and not caps:
+    if not norm and not turns and not scales and not caps:
         return Explanation()
     design = measure_query_key_design(
-        match.call, match.reading, base_design, rotates=turns, normalizes=normalizes, scales=scales, caps=caps
+        match.call, match.reading, base_design, rotates=turns, norm=norm, scales=scales, caps=caps
     )
-    if design is None or not normalizes_all_heads_together(layer, sizes.heads, sizes.width):
-        return design or Explanation()
-    return design.without("qk-norm")
+    return design or Explanation()
+
+
+def _norm_of_heads(match: Match) -> str:
+    """The norm of queries and keys that a layer holds: of each head, or of all together, if that is what it learns."""
+    layer, sizes = match.call.layer, match.reading.sizes
+    if not normalizes_heads(layer) or not normalizes_all_heads_together(layer, sizes.heads, sizes.width):
+        return "qk-norm" * normalizes_heads(layer)
+    weights = draw_weights(match.reading, np.random.default_rng(7))
+    larger = {**weights, "Wq": weights["Wq"] * np.where(np.arange(len(weights["Wq"])) < sizes.width, 3, 1)[:, None]}
+    responses = [_answer(match.call, match.reading, values) for values in (weights, larger)]
+    outputs = [response[1] for response in responses if response is not None]
+    return "qk-norm-across-heads" if len(outputs) == 2 and difference(*outputs) > _CLOSE else "qk-norm"
 
 
 def draw_weights(reading: Reading, rng: np.random.Generator) -> dict[str, Array]:

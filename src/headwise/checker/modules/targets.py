@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +16,15 @@ from headwise.checker.modules.entries import with_separate_entries
 from headwise.checker.modules.extras import fill_tables, make_neutral
 from headwise.checker.modules.frameworks import framework_of
 from headwise.checker.modules.functions import object_of
+from headwise.checker.modules.gates import views_with_gate
 from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.latent import with_latents
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.lazy_layers import with_inferred_widths
 from headwise.checker.modules.matrices import collect_parts, names_table
 from headwise.checker.modules.projections import Reading, readings
-from headwise.checker.modules.select import select, with_tables
+from headwise.checker.modules.reduction import convolutions_of_features
+from headwise.checker.modules.select import select, uses_values, with_tables
 from headwise.checker.modules.streams import views_with_one_source
 from headwise.checker.modules.torch_modules import unwrapped
 from headwise.checker.target import Target
@@ -101,8 +103,18 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
     layer = with_latents(layer) or layer
     if not collect_parts(layer.parameters).complete:
         raise _no_projections(title, learned)
-    unexplained: list[list[Target]] = []
-    for view in views_with_one_source(layer):
+    explained, unexplained = _of_views(views_with_one_source(layer), narrow)
+    if not explained and not unexplained:
+        explained, _ = _of_views(views_with_gate(layer), narrow)
+    if explained or unexplained:
+        return explained or unexplained, bool(explained)
+    return _targets_of(layer, narrow)
+
+
+def _of_views(views: Iterable[Layer], narrow: bool) -> tuple[list[Target], list[Target]]:
+    """The targets of the first view of a layer that explains its output; if none does, those of the first."""
+    first: list[Target] = []
+    for view in views:
         try:
             targets, explained = _targets_of(view, narrow)
         except _NarrowError:
@@ -110,9 +122,9 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
         except DataError:
             continue
         if explained:
-            return targets, True
-        unexplained.append(targets)
-    return (unexplained[0], False) if unexplained else _targets_of(layer, narrow)
+            return targets, []
+        first = first or targets
+    return [], first
 
 
 def _targets_of(layer: Layer, narrow: bool) -> tuple[list[Target], bool]:
@@ -127,6 +139,12 @@ def _targets_of(layer: Layer, narrow: bool) -> tuple[list[Target], bool]:
         tokens = f"(B, N, {options[0].sizes.model})"
         adapter = adapter_skeleton(layer)
         raise DataError(f"{title}: cannot be called with tokens {tokens}: {error}.{adapter}") from None
+    if (
+        (kernels := convolutions_of_features(layer))
+        and kernels != layer.passing
+        and not uses_values(calls[0], options[0])
+    ):
+        return _targets_of(replace(layer, passing=kernels), narrow)
     layer = calls[0].layer
     if not narrow and _is_narrow(calls[0], options):
         raise _NarrowError(f"{title}: its heads are too narrow, or its tokens too many, to tell mistakes apart.")

@@ -12,6 +12,7 @@ from typing import Any
 
 from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
+from headwise.checker.modules.names import is_norm
 from headwise.checker.numpy_guard import np
 from headwise.errors import DataError
 from headwise.shapes import Array
@@ -84,6 +85,7 @@ def without_dropout() -> Iterator[None]:
         functional.dropout, functional.scaled_dot_product_attention = dropout, attention
 
 
+_EPSILON = {"eps", "epsilon", "variance_epsilon", "layer_norm_eps", "norm_eps"}
 _WRAPPERS = {"OptimizedModule", "DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
 
 
@@ -123,7 +125,7 @@ def torch_layer(module: Any, name: str) -> Layer:
     _simplify(clone)
     clone.eval()  # what it returns is the module's own affair
     _cast(clone, torch.float64)
-    _without_statistics(clone)
+    _with_usual_norms(clone)
     learned = dict(clone.named_parameters())
     parts = torch_submodules(clone)
 
@@ -240,14 +242,18 @@ def _cast(module: Any, dtype: Any) -> None:
                 setattr(part, key, converted(value.detach()))
 
 
-def _without_statistics(module: Any) -> None:
-    """Let batch norms, which scale and shift each feature by what they saw in training, change nothing."""
+def _with_usual_norms(module: Any) -> None:
+    """Let norms add a usual number, and batch norms, which use what they saw in training, change nothing."""
     import torch
 
-    for part in module.modules():
+    for path, part in module.named_modules():
         if isinstance(part, torch.nn.modules.batchnorm._NormBase) and part.running_mean is not None:
             part.reset_running_stats()
             part.eps = 0.0
+        elif is_norm(path) or "norm" in type(part).__name__.lower():
+            for key in _EPSILON & vars(part).keys():
+                if isinstance(getattr(part, key), float):
+                    setattr(part, key, 1e-6)
 
 
 def _without_gradients(module: Any) -> Callable[..., Any]:

@@ -14,9 +14,10 @@ _SIZES = {
     **dict.fromkeys(
         ("num_attention_heads", "n_head", "n_heads", "encoder_attention_heads", "decoder_attention_heads"), 4
     ),
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "encoder_layers", "num_layers"), 2),
+    **dict.fromkeys(("n_layer", "n_layers", "encoder_layers", "num_layers"), 2),
     **dict.fromkeys(("intermediate_size", "encoder_ffn_dim", "d_ff", "ffn_dim"), 40),
     **dict.fromkeys(("head_dim", "query_pre_attn_scalar", "d_kv", "patch_size"), 8),
+    "num_hidden_layers": 4,  # of some only the fourth has attention
     "num_key_value_heads": 2,
     "vocab_size": 60,
     "max_position_embeddings": 64,
@@ -30,12 +31,15 @@ _SIZES = {
 
 # class of attention: the type of model that it is in, and conventions among others
 MODELS = {
+    "AfmoeAttention": ("afmoe", ("qk-norm", "gated")),
     "ApertusAttention": ("apertus", ("rope", "qk-norm")),
     "BertSelfAttention": ("bert", ()),
     "BioGptAttention": ("biogpt", ("causal-without-mask",)),
+    "BitNetAttention": ("bitnet", ("rope", "norm-inside")),
     "BloomAttention": ("bloom", ()),
     "CLIPAttention": ("clip_text_model", ()),
     "CohereAttention": ("cohere", ("rope",)),
+    "DebertaAttention": ("deberta", ("residual-inside", "norm-inside")),
     "DistilBertSelfAttention": ("distilbert", ()),
     "Exaone4Attention": ("exaone4", ("rope", "qk-norm")),
     "Gemma2Attention": ("gemma2", ("rope", "softcap-built-in")),
@@ -49,8 +53,12 @@ MODELS = {
     "MixtralAttention": ("mixtral", ("rope",)),
     "ModernBertAttention": ("modernbert", ("rope",)),
     "MptAttention": ("mpt", ()),
+    "Olmo2Attention": ("olmo2", ("rope", "qk-norm-of-all-heads")),
     "OPTAttention": ("opt", ("causal-without-mask",)),
+    "PvtAttention": ("pvt", ("keys-reduced",)),
     "Qwen3Attention": ("qwen3", ("rope", "qk-norm")),
+    "Qwen3NextAttention": ("qwen3_next", ("rope", "qk-norm", "gated")),
+    "SegformerAttention": ("segformer", ("keys-reduced",)),
     "T5Attention": ("t5", ("position-bias",)),
     "T5LayerCrossAttention": ("t5", ("unscaled", "residual-inside", "norm-inside")),
     "ViTAttention": ("vit", ()),
@@ -62,7 +70,9 @@ def _attention(name: str):
     """The first module of this class in a small model."""
     kind = type(transformers.AutoConfig.for_model(MODELS[name][0]))
     stated = kind().to_dict()
-    model = transformers.AutoModel.from_config(kind(**{k: v for k, v in _SIZES.items() if k in stated}))
+    model = transformers.AutoModel.from_config(
+        kind(**{k: v for k, v in _SIZES.items() if k in stated and not isinstance(stated[k], list)})
+    )
     return next(part for part in model.eval().modules() if type(part).__name__ == name)
 
 
@@ -76,12 +86,16 @@ def test_attention_of_a_model_is_right(name):
 @pytest.mark.parametrize(
     "name",
     [
+        "AfmoeAttention",
+        "BitNetAttention",
         "CohereAttention",
         "Gemma3Attention",
         "GPT2Attention",
         "GptOssAttention",
         "LlamaAttention",
+        "Olmo2Attention",
         "Qwen3Attention",
+        "Qwen3NextAttention",
         "ViTAttention",
     ],
 )

@@ -32,6 +32,7 @@ from headwise.checker.returned_caches import with_returned_caches
 from headwise.checker.target import Target
 from headwise.checker.verdict import Verdict
 from headwise.errors import DataError, HeadwiseError, describe_exception
+from headwise.parallel import single_threaded_blas
 
 _OF_FUNCTION, _OF_MODULE = 15_000, 40_000  # evaluations; a module is searched once for each of its readings
 
@@ -112,7 +113,8 @@ def check(
     """
     requirements = Requirements.of(weights, mask, convention, args)
     try:
-        with np.errstate(all="ignore"), one_thread(), quick_compilation():  # what overflows is part of the verdict
+        # what overflows is part of the verdict; for arrays as small as ours, threads only wait for each other
+        with np.errstate(all="ignore"), single_threaded_blas(), one_thread(), quick_compilation():
             if adapter is None and is_module(function):
                 with limited_evaluations(_OF_MODULE):
                     verdict = _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
@@ -218,7 +220,8 @@ def _check_targets(
         raise refusal
     best = _with_ignored_parts(_without_tables(best, kind, requirements, rng))
     target = best.target
-    more = (*target.neutral, *_needed_tables(best)) if best.findings.explanation is None else ()
+    gates = (target.gate,) if target.gate else ()
+    more = (*target.neutral, *gates, *_needed_tables(best)) if best.findings.explanation is None else ()
     if more:
         raise DataError(
             f"{target.name}: it learns more than the projections of attention: {', '.join(more)}. With these"

@@ -125,6 +125,8 @@ class Target:
         The window that it stores as a number, and what it says that it counts, as in `Documentation.window`.
     tables, neutral : tuple of str
         The names of these tables, and those of what says nothing in any case, such as a gate.
+    gate : str
+        The name of a parameter that is taken for a gate; empty without one.
     without_effect : callable or None
         Which norms and scales change nothing, given what calls the module and says whether its outputs are as before.
     used_in_part : callable or None
@@ -162,6 +164,7 @@ class Target:
     window: tuple[int, str] | None = None
     tables: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
+    gate: str = ""
     without_effect: Callable[[Callable[[], bool]], list[str]] | None = None
     used_in_part: Callable[[Callable[[], bool], Callable[[], bool] | None], list[str]] | None = None
     train: Callable[[bool], None] | None = None

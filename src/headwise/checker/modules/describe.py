@@ -115,6 +115,7 @@ def target_of(match: Match) -> Target:
         capped=bool(softcaps(layer)),
         window=_window(layer),
         neutral=neutral_names(layer),
+        gate=layer.gate.name if layer.gate else "",
         tables=tuple(p.name for p in tables(layer)),
         without_effect=functools.partial(without_effect, layer, sizes.heads),
         used_in_part=functools.partial(used_in_part, layer, sizes.heads),

@@ -99,13 +99,14 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has
     def definition(design: Explanation) -> Forward:
         def forward(tokens: Array, values: bool) -> Array | None:
             case: Case = {"heads": s.heads, "key_heads": s.key_heads, **tokens_of(tokens), **(even if values else zero)}
-            result = design.answer(case)
+            result = design.answer(case | {"causal": causal})
             return None if result is None else result.output
 
         return forward
 
     if (measured := _Signature.of(layer, varied)) is None:
         return None
+    causal = not call.takes_context and _is_causal(layer, varied)
     for design in (Explanation(), *designs(has_more, call.takes_context, call.layer.gate)):
         if design.codes and design.codes[0] in ("qk-norm", "rope"):
             continue
@@ -113,9 +114,19 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has
         after = any(
             "+finish" in c for code, c in zip(design.codes, design.changes, strict=True) if code == "norm-added"
         )
-        if expected is not None and measured.agrees(expected, after) and (design.codes != ("norm-added",) or not after):
+        if expected is None or (after and not expected.residual[0].any()):
+            continue  # all that is known of a norm after attention is what it makes of the residual connection
+        if measured.agrees(expected, after):
             return design
     return None
+
+
+def _is_causal(forward: Forward, tokens: Array) -> bool:
+    """Whether the last token has no influence on the output of the first."""
+    others = tokens.copy()
+    others[:, -1] *= -1
+    outputs = [output for a in (tokens, others) if (output := forward(a, True)) is not None]
+    return len(outputs) == 2 and difference(outputs[0][:, 0], outputs[1][:, 0]) < _CLOSE
 
 
 class _Signature:

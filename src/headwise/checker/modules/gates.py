@@ -86,7 +86,9 @@ def views_with_gate(layer: Layer) -> Iterator[Layer]:
         layer.write({numbers[0].name: np.full(numbers[0].shape, _OPEN)})
         parameters = tuple(p for p in layer.parameters if p is not numbers[0])
         size = numbers[0].value.size
-        yield replace(layer, parameters=parameters, gate=Gate(np.zeros((size, 0)), np.full(size, _OPEN)))
+        yield replace(
+            layer, parameters=parameters, gate=Gate(numbers[0].name, np.zeros((size, 0)), np.full(size, _OPEN))
+        )
 
 
 def _views_with_matrix(layer: Layer, matrix: Parameter) -> Iterator[Layer]:
@@ -96,7 +98,7 @@ def _views_with_matrix(layer: Layer, matrix: Parameter) -> Iterator[Layer]:
     for axes in [matrix.axes] if matrix.axes else ("io", "oi"):
         rows = random[matrix.name] if axes == "oi" else random[matrix.name].T
         layer.write(random)
-        yield replace(layer, parameters=parameters, gate=Gate(rows, random.get(bias, np.zeros(len(rows)))))
+        yield replace(layer, parameters=parameters, gate=Gate(matrix.name, rows, random.get(bias, np.zeros(len(rows)))))
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...], matrix: Parameter) -> Array:
@@ -140,7 +142,7 @@ class _Rows:
             p.name: replace(p, value=np.compress(~self.is_gate, p.value, self._axis(p))) for p, _ in (matrix, *biases)
         }
         bias = filled[biases[0][0].name] if biases else np.zeros(self.is_gate.sum())
-        gate = Gate(filled[matrix[0].name], bias)
+        gate = Gate(matrix[0].name, filled[matrix[0].name], bias)
 
         def write(arrays: Mapping[str, Array]) -> None:
             written = [p for p in self.stored if p.name in arrays]

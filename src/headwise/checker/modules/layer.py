@@ -35,6 +35,7 @@ class Parameter:
 class Gate:
     """The linear function of the tokens in a gate on the output."""
 
+    name: str  # of the parameter that holds it
     # (n, D): n numbers for each token, one for each feature or head, or one for all; (n, 0): the same for all tokens
     matrix: Array
     bias: Array  # (n,)

@@ -58,7 +58,8 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
             return [Match(call, reading)], True
         if call.batch > 1 and _distance(output.swapaxes(0, 1), Explanation(), _along_batch(case)) < _CLOSE:
             return [Match(call, reading, along_batch=True)], True
-        trials.append((Match(call, reading), case, output))
+        if not any(other.reading is reading and np.array_equal(before, output) for other, _, before in trials):
+            trials.append((Match(call, reading), case, output))  # masks of other forms may hide the same
     usual = [trial for trial in trials if not any(trial[0].reading.unusual)]
     if len(trials) > 1:
         trials = [trial for trial in trials if _finds_the_values(trial[0])] or trials
@@ -88,7 +89,8 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
         in_time = takewhile(lambda _: evaluations() < until, mistakes)
         if any(_distance(output, mistake, case) < _CLOSE for mistake in in_time):
             return [replace(match, design=base)], True
-    return [replace(match, design=base) for match, _, _ in trials[:2]], bool(base.codes) and len(trials) == 1
+    is_design = bool(base.codes) and (layer.gate is None or "gated" in base.codes)
+    return [replace(match, design=base) for match, _, _ in trials[:2]], is_design and len(trials) == 1
 
 
 def _nearest(possible: Iterable[Explanation], output: Array, case: Case) -> tuple[Explanation, float]:

@@ -222,3 +222,16 @@ class DropoutWithoutTraining(Heads):
     def forward(self, x):
         q, k, v = self.split(self.to_q(x)), self.split(self.to_k(x)), self.split(self.to_v(x))
         return self.merge(F.scaled_dot_product_attention(q, k, v, dropout_p=0.2, is_causal=True))
+
+
+class WideHeadsAveraged(nn.Module):
+    """Heads as wide as the tokens, whose mean is projected."""
+
+    def __init__(self, d_model, heads=3):
+        super().__init__()
+        self.q, self.k, self.v = (nn.ModuleList(nn.Linear(d_model, d_model) for _ in range(heads)) for _ in "qkv")
+        self.out = nn.Linear(d_model, d_model)
+
+    def forward(self, x):
+        parts = ((q(x), k(x), v(x)) for q, k, v in zip(self.q, self.k, self.v, strict=True))
+        return self.out(torch.stack([F.scaled_dot_product_attention(*part) for part in parts]).mean(0))

@@ -28,6 +28,7 @@ VERDICTS = {
     "AfterConvolutions": ((), ()),
     "AfterConvolutionsUnscaled": (("scale-missing",), ()),
     "DropoutWithoutTraining": (("dropout-active",), ("causal-unasked",)),
+    "WideHeadsAveraged": (("heads-averaged",), ()),
     "InBlocks": ((), ("pattern-built-in",)),
     "InBlocksUnscaled": (("scale-missing",), ("pattern-built-in",)),
 }

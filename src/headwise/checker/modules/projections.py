@@ -53,6 +53,7 @@ class Reading:
         for letter, matrices in (("W", self.weights), ("b", self.biases)):
             for matrix in matrices:
                 parts = [self._rows(weights, letter, x) for x in matrix.part]
+                parts = [rows[: matrix.rows] if x == "o" else rows for x, rows in zip(matrix.part, parts, strict=True)]
                 arrays |= dict(matrix.write(self._fuse(parts, len(matrix.stored))))
         return arrays
 
@@ -135,7 +136,8 @@ def _sizes(
     if remainder or rows["k"] % width or heads % (key_heads := max(1, rows["k"] // width)):
         return None
     values, remainder = divmod(rows["v"], key_heads)
-    if remainder or (output is not None and output.rows != heads * values) or (sliced and key_heads != heads):
+    possible = (heads * values, values)  # or as many as one head has, if heads are averaged
+    if remainder or (output is not None and output.rows not in possible) or (sliced and key_heads != heads):
         return None
     out = output.model if output is not None else heads * values
     return TargetSizes(more * model["q"], heads, key_heads, width, values, out, more * model["k"])

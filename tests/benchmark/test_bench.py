@@ -36,7 +36,7 @@ def test_callables_take_turns():
 
 
 def test_other_threads_come_to_rest_before_each_measurement(monkeypatch):
-    """A long call too: a quarter of a second after JAX, whose threads are still busy, would be measured too slow."""
+    """Long calls too: right after JAX, whose threads are still busy, they would be measured too slow."""
     events = []
     monkeypatch.setattr("headwise.timing.time.sleep", lambda seconds: events.append(f"rest {seconds}"))
     monkeypatch.setattr("headwise.timing.SHORT_CALL", 0.0)

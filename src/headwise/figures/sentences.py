@@ -146,7 +146,7 @@ def describe_scale(facts: Facts) -> str:
         return "All panels share one colour scale, from <zero> to {scale_max:.3f}, the largest weight drawn."
     return (
         f"Each {facts['scale_mode']} has its own colour scale, from <zero> to the {{scale_quantile:.0%}} quantile "
-        "of its weights, which is written at its colour bar; larger weights have the last colour."
+        "of its weights, which is written next to it; larger weights have the last colour."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from headwise.figures.colors import HEATMAP
 from headwise.figures.panels import PAGE, add_bar, frame
@@ -39,6 +40,7 @@ def draw_strips(record: AttentionRecord, maps: Array, heads: list[Head], scale: 
             axes.annotate(role + end, (1.005, 0.5), xycoords="axes fraction", va="center", fontsize=6.5)
             frame(axes)
         grid[-1].set_xlabel("step")
+        grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.supylabel("layer.head", fontsize=7.5, y=0.42)
         if scale.mode == "shared":
             add_bar(figure, grid[1:].tolist(), label, image=grid[1])

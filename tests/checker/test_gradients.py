@@ -86,3 +86,13 @@ def test_small_differences_in_float32_are_not_taken_for_half_precision():
         return jax.nn.softmax(logits, axis=-1) @ v
 
     assert hw.check(clipped).mistakes == ("unknown",)
+
+
+def test_of_half_precision_gradients_are_not_tested():
+    def half(q, k, v):
+        q, k, v = q.half(), k.half(), v.half()
+        return (torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1) @ v).double()
+
+    verdict = hw.check(half)
+    assert verdict.ok
+    assert "its gradients" in verdict.untested

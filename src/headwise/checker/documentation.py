@@ -73,6 +73,14 @@ _OWN_KEY_APART = re.compile(
 )
 
 
+# what a function may say of positions, and the operations without which it has none
+_POSITIONS = {
+    "rotary positions": (r"rotary|\brope\b|_rope\b|\brope_", r"\bcos\(|polar\("),
+    "a bias of positions": (r"alibi|relative[ _]position", r"arange|indices\("),
+    "a window": (r"sliding[ _]window|local[ _]attention|windowed", r"arange|tri[lu]?\(|indices\(|band"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Documentation:
     """What a function says about itself."""
@@ -148,6 +156,15 @@ class Documentation:
     def mentions_causal(self) -> bool:
         """Whether its file mentions something causal."""
         return bool(re.search(r"tril\b|triu\b|np\.tri\b|causal", self.source, re.IGNORECASE))
+
+    @property
+    def positions(self) -> str:
+        """The positions that its name or the first line of its docstring states and that its code makes, if any."""
+        first = f"{self.name}\n{self.docstring.strip().partition(chr(10))[0]}"
+        for name, (words, made) in _POSITIONS.items():
+            if re.search(words, first, re.IGNORECASE) and re.search(made, self.code_with_helpers):
+                return "" if re.search(r"\b(no|not|without|optional\w*)\b", first) else name
+        return ""
 
     @property
     def patterned(self) -> bool:

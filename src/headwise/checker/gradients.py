@@ -12,6 +12,7 @@ from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
 from headwise.checker.responses import bare
+from headwise.checker.search import Explanation, fits
 from headwise.checker.state import Case
 from headwise.shapes import Array
 
@@ -40,13 +41,19 @@ def with_gradients(findings: Findings) -> Findings:
         wrong = _wrong_gradients(convention, slope, "float32" if narrow else "float64", _cases(findings, slope))
     except _NotDifferentiableError:
         wrong = None
-    if wrong is None or dtypes & {"float16", "bfloat16"}:
+    if wrong is None or dtypes & {"float16", "bfloat16"} or _is_half(findings):
         return replace(findings, convention=replace(convention, unused=(*convention.unused, "its gradients")))
     if not wrong:
         return findings
     names = " and ".join(wrong)
     note = f"Its output is right, but its gradients with respect to {names} are not the slopes of its output."
     return replace(findings, unexplained=True, notes=(*findings.notes, note))
+
+
+def _is_half(findings: Findings) -> bool:
+    """Whether it computes in half precision, of which the slopes are steps."""
+    plain = [a for a in findings.rounds[0] if a.probe.name == "plain" and a.response.output is not None]
+    return not all(fits("float32")(findings.explanation or Explanation(), a) for a in plain)
 
 
 def _cases(findings: Findings, slope: Callable[..., Any]) -> list[Case]:

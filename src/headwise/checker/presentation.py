@@ -135,7 +135,7 @@ def present_weights(case: Case, convention: CallingConvention) -> Case:
         if number:
             presented[role] = _oriented(np.split(array, heads)[int(number) - 1], convention)
         else:
-            n = case["key_heads"] if "key_heads" in case and name in ("Wk", "Wv") else heads
+            n = case["key_heads"] if "key_heads" in case and name[1:] in ("k", "v") else heads
             presented[role] = _by_head(name, array, n, convention)
     return presented
 

@@ -77,8 +77,8 @@ def over_zero(t: Trace) -> None:
     t.p = t.e / total
 
 
-def by_blocks(size: int, sum_too: bool) -> Stage:
-    """Divide as a running softmax over blocks of keys does that never rescales what it has accumulated."""
+def by_blocks(size: int, outputs_too: bool, sum_too: bool) -> Stage:
+    """Divide as a running softmax over blocks of keys does that never rescales its outputs, its sum, or either."""
 
     def divide(t: Trace) -> None:
         starts = np.arange(0, t.s.shape[-1], size)
@@ -86,9 +86,19 @@ def by_blocks(size: int, sum_too: bool) -> Stage:
         running = np.repeat(np.where(np.isneginf(running), 0, running), size, axis=-1)[..., : t.s.shape[-1]]
         e = t.power(t.s - running)
         total = (e if sum_too else t.e).sum(axis=-1, keepdims=True) + (0 if t.sink is None else t.power(t.sink))
-        t.p = e / np.where(total == 0, 1, total)
+        t.p = (e if outputs_too else t.e) / np.where(total == 0, 1, total)
 
     return divide
+
+
+def by_maxima(t: Trace) -> None:
+    """Merge the softmax of each half of the keys by its maximum alone, without its sum."""
+    middle = t.s.shape[-1] // 2
+    halves = [half for half in (t.s[..., :middle], t.s[..., middle:]) if half.shape[-1]]
+    exponentials = [t.power(half - half.max(axis=-1, keepdims=True)) for half in halves]
+    shares = [t.power(half.max(axis=-1, keepdims=True)) for half in halves]
+    parts = [e / e.sum(axis=-1, keepdims=True) * s / sum(shares) for e, s in zip(exponentials, shares, strict=True)]
+    t.p = np.concatenate(parts, axis=-1)
 
 
 def maxima_for_columns(t: Trace) -> None:
@@ -211,7 +221,14 @@ ENTRIES = (
         "It is right for a single block, and wrong as soon as a later block has a larger logit.",
         "Multiply the accumulated output and the running sum by exp(m_old − m_new) before adding a block.",
         ("softmax", "mix"),
-        tuple({"divide": by_blocks(2**i, both)} for i in range(7) for both in (False, True)),
+        (
+            *(
+                {"divide": by_blocks(2**i, *which)}
+                for i in range(7)
+                for which in ((True, False), (True, True), (False, True))
+            ),
+            {"divide": by_maxima},
+        ),
         reported_in=("flash-attention#2082", "flash-attention#2174"),
     ),
 )

@@ -114,5 +114,4 @@ def _draw_tiles(axes: Axes, tiles: Array, scale: Scale) -> None:
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set(xlabel="head", ylabel="layer")
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)

@@ -107,8 +107,7 @@ def hide_axes(axes: Axes, record: AttentionRecord) -> None:
 
 def frame(axes: Axes) -> None:
     """Draw a thin frame on all four sides."""
-    for spine in axes.spines.values():
-        spine.set(visible=True, linewidth=0.4)
+    axes.spines[:].set(visible=True, linewidth=0.4)
 
 
 def add_bar(

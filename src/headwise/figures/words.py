@@ -99,8 +99,7 @@ def draw_panel(
         axes.text(word.x + word.width / 2, top + (LINE - 1.5) / 2, word.text, fontsize=_SIZE, color=color,
                   ha="center", va="center_baseline")  # fmt: skip
     axes.set(xlim=(0, width), ylim=(lines * LINE, -1), xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 def lay_out(record: AttentionRecord, start: int, stop: int, width: float) -> list[PlacedWord]:

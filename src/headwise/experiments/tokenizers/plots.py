@@ -72,8 +72,7 @@ def draw_similarities(names: Sequence[str], similarities: Sequence[Array]) -> Fi
             axes.set_xticklabels([1, len(cosines)])
             axes.set_yticklabels([1, len(cosines)])
             axes.tick_params(length=0)
-            for spine in axes.spines.values():
-                spine.set(visible=True, linewidth=0.4)
+            axes.spines[:].set(visible=True, linewidth=0.4)
         bar = figure.colorbar(image, ax=grid, aspect=30, shrink=0.85)
         bar.set_label("cosine")
         bar.outline.set_linewidth(0.4)

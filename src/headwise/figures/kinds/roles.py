@@ -82,8 +82,7 @@ def _draw_squares(axes: Axes, record: AttentionRecord, side: float) -> None:
         yticks=range(0, layers, 1 + layers // 16),
     )
     axes.tick_params(which="both", length=0, labelsize=6.5)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 def _draw_legend(axes: Axes, record: AttentionRecord, facts: Facts, height: float) -> None:

@@ -103,5 +103,4 @@ def _draw_matrix(axes: Axes, matrix: Array) -> None:
             axes.text(column, row, f"{weight:.2f}", ha="center", va="center", fontsize=6, color=color)
         axes.set(xticks=range(n), yticks=range(n))
     axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set(visible=True, linewidth=0.4)
+    axes.spines[:].set(visible=True, linewidth=0.4)

@@ -316,6 +316,19 @@ def test_a_cotangent_near_the_largest_number_has_finite_gradients(engine, dtype,
         np.testing.assert_allclose(gradient / large, wanted, rtol=1e-3, atol=1e-5 * np.abs(wanted).max())
 
 
+def test_a_bias_gradient_beyond_the_type_of_the_queries_is_finite_in_its_own(engine, rng):
+    q, k, v = arrays(rng, np.float32)
+    v[:] = np.finfo(np.float32).max * np.where(np.arange(M) % 2, 1, -1)[:, None]
+    bias = rng.normal(size=M)  # float64
+    do = np.full((B, H, N, e), 0.5 / e, np.float32)  # each gradient of a logit is finite, their sum is not
+    wide = [array.astype(np.float64) for array in (q, k, v)]
+    _, exact = hw.attention_forward(*wide, bias=bias, scale=0.0, engine="dense")
+    _, cache = hw.attention_forward(q, k, v, bias=bias, scale=0.0, engine=engine)
+    wanted = hw.attention_backward(do.astype(np.float64), exact)[3]
+    assert np.abs(wanted).max() > np.finfo(np.float32).max
+    np.testing.assert_allclose(hw.attention_backward(do, cache)[3], wanted, rtol=1e-4, atol=1e34)
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1.0, -30.0])
 @pytest.mark.parametrize("softcap", [1e-300, 1e-44, 1e-30, 1e30])
 def test_softcaps_and_scales_beyond_the_type_agree_with_float64(engine, softcap, scale, rng):

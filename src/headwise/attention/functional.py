@@ -251,12 +251,9 @@ def _gradients(cache: AttentionCache, do: Array) -> tuple[list[Array], bool]:
     """As `attention_backward`, in the type of the computation; and whether all numbers are finite."""
     grads = cache.engine.backward(cache.forward, do)
     gradients = [grads.dq, grads.dk, grads.dv] + ([] if grads.dbias is None else [grads.dbias])
-    finite = grads.finite
     if cache.sinks is not None and cache.sink_weights is not None:
-        dsinks = sinks_gradient(cache.forward, cache.sink_weights, do, cache.sinks.shape)
-        gradients.append(dsinks)
-        finite = finite and all_finite(dsinks)
-    return gradients, finite
+        gradients.append(sinks_gradient(cache.forward, cache.sink_weights, do, cache.sinks.shape))
+    return gradients, grads.finite and all_finite(*gradients[3:])
 
 
 def _scaled_gradients(cache: AttentionCache, do: Array) -> list[Array]:

@@ -93,3 +93,14 @@ def test_biases_may_come_next_to_each_matrix_and_a_number_of_heads():
         return o.swapaxes(-2, -3).reshape(*o.shape[:-3], o.shape[-2], -1)
 
     assert hw.check(of_named_parts).ok
+
+
+def test_first_tokens_that_stay_in_a_window_are_a_pattern():
+    def streaming_attention(q, k, v, window=4, num_sinks=2):
+        n, m = np.arange(q.shape[-2])[:, None], np.arange(k.shape[-2])
+        visible = (m <= n) & ((n - m < window) | (m < num_sinks))
+        return softmax(np.where(visible, q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]), -np.inf)) @ v
+
+    verdict = hw.check(streaming_attention)
+    assert verdict.ok
+    assert "pattern-built-in" in verdict.conventions

@@ -170,7 +170,11 @@ class Documentation:
     def patterned(self) -> bool:
         """Whether it says that a query sees a pattern of keys, such as those of its block."""
         return bool(
-            re.search(r"block|sparse|strided?|dilat|local|chunk|axial|bigbird|longformer", self.name + self.text, re.I)
+            re.search(
+                r"block|sparse|strided?|dilat|local|chunk|axial|bigbird|longformer|streaming|sink tokens",
+                self.name + self.text,
+                re.I,
+            )
         )
 
     @property

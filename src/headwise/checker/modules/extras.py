@@ -178,12 +178,17 @@ def components(layer: Layer, heads: int, width: int) -> frozenset[str]:
 
 def normalizes_heads(layer: Layer) -> bool:
     """Whether it holds a norm of queries or keys."""
-    return any(_is_of_norm(p) and _OF_HEADS.search(p.name) for p in collect_parts(layer.parameters).rest)
+    return any(map(is_norm_of_heads, collect_parts(layer.parameters).rest))
+
+
+def is_norm_of_heads(parameter: Parameter) -> bool:
+    """Whether a parameter belongs to a norm of queries or keys."""
+    return _is_of_norm(parameter) and bool(_OF_HEADS.search(parameter.name))
 
 
 def normalizes_all_heads_together(layer: Layer, heads: int, width: int) -> bool:
     """Whether a norm of queries or keys has a factor for each feature of several heads."""
-    norms = [p for p in collect_parts(layer.parameters).rest if _is_of_norm(p) and _OF_HEADS.search(p.name)]
+    norms = filter(is_norm_of_heads, collect_parts(layer.parameters).rest)
     return heads > 1 and any(p.value.size == heads * width for p in norms)
 
 

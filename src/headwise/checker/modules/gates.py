@@ -115,8 +115,10 @@ def _views_with_rows(layer: Layer, parts: Parts, queries: Matrix) -> Iterator[La
     if rows != (width + 1) * expected or not stored.axes:
         return
     biases = [b.stored[0] for part, b in parts.biases.items() if part == queries.part]
-    heads = named_head_count(layer, expected)
-    for groups, place in product([1, heads] if heads and heads > 1 else [1], (width, 0, 1)[: width + 1]):
+    heads = named_head_count(layer, expected) or 1
+    # queries alone are rather split into heads before the gate is cut off
+    groups_in_order = dict.fromkeys([1, heads] if width > 1 else [heads, 1])
+    for groups, place in product(groups_in_order, (width, 0, 1)[: width + 1]):
         is_gate = np.zeros((groups, width + 1, expected // groups), bool)
         is_gate[:, place] = True
         yield _Rows(layer, (stored, *biases), heads_side, is_gate.ravel()).view()

@@ -11,7 +11,13 @@ from headwise.checker.effort import evaluations
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import with_optional_context
 from headwise.checker.modules.design import designs, measured_design, pair_designs, residuals, table_designs
-from headwise.checker.modules.extras import learned_scales, normalizes_all_heads_together, normalizes_heads, softcaps
+from headwise.checker.modules.extras import (
+    is_norm_of_heads,
+    learned_scales,
+    normalizes_all_heads_together,
+    normalizes_heads,
+    softcaps,
+)
 from headwise.checker.modules.gates import gates
 from headwise.checker.modules.latent import latent_designs
 from headwise.checker.modules.layer import Parameter
@@ -27,6 +33,7 @@ from headwise.shapes import Array
 _CLOSE = 1e-5  # a layer may compute in float32
 _ROUNDING = 1e-10
 _SCREENED = 8  # readings with which single mistakes are tried
+_COMMON = 3  # gates, which are sigmoids
 _MOST = 40_000  # evaluations that this may take, which only a layer with many wide tokens uses up
 
 
@@ -66,7 +73,7 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     screened = (usual + [trial for trial in trials if trial not in usual])[:_SCREENED]
     stored = {p.name for matrix in (*options[0].weights, *options[0].biases) for p in matrix.stored}
     layer = calls[0].layer
-    has_more = any(p.name not in stored for p in layer.parameters)
+    has_more = any(p.name not in stored and not is_norm_of_heads(p) for p in layer.parameters)
     kernel = strided_kernel(layer)
     for match, case, output in screened:
         own_designs = latent_designs(rotary) if rotary is not None else reductions(kernel) if kernel else None
@@ -80,7 +87,7 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     if trials and trials[0][0].call.takes_context and "norm-added" not in base.codes:
         base = _with_norm_of_queries(trials[0], base)
     if trials and layer.gate is not None and not base.codes:
-        base = _gate_of(trials[0], gates(layer.gate))
+        base = _gate_of(trials[0], gates(layer.gate)[:_COMMON])
     if trials and not trials[0][0].reading.sliced:
         base += _own_turn(trials[0][0], base)
     until = evaluations() + _MOST

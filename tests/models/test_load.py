@@ -144,6 +144,7 @@ def test_half_precision_is_widened_exactly(kind, tmp_path):
         ("llama", {"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "low_freq_factor"),
         ("llama", {"num_attention_heads": 2, "num_key_value_heads": 3}, "num_key_value_heads"),
         ("llama", {"num_hidden_layers": "two"}, "num_hidden_layers"),
+        ("llama", {"num_hidden_layers": 2**31}, "num_hidden_layers: expected at most 10000"),
         ("llama", {"attention_bias": True}, "q_proj.bias"),
         ("llama", {"num_hidden_layers": 1}, "layers.1"),
         ("llama", {"hidden_size": None}, "hidden_size"),

@@ -18,7 +18,7 @@ MODEL_TYPES = ("bloom",)
 def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     """Read the options, and place the parameters."""
     width = config.get("hidden_size", None) or config.count("n_embed", 64)
-    depth = config.get("n_layer", None) or config.count("num_hidden_layers", 2)
+    depth = config.count("n_layer", config.get("num_hidden_layers", 2))
     name = "n_head" if config.get("n_head", None) else "num_attention_heads"
     heads = config.divisor(name, 8, "hidden_size", width)
     norm = Norm(config.number("layer_norm_epsilon", 1e-5))

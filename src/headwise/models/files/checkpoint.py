@@ -15,6 +15,7 @@ from headwise.errors import CheckpointError
 from headwise.shapes import Array
 
 _ABSENT = object()
+_MAX_LAYERS = 10_000  # a damaged file may state billions, and parameters are listed before they are looked for
 
 # options that concern training, generation, saving or labels, but not the forward pass
 _HARMLESS = frozenset(
@@ -112,6 +113,8 @@ class Config:
         value = self.get(name, default)
         if type(value) is not int or value < 1:
             raise self.error(name, f"expected a whole number, 1 or more; got {value!r}")
+        if "layer" in name and value > _MAX_LAYERS:
+            raise self.error(name, f"expected at most {_MAX_LAYERS} layers; got {value}")
         return value
 
     def divisor(self, name: str, default: Any, other: str, size: int) -> int:

@@ -100,6 +100,17 @@ def test_an_onnx_tensor_without_a_type_is_named(tmp_path):
         describe_onnx(tmp_path / "model.onnx")
 
 
+def test_an_onnx_attribute_without_a_value_is_named(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(CORPUS / "model.onnx")
+    (softmax,) = (node for node in model.graph.node if node.op_type == "Softmax")
+    del softmax.attribute[:]
+    softmax.attribute.append(onnx.AttributeProto(name="axis"))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(HeadwiseError, match="Softmax: its attribute axis has no value"):
+        describe_onnx(tmp_path / "model.onnx")
+
+
 def test_an_array_of_more_values_than_the_file_has_is_named(tmp_path):
     pytest.importorskip("gguf")
     header = struct.pack("<4sIQQQcIIQ", b"GGUF", 3, 0, 1, 1, b"a", 9, 0, 2**50)  # an array of 2^50 bytes

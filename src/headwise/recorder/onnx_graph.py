@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from headwise.errors import CaptureError
+
 _LINEAR = ("MatMul", "Gemm", "Conv", "MatMulInteger", "QLinearMatMul", "ConvInteger", "MatMulNBits", "FusedMatMul")
 
 
@@ -74,6 +76,9 @@ def attributes(node: Any) -> dict[str, Any]:
     from onnx import helper
 
     by_name = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    for name, value in by_name.items():
+        if value is None:  # in a damaged file
+            raise CaptureError(f"{node.op_type}: its attribute {name} has no value.")
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in by_name.items()}
 
 

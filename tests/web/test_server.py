@@ -117,7 +117,7 @@ def test_open_to_others_it_warns_and_ctrl_c_ends_it_well():
         assert httpx.get(here, timeout=PATIENCE).status_code == 200
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
-        assert process.wait(timeout=PATIENCE) == 0
+        assert process.wait(timeout=PATIENCE) == 130
     assert said == "headwise: stopped.\n"
 
 
@@ -129,7 +129,7 @@ def test_under_load_ctrl_c_stops_it_with_one_line():
         assert httpx.get(where, timeout=PATIENCE).status_code == 200  # it has begun with the requests
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == "headwise: stopped.\n"
-        assert process.wait(timeout=PATIENCE) == 0
+        assert process.wait(timeout=PATIENCE) == 130
 
 
 def test_a_port_in_use_is_told():

@@ -43,4 +43,4 @@ def serve(
         messages.print(f"Headwise is at {web.address(host, listening)} (press Ctrl-C to stop).", soft_wrap=True)
         web.run(web.application(models, host), listening)
     messages.print("headwise: stopped.")
-    os._exit(0)  # threads that still compute for dropped requests are not waited for
+    os._exit(130)  # as after Ctrl-C elsewhere; threads that still compute for dropped requests are not waited for

@@ -701,6 +701,30 @@ class NarrowQueries(nn.Module):
         return self.gamma * o.transpose(1, 2).reshape(x.shape) + x
 
 
+class NarrowQueriesOfSagan(NarrowQueries):
+    """A non-local block as in SAGAN."""
+
+
+class LengthsRequired(nn.Module):
+    """Attention over the first tokens of each item, as many as the item has."""
+
+    def __init__(self, width=12, heads=3):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+
+    def forward(self, x, lengths):
+        hidden = self.hidden(torch.arange(x.size(1))[None], lengths[:, None])
+        return self.attention(x, x, x, key_padding_mask=hidden, need_weights=False)[0]
+
+    def hidden(self, position, length):
+        return position >= length
+
+
+class LengthsRequiredLate(LengthsRequired):
+    def hidden(self, position, length):
+        return position > length
+
+
 HEADS = 3
 W_QKV, W_OUT = nn.Linear(12, 36, bias=False), nn.Linear(12, 12, bias=False)
 

@@ -116,9 +116,10 @@ class Documentation:
 
     @property
     def unscaled(self) -> bool:
-        """Whether it is of a family that has no scale: T5, GPT-Neo, non-local networks."""
-        of_family = re.search(r"T5|GPT_?Neo(?!X)|non_?local", self.name, re.IGNORECASE)
-        return bool(of_family or re.search(r"embedded gaussian|non-local (neural )?net", self.text, re.IGNORECASE))
+        """Whether it is of a family that has no scale: T5, GPT-Neo, non-local networks such as SAGAN."""
+        of_family = re.search(r"T5|GPT_?Neo(?!X)|non_?local|SAGAN", self.name, re.IGNORECASE)
+        of_text = r"embedded gaussian|non-local (neural )?(net|block)|SAGAN|self-attention GAN"
+        return bool(of_family or re.search(of_text, self.text, re.IGNORECASE))
 
     @property
     def random(self) -> bool:

@@ -56,6 +56,9 @@ VERDICTS = {
     "BucketsOfDistances": ((), ("position-bias",)),
     "LatentsToTokens": ((), ("context-and-tokens",)),
     "NarrowQueries": (("scale-missing",), ("residual-inside",)),
+    "NarrowQueriesOfSagan": ((), ("unscaled", "residual-inside")),
+    "LengthsRequired": ((), ()),
+    "LengthsRequiredLate": (("lengths-off-by-one",), ()),
 }
 
 

@@ -17,6 +17,7 @@ from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
 from headwise.checker.responses import bare, parts_of
+from headwise.checker.roles import role_of
 from headwise.checker.user_code import user_code
 from headwise.errors import describe_exception
 from headwise.shapes import Array
@@ -73,6 +74,11 @@ class Call:
         return "context" in self.tokens.values()
 
     @property
+    def lengths(self) -> list[str]:
+        """The arguments that have to be numbers of valid keys."""
+        return [name for name in self.arguments if role_of(name) == "lengths"]
+
+    @property
     def batch(self) -> int:
         """How many items to call it with."""
         return 2 if "B" in self.axes else 1
@@ -107,6 +113,7 @@ class Call:
         kwargs |= self.pair_features(np.zeros((len(X), self.heads, X.shape[1], count)))
         positions = positions_of(self.layer, self.positions, self.width, count, turn=self.turn, first=self.first)
         kwargs |= {**self.arguments, **positions}
+        kwargs |= {name: self.layer.convert(np.full(len(X), count)) for name in self.lengths}
         try:
             with _quiet(), without_dropout():
                 result = _bound(self.layer, kwargs)

@@ -184,3 +184,19 @@ def test_a_small_number_in_the_denominator_is_a_convention_and_a_larger_one_is_n
     assert verdict.conventions == ("softmax-epsilon",)
     assert verdict.mistakes == ("scale-missing",)
     assert not hw.check(lambda q, k, v: with_small_number(q, k, v, eps=0.01)).ok
+
+
+def without_padding(x, w_q, w_k, w_v, lengths, w_o=None, hides=True):
+    valid = np.arange(x.shape[1]) < lengths[:, None]
+    q, k, v = x @ w_q.T, x @ w_k.T, x @ w_v.T
+    s = q @ k.swapaxes(1, 2) / np.sqrt(len(w_q))
+    o = softmax(np.where(valid[:, None], s, np.finfo(s.dtype).min) if hides else s) @ v
+    return (o if w_o is None else o @ w_o.T) * valid[..., None]
+
+
+def test_outputs_of_padding_may_be_zero():
+    verdict = hw.check(lambda x, w_q, w_k, w_v, lengths: without_padding(x, w_q, w_k, w_v, lengths))
+    assert verdict.ok
+    assert "padding-hides-queries" in verdict.conventions
+    verdict = hw.check(lambda x, w_q, w_k, w_v, w_o, lengths: without_padding(x, w_q, w_k, w_v, lengths, w_o, False))
+    assert verdict.mistakes == ("lengths-ignored",)

@@ -7,14 +7,14 @@ way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from headwise.checker.numpy_guard import np
 from headwise.checker.reference import distances, ends, rotated_halves, rotated_neighbours, row_sums
 from headwise.checker.state import Change, Stage, Trace
 from headwise.errors import DataError
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 __all__ = ["CONVENTIONS", "Convention", "Requirements"]
 
@@ -161,12 +161,29 @@ def one_mask(t: Trace) -> None:
     t.case = {name: value for name, value in t.case.items() if name != other}
 
 
-def hide_queries_too(t: Trace) -> None:
-    """Let a query that a padding mask hides as a key see nothing."""
+def visible_queries(t: Trace) -> Iterator[BoolArray]:
+    """Which queries are no padding, (B, H, N, 1) or what broadcasts to it, by each argument that hides keys."""
+    n, m = t.s.shape[-2:]
+    if t.context is not None or n != m:
+        return
     for name in ("mask", "padding"):
         mask = t.case.get(name)
-        if mask is not None and mask.shape[-2] == 1 and mask.shape[-1] == t.s.shape[-2] and t.context is None:
-            t.hide(mask.swapaxes(-1, -2))
+        if mask is not None and mask.shape[-2] == 1 and mask.shape[-1] == n:
+            yield mask.swapaxes(-1, -2)
+    if "lengths" in t.case:
+        yield np.arange(n)[:, None] < t.case["lengths"][:, None, None, None]
+
+
+def hide_queries_too(t: Trace) -> None:
+    """Let a query that padding hides as a key see nothing."""
+    for visible in visible_queries(t):
+        t.hide(visible)
+
+
+def zero_padding(t: Trace) -> None:
+    """Let the output of a query that padding hides as a key be zero."""
+    for visible in visible_queries(t):
+        t.o = np.where(visible if t.o.ndim == 4 else visible[:, 0], t.o, 0)
 
 
 def hide_own_key(t: Trace) -> None:
@@ -229,7 +246,11 @@ CONVENTIONS = {
             "one mask for its tokens and another for its context",
             ({"+arrange": one_mask}, {"+arrange": one_mask, "+mask": hide_queries_too}),
         ),
-        Convention("padding-hides-queries", "a padding mask that hides queries too", ({"+mask": hide_queries_too},)),
+        Convention(
+            "padding-hides-queries",
+            "padding that hides queries too",
+            ({"+mask": hide_queries_too}, {"+finish": zero_padding}),
+        ),
         Convention(
             "own-key-hidden",
             "tokens that do not see themselves",

@@ -36,6 +36,7 @@ _BUDGET = 12000  # combinations that are tried before giving up
 _ALIGNED = "causal-aligned-end"
 _OF_ARGUMENTS = {"scale-divides": "scale", "temperature": "temperature", "rope-cached": "kpast"}
 _HIDING = {"mask", "causal"}  # options with which later keys may be hidden
+_PADDING = {"mask", "padding", "lengths"}  # options that may hide the same tokens from every query
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
 
 
@@ -116,6 +117,7 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
     """Every way of making one mistake or following one convention, of those that an interface has a place for."""
     takes = frozenset[str]() if interface is None else interface.takes
     impossible = {code for code, argument in _OF_ARGUMENTS.items() if argument not in takes}
+    impossible |= {"padding-hides-queries"} if interface is not None and not _PADDING & takes else set()
     impossible |= {"unscaled"} if interface is None or not interface.unscaled else set()
     impossible |= {"masks-apart"} if interface is None or not interface.masks_apart else set()
     conventions = [c for c in CONVENTIONS.values() if (positional or not c.of_positions) and c.code not in impossible]

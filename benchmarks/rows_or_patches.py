@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise import __version__
-from headwise.coursework.report.vision.recorded import RowsRecord, RunRow
+from headwise.coursework.report.vision.long_study import RowsRecord, RunRow
 from headwise.data.mnist import Digits, LabelledImages, load_mnist
 from headwise.experiments import Outcome, Run, Runner
 from headwise.experiments.tokenizers.costs import cost, multiply_adds

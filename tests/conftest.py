@@ -57,7 +57,7 @@ def pytest_sessionstart(session):
 @contextmanager
 def _little_work():
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("headwise.explanation.testing", "headwise.metrics.faithfulness"):
+        for module in ("headwise.explanation.faithfulness", "headwise.metrics.faithfulness"):
             patch.setattr(import_module(module), "EXACT_UP_TO", 4)
         run = import_module("headwise.experiments.tokenizers.run")
         patch.setattr(run, "step_times", partial(run.step_times, seconds=0.01))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headwise.coursework.report.vision.recorded import COMPARISONS, load_record
+from headwise.coursework.report.vision.long_study import COMPARISONS, load_record
 from headwise.experiments.tokenizers.costs import multiply_adds
 from rows_or_patches import cells, count_parameters
 

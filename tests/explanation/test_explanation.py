@@ -98,7 +98,7 @@ def test_more_tokens_than_all_sets_can_be_played_for(rng, monkeypatch):
             sets.append(len(kept))
             return super().__call__(kept)
 
-    monkeypatch.setattr("headwise.explanation.testing.TokenGame", Counted)
+    monkeypatch.setattr("headwise.explanation.faithfulness.TokenGame", Counted)
     explanation = explain(Checkpoint(model, vit_params(model, rng), {}), image, figure="maps")
     assert sum(sets) <= 2 * 102 * 18  # each order played once, out and in
     assert explanation.scores["maps"].shapley_error > 0

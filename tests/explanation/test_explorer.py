@@ -18,7 +18,7 @@ from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
 from headwise.explanation import cycle_classes, explore
 from headwise.explanation.explorer import build_views, choose_opening
-from headwise.explanation.explorer.packing import MISSING
+from headwise.explanation.explorer.fixed_point import MISSING
 from headwise.metrics.concentration import drop_class_token, effective_number, entropy
 from headwise.metrics.rollout import rollout
 from headwise.metrics.spatial import attention_distance, weight_on_foreground

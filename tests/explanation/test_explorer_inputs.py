@@ -15,7 +15,7 @@ from headwise.errors import DataError
 from headwise.explanation import Explorer, ExplorerInput, TokenLayout, explain, explore, explore_arrays, from_arrays
 from headwise.explanation.explorer import build_views, choose_opening
 from headwise.explanation.explorer.comparison import compare_records, find_differences
-from headwise.explanation.explorer.packing import pack, pack_weights
+from headwise.explanation.explorer.fixed_point import pack, pack_weights
 from headwise.figures import AttentionRecord
 from helpers.checkpoints import write_folder
 from helpers.commands import headwise

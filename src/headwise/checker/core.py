@@ -10,8 +10,7 @@ from typing import Any
 
 from headwise.checker.added_positions import with_added_positions
 from headwise.checker.assessment import to_verdict
-from headwise.checker.attended import attended_keys
-from headwise.checker.cached import with_cached_step
+from headwise.checker.cached_step import with_cached_step
 from headwise.checker.confirmation import confirmed
 from headwise.checker.conventions import CONVENTIONS, Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
@@ -20,6 +19,7 @@ from headwise.checker.effort import limited_evaluations, quick_compilation
 from headwise.checker.examination import Findings
 from headwise.checker.further_calls import with_further_calls
 from headwise.checker.gradients import with_gradients
+from headwise.checker.influence import attended_keys
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.judgement import ANY, MEASURED, fresh, judge
 from headwise.checker.locate import source_of

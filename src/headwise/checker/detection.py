@@ -12,11 +12,11 @@ from itertools import product
 from typing import Any
 
 from headwise.checker.acceptance import accepted, in_its_type, in_words, is_plausible, with_axes, with_windows
-from headwise.checker.attended import mixes_tokens
 from headwise.checker.bias_tables import with_table
 from headwise.checker.containers import EACH
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation, document
+from headwise.checker.influence import mixes_tokens
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.keyword_options import with_keyword_options
 from headwise.checker.mask_senses import with_senses

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
-from headwise.checker.attended import is_equivariant
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.differences import difference
 from headwise.checker.dropout_detection import detect_dropout
+from headwise.checker.influence import is_equivariant
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import PROBES, probes

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from headwise.checker.attended import attended_keys, built_in_limits, case_with_tokens
 from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.differences import difference
 from headwise.checker.examination import Findings
+from headwise.checker.influence import attended_keys, built_in_limits, case_with_tokens
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.modules import without_dropout
 from headwise.checker.numpy_guard import np

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from headwise.checker.attended import attended_keys
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.examination import Findings
+from headwise.checker.influence import attended_keys
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import PROBES, first_probe
 from headwise.checker.recovery import fitted_scores, recovered_runs

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.acceptance import in_words
-from headwise.checker.attended import attended_keys, built_in_limits, causal_window, is_equivariant, pattern_of_keys
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation
 from headwise.checker.effort import evaluations, limit, share_of_evaluations
@@ -17,6 +16,7 @@ from headwise.checker.examination import (
     explain_at_level,
     explain_what_is_left,
 )
+from headwise.checker.influence import attended_keys, built_in_limits, causal_window, is_equivariant, pattern_of_keys
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.measured_norm import designs_with_norm
 from headwise.checker.measured_rotation import design_with_rotation

@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from headwise.checker.attended import case_with_tokens
+from headwise.checker.influence import case_with_tokens
 from headwise.checker.invocation import CallingConvention
 
 

@@ -6,9 +6,9 @@ from headwise.explanation.dependence import measure_dependence
 from headwise.explanation.examples import cycle_classes, pick_contrasting_examples
 from headwise.explanation.exploration import explore, explore_arrays
 from headwise.explanation.explorer import Explorer, ExplorerInput
-from headwise.explanation.merging import merge_pieces
-from headwise.explanation.recording import name_scores, record_input
-from headwise.explanation.testing import FaithfulnessTest
+from headwise.explanation.faithfulness import FaithfulnessTest
+from headwise.explanation.input_record import name_scores, record_input
+from headwise.explanation.word_pieces import merge_pieces
 
 __all__ = [
     "Explanation",

@@ -17,9 +17,9 @@ from headwise.data.image_files import load_digit
 from headwise.errors import DataError, ShapeError
 from headwise.explanation.dependence import measure_dependence
 from headwise.explanation.explorer import Explorer, ExplorerInput
-from headwise.explanation.merging import merge_pieces
-from headwise.explanation.recording import probe_induction, record_input
-from headwise.explanation.testing import QUICK, FaithfulnessTest
+from headwise.explanation.faithfulness import QUICK, FaithfulnessTest
+from headwise.explanation.input_record import probe_induction, record_input
+from headwise.explanation.word_pieces import merge_pieces
 from headwise.figures import AttentionRecord, Caption, CaptionedFigure, View, select_figures, style
 from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness

@@ -3,7 +3,7 @@
 from headwise.models.adapters import SeriesTransformer, SetTransformer, TableTransformer, ViT
 from headwise.models.base import CAPABILITIES, Capability, Model, Tokens
 from headwise.models.frameworks import FrameworkModel
-from headwise.models.loaded import Gradients, LoadedModel
+from headwise.models.loaded_model import Gradients, LoadedModel
 from headwise.models.loading import FAMILIES, load
 from headwise.models.opening import find_model, open_model
 from headwise.models.series import SeriesTransformerConfig

@@ -17,7 +17,7 @@ from headwise.models.families.architecture import Architecture
 from headwise.models.files import Checkpoint, Config
 from headwise.models.files.gguf_files import read_gguf
 from headwise.models.files.safetensors_files import PICKLE_SUFFIXES, pickle_error, read_folder, read_package_checkpoint
-from headwise.models.loaded import LoadedModel
+from headwise.models.loaded_model import LoadedModel
 from headwise.models.two_towers import TwoTowers
 
 FAMILIES = (

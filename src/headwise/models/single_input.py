@@ -20,7 +20,7 @@ from headwise.models.preprocess.texts import TextPreprocessor
 from headwise.shapes import Array, BoolArray, IntArray
 
 if TYPE_CHECKING:
-    from headwise.models.loaded import LoadedModel
+    from headwise.models.loaded_model import LoadedModel
 
 _SUBSETS_AT_ONCE = 16
 _PREFIX_LABELS = {"class_token": "[CLS]", "distillation_token": "[DIST]", "register_tokens": "[REG{}]"}

@@ -10,7 +10,7 @@ import numpy as np
 
 from headwise.errors import DataError
 from headwise.models.encoder import Head, ImageEmbedding
-from headwise.models.loaded import LoadedModel
+from headwise.models.loaded_model import LoadedModel
 from headwise.models.single_input import arrays_of
 from headwise.shapes import Array, IntArray
 

@@ -12,7 +12,7 @@ from headwise.attention.textbook import softmax
 from headwise.attribution import ModelRun
 from headwise.experiments.store import Outcome
 from headwise.metrics.gradients import head_importance
-from headwise.models.loaded import LoadedModel
+from headwise.models.loaded_model import LoadedModel
 from headwise.nn.losses import cross_entropy_forward
 from headwise.shapes import Array, IntArray
 

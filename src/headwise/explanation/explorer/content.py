@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from headwise.explanation.explorer.display import displayed_input, token_names
+from headwise.explanation.explorer.fixed_point import pack_weights, to_fixed_point, to_units
 from headwise.explanation.explorer.measures import measure_views, measures_of
-from headwise.explanation.explorer.packing import pack_weights, to_fixed_point, to_units
 from headwise.explanation.explorer.views import build_views, choose_opening, describe_views
 from headwise.figures import AttentionRecord, CaptionedFigure
 from headwise.figures.gallery import default_kind

@@ -17,8 +17,8 @@ from headwise.document import render_template
 from headwise.errors import DataError
 from headwise.explanation.explorer.comparison import compare_records, find_differences, have_same_tokens
 from headwise.explanation.explorer.content import DECIMALS, input_content
-from headwise.explanation.explorer.packing import pack, to_json
-from headwise.explanation.merging import merge_pieces
+from headwise.explanation.explorer.fixed_point import pack, to_json
+from headwise.explanation.word_pieces import merge_pieces
 from headwise.figures import AttentionRecord
 from headwise.files import write_text
 

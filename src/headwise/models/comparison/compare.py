@@ -14,7 +14,7 @@ from headwise.models.comparison.preprocessing import explain_inputs
 from headwise.models.comparison.steps import Step, prepared, run_steps
 from headwise.models.comparison.variants import Variant, variants_of
 from headwise.models.frameworks import FrameworkModel
-from headwise.models.loaded import LoadedModel
+from headwise.models.loaded_model import LoadedModel
 
 _TOLERANCE = {8: 5e-6, 4: 2e-4}  # relative error of equal steps, by the bytes of the type; rotations are in float32
 _MISTAKES_AT_ONCE = 3

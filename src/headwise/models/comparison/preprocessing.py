@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from headwise.errors import HeadwiseError
 from headwise.models.base import Model
-from headwise.models.loaded import LoadedModel
+from headwise.models.loaded_model import LoadedModel
 from headwise.models.preprocess.images import NORMALIZATIONS, RESAMPLING, ImagePreprocessor
 
 Arrays = Mapping[str, npt.NDArray[Any]]

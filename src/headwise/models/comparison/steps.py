@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from headwise.models.base import Model
 from headwise.models.frameworks import FrameworkModel
-from headwise.models.loaded import LoadedModel
+from headwise.models.loaded_model import LoadedModel
 from headwise.recorder import AttentionLayer, Capture
 from headwise.shapes import Array
 

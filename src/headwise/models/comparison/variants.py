@@ -12,7 +12,7 @@ import numpy as np
 
 from headwise.models.encoder import BlockOptions, ImageEmbedding, Network, Norm, Rope, TextEmbedding
 from headwise.models.encoder.positions import INTERPOLATIONS
-from headwise.models.loaded import LoadedModel
+from headwise.models.loaded_model import LoadedModel
 from headwise.nn import ACTIVATIONS, Params
 from headwise.shapes import Array
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from headwise.coursework.report.context import ReportContext
 from headwise.coursework.report.vision.claims import claims_table
-from headwise.coursework.report.vision.recorded import recorded_section
+from headwise.coursework.report.vision.long_study import recorded_section
 from headwise.document import Block, Paragraph, Section, Table
 from headwise.experiments.statistics import ALPHA, min_attainable_p
 from headwise.experiments.tokenizers import EXPERIMENT, TokenizersResult

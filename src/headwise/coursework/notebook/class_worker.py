@@ -18,6 +18,7 @@ from headwise.checker.modules import is_module
 from headwise.errors import HeadwiseError, describe_exception
 from headwise.grading.sandbox.worker.confinement import confine
 from headwise.grading.sandbox.worker.main import run_statements
+from headwise.parallel.threads import blas_libraries
 
 
 def main() -> None:
@@ -28,6 +29,7 @@ def main() -> None:
     for name in task["early"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    blas_libraries()  # which are found in /proc, and kept: a check limits their threads
     confine(task["memory"], task["seconds"], [], [task["folder"], str(Path(headwise.__file__).parent)])
     source, module = task["source"], ModuleType("notebook")
     sys.modules["notebook"] = module  # where dataclasses and inspect look for it

@@ -8,6 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from headwise.checker.argument_groups import (
+    SCORES,
+    is_required,
+    parts_of_score,
+    roles_in_order,
+    roles_of_unprojected,
+    sides_of_grid,
+)
 from headwise.checker.argument_parts import (
     Names,
     holds_pair,
@@ -18,14 +26,13 @@ from headwise.checker.argument_parts import (
     open_pair,
 )
 from headwise.checker.containers import EACH, matrices_in, paths_in
-from headwise.checker.roles import CACHE, FLAGS, FUSED, normalize, role_of, separate, tokens_among
+from headwise.checker.roles import CACHE, FLAGS, FUSED, role_of, separate, tokens_among
 from headwise.checker.settings import CONFIG
 
 KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
 _MATRICES = ("Wq", "Wk", "Wv")
 _OF_LOGITS = {"mask", "padding", "bias", "slopes", "causal", "window", "lengths", "scale", "temperature", "softcap"}
-_SCORES = ("Ss", "Sq", "Sk", "Sa")  # what a score other than Q Kᵀ has: a matrix, or two and a vector
-_OF_LOGITS |= {*_SCORES, "segments", "starts", "prefix", "logscale"}
+_OF_LOGITS |= {*SCORES, "segments", "starts", "prefix", "logscale"}
 _CACHED = {"kpast", "vpast", "offset"}
 _PAIRS = {"kv": ("k", "v"), "cache": ("kpast", "vpast")}  # keys and values that come in one argument
 _OF_TOKENS = frozenset(["Wo", "bq", "bk", "bv", "bo", "tokens", "heads", "key_heads", "context", "values", "params"])
@@ -35,11 +42,8 @@ _OPTIONS = {
     | _CACHED
     | frozenset(["align", "offset", "cos", "sin", "interleaved", "sinks", "qkv", "kv"]),
 }
-_NUMBER = re.compile(r"size|num|^n_|len|dim|step|idx|index|height|width|count|rate|eps|^n$|^[rbh]$")
 _HELPERS = {"weights?", "d", "D", "config", "starts", "key_starts", "longest", "longest_key", "freqs"}
-_PART_OF_SCORE = re.compile(r"(w|u|v|m|weights?|matrix)(_?[a-z\d]|_\w+|att\w*)?")
 _HELPERS |= {"rows", "columns", "grid", "repeats"}
-_GRIDS = (("height", "width"), ("h", "w"), ("rows", "cols"), ("gridh", "gridw"), ("nrows", "ncols"), ("hgrid", "wgrid"))
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
     4: (("self_attention", ("X", *_MATRICES)),),
@@ -159,14 +163,14 @@ def _by_name(
     known = {p.name: roles[p.name] if p.name in roles else _role(p, parameters, code) for p in parameters}
     if len(several := [p.name for p in parameters if known[p.name] == "X" and p.default is p.empty]) == 2:
         known |= dict.fromkeys(tokens_among(several)[1], "context")
-    known |= _parts_of_score(parameters, known, code)
+    known |= parts_of_score(parameters, known, code)
     needed = {known[p.name] for p in parameters if p.default is p.empty}
     if "Wqkv" in needed and not {"X", "q", None} & needed:  # nothing that a matrix could be applied to
         known = {name: "qkv" if role == "Wqkv" else role for name, role in known.items()}
     tokens = bool(given) or {"Wq", "Wqkv", "Wq#1"} & set(known.values())
     if not tokens:
-        known |= _in_order(parameters, known)
-        known |= _unprojected(parameters, known)
+        known |= roles_in_order(parameters, known)
+        known |= roles_of_unprojected(parameters, known)
     if tokens:
         unknown = [p.name for p in parameters if known[p.name] is None and p.default is p.empty]
         if not {"X", "q"} & set(known.values()):  # tokens under a name of their own
@@ -174,7 +178,7 @@ def _by_name(
         missing = "X" in known.values() and "context" not in known.values() and {"Wk", "Wv"} <= set(known.values())
         known |= {unknown[0]: "context"} if missing and len(unknown) == 1 and unknown[0] in ("M", "m") else {}
     if {"q", "Wq", "Wqkv"} & set(known.values()):
-        known |= _sides_of_grid(parameters)
+        known |= sides_of_grid(parameters)
     if "kpast" not in known.values():
         known = {name: None if role == "place" else role for name, role in known.items()}
     known = {name: "offset" if role == "place" else role for name, role in known.items()}
@@ -242,74 +246,6 @@ def _by_name(
     return replace(reading, unused=(*unused, *dropped), fixed=fixed)
 
 
-def _in_order(parameters: list[inspect.Parameter], known: Mapping[str, str | None]) -> dict[str, str]:
-    """The roles of arguments whose names say nothing, if they are as many as there are roles left."""
-    unknown = [p.name for p in parameters if known[p.name] is None and _is_required(p) and not _NUMBER.search(p.name)]
-    have = set(known.values())
-    projected = [role for role in "qkv" if role not in have]
-    if len(unknown) == len(projected) and not have & {"X", "context", "qkv"}:
-        return dict(zip(unknown, projected, strict=True))
-    tokens = [p.name for p in parameters if p.name in unknown or known[p.name] in ("X", "context")]
-    if unknown and len(tokens) <= 2 and not have & {"q", "k", "v", "qkv"}:
-        first, others = tokens_among(tokens)
-        return {first: "X", **dict.fromkeys(others, "context")}
-    return {}
-
-
-def _parts_of_score(parameters: list[inspect.Parameter], known: Mapping[str, str | None], code: str) -> dict[str, str]:
-    """The roles of the matrix of Luong's general score, or of those of an additive score and its vector."""
-    required = [p.name for p in parameters if _is_required(p)]
-    additive = "tanh(" in code and "softcap" not in known.values()
-    matrices = [name for name in required if known[name] in (None, "params") or str(known[name])[0] == "W"]
-    parts = [name for name in matrices if _PART_OF_SCORE.fullmatch(name.lower())]
-    if additive and len(parts) == 2:
-        parts += [name for name in required if known[name] == "v" and len(name) < 4]
-    if len(parts) == 3 and additive:
-        roles = dict(zip(parts, _SCORES[1:], strict=True))
-    elif len(parts) == 1 and _is_multiplied(parts[0], code):
-        roles = {parts[0]: _SCORES[0]}
-    else:
-        return {}
-    tokens = [name for name in required if name not in parts and known[name] in (None, "q", "k", "v", "X", "context")]
-    if len(tokens) == 2:  # keys are values
-        first, others = tokens_among(tokens)
-        return roles | {first: "X", others[0]: "context"}
-    return roles if {"q", "k", "v"} <= {known[name] for name in tokens} else {}
-
-
-def _is_multiplied(name: str, code: str) -> bool:
-    """Whether an argument is a factor of a product of matrices."""
-    return bool(re.search(rf"@\s*{name}\b|\b{name}(\.T|\.t\(\))?\s*@|(einsum|dot|matmul|mm)\([^\n]*\b{name}\b", code))
-
-
-def _sides_of_grid(parameters: list[inspect.Parameter]) -> dict[str, str]:
-    """The arguments that are the height and the width of the grid that the tokens are."""
-    names = {normalize(p.name): p.name for p in parameters if _is_required(p)}
-    for rows, columns in _GRIDS:
-        if rows in names and columns in names:
-            return {names[rows]: "rows", names[columns]: "columns"}
-    return {}
-
-
-def _is_required(p: inspect.Parameter) -> bool:
-    return p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-
-
-def _unprojected(parameters: list[inspect.Parameter], known: Mapping[str, str | None]) -> dict[str, str]:
-    """The roles of tokens, and of a context, that are queries, keys and values themselves."""
-    required = [p.name for p in parameters if _is_required(p)]
-    roles = [known[name] for name in required]
-    others = {role for name, role in known.items() if name not in required}
-    if len(required) == 1 and roles[0] in (None, "q", "k", "v", "context") and not others & {"X", "q", "k", "v"}:
-        return {required[0]: "X"}
-    of_context = {"k", "v"} & set(roles)
-    if "q" in roles and "X" not in roles and (of_context == {"v"} or ("context" in roles and not of_context)):
-        return {
-            name: "X" if known[name] == "q" else "context" for name in required if known[name] in ("q", "v", "context")
-        }
-    return {}
-
-
 def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[str]) -> Reading | None:
     """The reading in which the arguments are those of one kind; None if they are not."""
     have = Reading("", names, needs).takes | given
@@ -358,7 +294,7 @@ def _is_helper(role: str | None) -> bool:
 
 def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
     role = role_of(p.name)
-    if CACHE.fullmatch(p.name.lower()) and _is_required(p):
+    if CACHE.fullmatch(p.name.lower()) and is_required(p):
         return "cache"
     if CONFIG.fullmatch(p.name.lower()) and re.search(rf"\b{p.name}(\.|\[['\"]|\.get\(['\"])(n_|num_?)\w*head", code):
         return "config"

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
-from headwise.checker.conventions import SLOPES, alibi
+from headwise.checker.convention_stages import SLOPES, alibi
 from headwise.checker.numpy_guard import np
 from headwise.checker.reference import distances, rotated_halves, rotated_neighbours
 from headwise.checker.state import Change, Stage, Trace

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headwise.checker.conventions import rotary
+from headwise.checker.convention_stages import rotary
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.names import is_norm, latent_part

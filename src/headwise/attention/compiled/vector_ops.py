@@ -28,24 +28,27 @@ def _constant(kind, value):
     return ir.Constant(kind, float(np.float32(value)) if isinstance(kind, ir.FloatType) else value)
 
 
-def _exp2(builder, kind, x):
-    """2^x to rounding, for x up to the largest exponent; 0 from the smallest one down, and for −inf; NaN for NaN.
+def _exp2(builder, kind, xs):
+    """2^x to rounding of each x up to the largest exponent; 0 from the smallest one down, and for −inf; NaN for NaN.
 
     x = n + r with whole n and |r| ≤ ½. Adding 1.5 · 2^(mantissa bits) rounds x to n and leaves n in the lowest bits,
     from where it is shifted into the exponent; the smallest n gives an exponent of zero, which is the number 0.
+    Each step is done for all x, since every step of one x waits for the one before.
     """
     single = isinstance(getattr(kind, "element", kind), ir.FloatType)
     bits, mantissa, bias = (32, 23, 127) if single else (64, 52, 1023)
     whole = ir.VectorType(ir.IntType(bits), kind.count) if isinstance(kind, ir.VectorType) else ir.IntType(bits)
-    smallest, magic = _constant(kind, -bias), _constant(kind, 1.5 * 2.0**mantissa)
-    x = builder.select(builder.fcmp_ordered("<", x, smallest), smallest, x)
-    rounded = builder.fadd(x, magic)
-    r = builder.fsub(x, builder.fsub(rounded, magic))
-    *lower, value = (_constant(kind, c) for c in _COEFFICIENTS[bits])
+    smallest, magic = _constant(kind, -bias), _constant(kind, 1.5 * 2.0**mantissa + bias)
+    xs = [builder.select(builder.fcmp_ordered("<", x, smallest), smallest, x) for x in xs]
+    rounded = [builder.fadd(x, magic) for x in xs]
+    whole_parts = [builder.fsub(number, magic) for number in rounded]
+    rests = [builder.fsub(x, n) for x, n in zip(xs, whole_parts, strict=True)]
+    *lower, highest = (_constant(kind, c) for c in _COEFFICIENTS[bits])
+    values = [highest] * len(xs)
     for coefficient in reversed(lower):
-        value = fma(builder, kind, value, r, coefficient)
-    n = builder.add(builder.bitcast(rounded, whole), _constant(whole, bias))
-    return builder.fmul(value, builder.bitcast(builder.shl(n, _constant(whole, mantissa)), kind))
+        values = [fma(builder, kind, value, r, coefficient) for value, r in zip(values, rests, strict=True)]
+    exponents = [builder.shl(builder.bitcast(number, whole), _constant(whole, mantissa)) for number in rounded]
+    return [builder.fmul(value, builder.bitcast(n, kind)) for value, n in zip(values, exponents, strict=True)]
 
 
 @intrinsic
@@ -53,7 +56,7 @@ def exp2(typing, x):
     """2^x of one number, as in `powers`."""
 
     def generate(context, builder, signature, args):
-        return _exp2(builder, context.get_value_type(signature.args[0]), args[0])
+        return _exp2(builder, context.get_value_type(signature.args[0]), [args[0]])[0]
 
     return x(x), generate
 
@@ -61,9 +64,10 @@ def exp2(typing, x):
 def _down(step, reads=""):
     """A pass down the columns of a tile a (rows, width), some vectors of columns at a time, with a running y (width,).
 
-    ``step(builder, kind, unit, x, y, (a, b))`` gives the new a and y, or None for what stays; x (width,) belongs to the
-    column. With reads="tile", b (rows, width) has the shape of a. With reads="bits", b (rows,) are words whose bits
-    belong to the columns, and `step` gets those of its lanes.
+    ``step(builder, kind, unit, xs, ys, values, others)`` gets lists of vectors side by side, those of x, y, a and b,
+    and gives the new a and y, or None for what stays; x (width,) belongs to the column. With reads="tile", b (rows,
+    width) has the shape of a. With reads="bits", b (rows,) are words whose bits belong to the columns, and `step` gets
+    those of its lanes.
     """
 
     @intrinsic
@@ -91,20 +95,20 @@ def _down(step, reads=""):
                     builder.store(load(result, place), cell)
                 with cgutils.for_range(builder, rows, intp=INDEX) as row:
                     start = builder.mul(row.index, width)
-                    word = builder.load(builder.gep(second, [row.index])) if reads == "bits" else None
-                    for place, cell, x in zip(places, running, across, strict=True):
-                        here = builder.add(start, place)
-                        values = [load(tile, here)]
-                        if reads == "tile":
-                            values.append(load(second, here))
-                        elif reads == "bits":
-                            bits = builder.trunc(builder.lshr(word, place), ir.IntType(lanes))
-                            values.append(builder.bitcast(bits, ir.VectorType(ir.IntType(1), lanes)))
-                        new, after = step(builder, kind, unit, x, builder.load(cell), values)
-                        if new is not None:
-                            builder.store(new, vector_at(builder, kind, tile, here), align=size)
-                        if after is not None:
-                            builder.store(after, cell)
+                    here = [builder.add(start, place) for place in places]
+                    others = None
+                    if reads == "tile":
+                        others = [load(second, offset) for offset in here]
+                    elif reads == "bits":
+                        word, few = builder.load(builder.gep(second, [row.index])), ir.IntType(lanes)
+                        bits = [builder.trunc(builder.lshr(word, place), few) for place in places]
+                        others = [builder.bitcast(b, ir.VectorType(ir.IntType(1), lanes)) for b in bits]
+                    values, ys = [load(tile, offset) for offset in here], [builder.load(cell) for cell in running]
+                    new, after = step(builder, kind, unit, across, ys, values, others)
+                    for value, offset in zip(new or [], here, strict=False):
+                        builder.store(value, vector_at(builder, kind, tile, offset), align=size)
+                    for value, cell in zip(after or [], running, strict=False):
+                        builder.store(value, cell)
                 for cell, place in zip(running, places, strict=True):
                     builder.store(builder.load(cell), vector_at(builder, kind, result, place), align=size)
 
@@ -121,30 +125,34 @@ def _down(step, reads=""):
     return run
 
 
-def _maximum(builder, kind, unit, x, y, values):
-    return None, builder.select(builder.fcmp_ordered(">", values[0], y), values[0], y)
+def _maximum(builder, kind, unit, xs, ys, values, others):
+    pairs = zip(values, ys, strict=True)
+    return None, [builder.select(builder.fcmp_ordered(">", a, y), a, y) for a, y in pairs]
 
 
-def _not_finite(builder, kind, unit, x, y, values):
-    return None, fma(builder, kind, values[0], _constant(kind, 0.0), y)
+def _not_finite(builder, kind, unit, xs, ys, values, others):
+    zero = _constant(kind, 0.0)
+    return None, [fma(builder, kind, a, zero, y) for a, y in zip(values, ys, strict=True)]
 
 
-def _powers(builder, kind, unit, x, y, values):
-    u = _exp2(builder, kind, builder.fmul(builder.fsub(values[0], x), unit))
-    return u, builder.fadd(y, u)
+def _powers(builder, kind, unit, xs, ys, values, others):
+    differences = [builder.fsub(a, x) for a, x in zip(values, xs, strict=True)]
+    new = _exp2(builder, kind, [builder.fmul(difference, unit) for difference in differences])
+    return new, [builder.fadd(y, u) for y, u in zip(ys, new, strict=True)]
 
 
-def _scale(builder, kind, unit, x, y, values):
-    return builder.fmul(values[0], x), None
+def _scale(builder, kind, unit, xs, ys, values, others):
+    return [builder.fmul(a, x) for a, x in zip(values, xs, strict=True)], None
 
 
-def _softmax_backward(builder, kind, unit, x, y, values):
-    return builder.fmul(values[1], builder.fsub(values[0], x)), None
+def _softmax_backward(builder, kind, unit, xs, ys, values, others):
+    return [builder.fmul(b, builder.fsub(a, x)) for a, b, x in zip(values, others, xs, strict=True)], None
 
 
-def _hide_maximum(builder, kind, unit, x, y, values):
-    a = builder.select(values[1], values[0], _constant(kind, -math.inf))
-    return a, _maximum(builder, kind, unit, x, y, [a])[1]
+def _hide_maximum(builder, kind, unit, xs, ys, values, others):
+    hidden = _constant(kind, -math.inf)
+    new = [builder.select(bits, a, hidden) for bits, a in zip(others, values, strict=True)]
+    return new, _maximum(builder, kind, unit, xs, ys, new, None)[1]
 
 
 hide_maximum = _down(_hide_maximum, reads="bits")  # a = −inf where its bit of b is 0; y = max(y, a)

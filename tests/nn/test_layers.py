@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headwise.nn.activation_functions import gelu_backward, gelu_forward
+from headwise.nn.activation_functions import activation_backward, activation_forward
 from headwise.nn.attention import (
     self_attention_layer_backward,
     self_attention_layer_forward,
@@ -37,8 +37,8 @@ LAYERS = {
     "layer norm": (lambda rng: layer_norm_params(D), layer_norm_forward, layer_norm_backward),
     "gelu": (
         lambda rng: {},
-        lambda x, params: gelu_forward(x),
-        lambda dy, cache: (gelu_backward(dy, cache), {}),
+        lambda x, params: activation_forward(x, "gelu_tanh"),
+        lambda dy, cache: (activation_backward(dy, cache), {}),
     ),
     "mlp": (lambda rng: mlp_params(D, F, rng), mlp_forward, mlp_backward),
     "self-attention": (
@@ -114,7 +114,7 @@ def test_gelu_is_close_to_its_definition():
     from scipy.stats import norm
 
     x = np.linspace(-6, 6, 1001)
-    np.testing.assert_allclose(gelu_forward(x)[0], x * norm.cdf(x), atol=5e-4)
+    np.testing.assert_allclose(activation_forward(x, "gelu_tanh")[0], x * norm.cdf(x), atol=5e-4)
 
 
 def test_attention_layer_equals_a_loop(rng):

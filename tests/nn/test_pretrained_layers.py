@@ -9,7 +9,7 @@ from headwise.errors import DataError
 from headwise.models.encoder import Rope
 from headwise.models.encoder.trunk import alibi_slopes
 from headwise.nn.activation_functions import ACTIVATIONS, activation_backward, activation_forward
-from headwise.nn.projection import projection_backward, projection_forward
+from headwise.nn.linear import linear_backward_parallel, linear_forward
 from headwise.nn.rms_norm import rms_norm_backward, rms_norm_forward
 from headwise.nn.rotary import rotary_backward, rotary_forward
 
@@ -65,15 +65,13 @@ def test_rms_norm(offset, rng):
 
 
 @pytest.mark.parametrize("biased", [True, False])
-def test_projections_of_transposed_views(biased, rng):
+def test_linear_layers_of_transposed_views(biased, rng):
     x, dy, stored = rng.normal(size=(2, 3, 5)), rng.normal(size=(2, 3, 7)), rng.normal(size=(5, 7))
     params = {"weight": stored.T} | ({"bias": rng.normal(size=7)} if biased else {})
-    y, cache = projection_forward(x, params)
+    y, cache = linear_forward(x, params)
     np.testing.assert_allclose(y, np.einsum("bnd,de->bne", x, stored) + params.get("bias", 0), rtol=0, atol=1e-13)
-    dx, grads = projection_backward(dy, cache)
-    np.testing.assert_allclose(
-        dx, numeric(lambda moved: projection_forward(moved, params)[0], x, dy), rtol=0, atol=1e-8
-    )
+    dx, grads = linear_backward_parallel(dy, cache)
+    np.testing.assert_allclose(dx, numeric(lambda moved: linear_forward(moved, params)[0], x, dy), rtol=0, atol=1e-8)
     np.testing.assert_allclose(grads["weight"], np.einsum("bne,bnd->ed", dy, x), rtol=0, atol=1e-13)
     assert grads.keys() == params.keys()
 

@@ -20,7 +20,7 @@ from headwise.models.encoder.attention import SublayerCache
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
 from headwise.models.encoder.heads import HeadCache
 from headwise.models.encoder.mlp import GatedMlpCache
-from headwise.nn import ActivationCache, LayerNormCache, ProjectionCache, RmsNormCache, freeze_activation
+from headwise.nn import ActivationCache, LayerNormCache, LinearCache, RmsNormCache, freeze_activation
 from headwise.shapes import Array
 
 _SHARES = {"query": 0.25, "key": 0.25, "value": 0.5}  # of p v, weights and values get half; of q k, each half of that
@@ -83,7 +83,7 @@ def freeze(cache: Any) -> Any:
     return cache
 
 
-def _scaled(projection: ProjectionCache, factor: float) -> ProjectionCache:
+def _scaled(projection: LinearCache, factor: float) -> LinearCache:
     """A projection whose backward pass multiplies the gradient of its input by a factor."""
     return projection._replace(weight=projection.weight * projection.weight.dtype.type(factor))
 

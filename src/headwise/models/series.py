@@ -58,7 +58,7 @@ class EncoderCache(NamedTuple):
     embedding: nn.LinearCache
     dropout: Array | None
     layers: tuple[nn.EncoderLayerCache, ...]
-    gelu: nn.GeluCache
+    activation: nn.ActivationCache
     last_dropout: Array | None
 
 
@@ -204,13 +204,13 @@ def _encoder_forward(
             return_weights=return_weights,
         )
         layers.append(cache)
-    active, gelu = nn.gelu_forward(rows)
+    active, activation = nn.activation_forward(rows, "gelu_tanh")
     outputs, last_dropout = nn.dropout_forward(active, config.dropout, rng)
-    return outputs, EncoderCache(padding, embedding, dropout, tuple(layers), gelu, last_dropout)
+    return outputs, EncoderCache(padding, embedding, dropout, tuple(layers), activation, last_dropout)
 
 
 def _encoder_backward(drows: Array, cache: EncoderCache, steps: int) -> nn.Params:
-    drows = nn.gelu_backward(nn.dropout_backward(drows, cache.last_dropout), cache.gelu)
+    drows = nn.activation_backward(nn.dropout_backward(drows, cache.last_dropout), cache.activation)
     grads: nn.Params = {}
     for i in reversed(range(len(cache.layers))):
         drows, layer_grads = nn.encoder_layer_backward(drows, cache.layers[i])

@@ -176,18 +176,20 @@ def _check(sets: Array, config: SetTransformerConfig, lengths: IntArray | None) 
         raise DataError(f"sets: expected 1 to {n} members in each; got {received}. Remove empty sets.")
 
 
-def _dense(x: Array, params: nn.Params, *, relu: bool) -> tuple[Array, tuple[nn.LinearCache, BoolArray | None]]:
+def _dense(
+    x: Array, params: nn.Params, *, relu: bool
+) -> tuple[Array, tuple[nn.LinearCache, nn.ActivationCache | None]]:
     """A linear layer, followed by ReLU if `relu`."""
-    y, cache = nn.linear_forward(x, params)
-    if not relu:
-        return y, (cache, None)
-    y, active = nn.relu_forward(y)
-    return y, (cache, active)
+    y, linear = nn.linear_forward(x, params)
+    activation = None
+    if relu:
+        y, activation = nn.activation_forward(y, "relu")
+    return y, (linear, activation)
 
 
-def _dense_backward(dy: Array, cache: tuple[nn.LinearCache, BoolArray | None]) -> tuple[Array, nn.Params]:
-    linear, active = cache
-    return nn.linear_backward(dy if active is None else nn.relu_backward(dy, active), linear)
+def _dense_backward(dy: Array, cache: tuple[nn.LinearCache, nn.ActivationCache | None]) -> tuple[Array, nn.Params]:
+    linear, activation = cache
+    return nn.linear_backward(dy if activation is None else nn.activation_backward(dy, activation), linear)
 
 
 def _pool(x: Array, lengths: IntArray | None, pooling: str) -> tuple[Array, _Pooled]:

@@ -7,14 +7,9 @@ from headwise.attention.textbook import softmax
 from headwise.nn.activation_functions import (
     ACTIVATIONS,
     ActivationCache,
-    GeluCache,
     activation_backward,
     activation_forward,
     freeze_activation,
-    gelu_backward,
-    gelu_forward,
-    relu_backward,
-    relu_forward,
 )
 from headwise.nn.attention import (
     SelfAttentionCache,
@@ -41,7 +36,7 @@ from headwise.nn.encoder_layer import (
     encoder_layer_params,
 )
 from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
-from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
+from headwise.nn.linear import LinearCache, linear_backward, linear_backward_parallel, linear_forward, linear_params
 from headwise.nn.losses import (
     CrossEntropyCache,
     absolute_error_backward,
@@ -54,7 +49,6 @@ from headwise.nn.losses import (
 from headwise.nn.padding import Padding
 from headwise.nn.params import Params, flatten, subtree, unflatten, with_prefix
 from headwise.nn.patch_embedding import embedding_backward, embedding_forward, embedding_params
-from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.nn.rms_norm import RmsNormCache, rms_norm_backward, rms_norm_forward
 from headwise.nn.rotary import Pairing, Rotation, rotary_backward, rotary_forward
 from headwise.nn.set_blocks import (
@@ -89,7 +83,6 @@ __all__ = [
     "CrossEntropyCache",
     "EncoderCache",
     "EncoderLayerCache",
-    "GeluCache",
     "IsabCache",
     "LayerNormCache",
     "LinearCache",
@@ -98,7 +91,6 @@ __all__ = [
     "Padding",
     "Pairing",
     "Params",
-    "ProjectionCache",
     "RmsNormCache",
     "Rotation",
     "SelfAttentionCache",
@@ -130,8 +122,6 @@ __all__ = [
     "encoder_params",
     "flatten",
     "freeze_activation",
-    "gelu_backward",
-    "gelu_forward",
     "isab_backward",
     "isab_forward",
     "isab_params",
@@ -139,6 +129,7 @@ __all__ = [
     "layer_norm_forward",
     "layer_norm_params",
     "linear_backward",
+    "linear_backward_parallel",
     "linear_forward",
     "linear_params",
     "mab_backward",
@@ -150,10 +141,6 @@ __all__ = [
     "pma_backward",
     "pma_forward",
     "pma_params",
-    "projection_backward",
-    "projection_forward",
-    "relu_backward",
-    "relu_forward",
     "rms_norm_backward",
     "rms_norm_forward",
     "rotary_backward",

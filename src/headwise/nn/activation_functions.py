@@ -16,43 +16,13 @@ import numpy as np
 
 from headwise.errors import DataError
 from headwise.nn.ops.dispatch import backend
-from headwise.shapes import Array, BoolArray
+from headwise.shapes import Array
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh")
 
 
-class GeluCache(NamedTuple):
-    """The input x and the hyperbolic tangent t."""
-
-    x: Array
-    t: Array
-
-
-def gelu_forward(x: Array) -> tuple[Array, GeluCache]:
-    """Compute y = x/2 · (1 + t) with t = tanh(c (x + a x³)), element by element."""
-    x = np.ascontiguousarray(x)
-    y, t = backend(x).gelu(x)
-    return y, GeluCache(x, t)
-
-
-def gelu_backward(dy: Array, cache: GeluCache) -> Array:
-    """Gradient with respect to x: dy/2 · ((1 + t) + x (1 − t²) c (1 + 3a x²))."""
-    dx: Array = backend(cache.x).gelu_backward(np.ascontiguousarray(dy), *cache)
-    return dx
-
-
-def relu_forward(x: Array) -> tuple[Array, BoolArray]:
-    """Compute y = max(x, 0), element by element; the cache is True where x was positive."""
-    return np.maximum(x, x.dtype.type(0)), x > 0
-
-
-def relu_backward(dy: Array, cache: BoolArray) -> Array:
-    """Gradient with respect to x: dy where x was positive."""
-    return dy * cache
-
-
 class ActivationCache(NamedTuple):
-    """The function's name, its input, and what its slope needs: Φ(x), σ(x), tanh(x), or the cache of tanh-GELU."""
+    """The function's name, its input, and what its slope needs: Φ(x), σ(x), or the hyperbolic tangent."""
 
     name: str
     x: Array
@@ -79,12 +49,9 @@ def activation_forward(x: Array, name: str) -> tuple[Array, ActivationCache]:
     >>> [activation_forward(np.array([1.0]), name)[0].round(4)[0].item() for name in ACTIVATIONS]
     [0.8413, 0.8412, 0.8458, 0.7311, 1.0, 0.7616]
     """
-    if name == "gelu":
+    if name in ("gelu", "gelu_tanh"):
         x = np.ascontiguousarray(x)
-        y, phi = backend(x).normal_gelu(x)
-        return y, ActivationCache(name, x, phi)
-    if name == "gelu_tanh":
-        y, saved = gelu_forward(x)
+        y, saved = backend(x).normal_gelu(x) if name == "gelu" else backend(x).gelu(x)
         return y, ActivationCache(name, x, saved)
     if name in _SIGMOID_RATES:
         gate = _sigmoid(x * x.dtype.type(_SIGMOID_RATES[name]))
@@ -106,7 +73,7 @@ def activation_backward(dy: Array, cache: ActivationCache) -> Array:
         density = np.exp(-0.5 * x * x) * x.dtype.type(1 / math.sqrt(2 * math.pi))
         return np.asarray(dy * (saved + x * density))  # (x Φ)' = Φ + x φ
     if name == "gelu_tanh":
-        return gelu_backward(dy, saved)
+        return backend(x).gelu_backward(np.ascontiguousarray(dy), x, saved)
     if name == "relu":
         return np.asarray(dy * (x > 0))
     if name == "tanh":
@@ -123,7 +90,7 @@ def freeze_activation(cache: ActivationCache) -> ActivationCache:
     elif name == "tanh":
         ratio = np.divide(saved, x, out=np.ones_like(x), where=x != 0)
     else:  # Φ(x), σ(r x) or (1 + t) / 2: what x is multiplied by
-        ratio = 0.5 * (1 + saved.t) if name == "gelu_tanh" else saved
+        ratio = 0.5 * (1 + saved) if name == "gelu_tanh" else saved
     return ActivationCache(_FROZEN, x, ratio)
 
 

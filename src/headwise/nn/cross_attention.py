@@ -13,11 +13,11 @@ import numpy as np
 
 from headwise.attention import attention_backward, attention_forward
 from headwise.attention.functional import AttentionCache
-from headwise.nn.activation_functions import relu_backward, relu_forward
+from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
 from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
 from headwise.nn.params import Params, subtree, with_prefix
-from headwise.shapes import Array, BoolArray, IntArray
+from headwise.shapes import Array, IntArray
 
 
 class MabCache(NamedTuple):
@@ -28,7 +28,7 @@ class MabCache(NamedTuple):
     attention: AttentionCache
     norm_1: LayerNormCache | None
     output: LinearCache
-    active: BoolArray
+    activation: ActivationCache
     norm_2: LayerNormCache | None
     weights: Array | None
 
@@ -85,15 +85,15 @@ def mab_forward(
         o, attention = attention_forward(q, k, v, lengths=lengths)
     h, norm_1 = _norm(query + o.swapaxes(1, 2).reshape(b, n, width), subtree(params, "norm_1"))
     hidden, output = linear_forward(h, subtree(params, "output"))
-    positive, active = relu_forward(hidden)
+    positive, activation = activation_forward(hidden, "relu")
     z, norm_2 = _norm(h + positive, subtree(params, "norm_2"))
-    return z, MabCache(query_cache, key_value_cache, attention, norm_1, output, active, norm_2, weights)
+    return z, MabCache(query_cache, key_value_cache, attention, norm_1, output, activation, norm_2, weights)
 
 
 def mab_backward(dz: Array, cache: MabCache) -> tuple[Array, Array, Params]:
     """Gradients with respect to x (B, N, X), to y (B, M, Y), and to the parameters."""
     dz, norm_2 = _norm_backward(dz, cache.norm_2)
-    dh, output = linear_backward(relu_backward(dz, cache.active), cache.output)
+    dh, output = linear_backward(activation_backward(dz, cache.activation), cache.output)
     dh = dh + dz  # z = h + relu(W h + b)
     dquery, norm_1 = _norm_backward(dh, cache.norm_1)
     b, n, width = dquery.shape

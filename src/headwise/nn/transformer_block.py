@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.nn.activation_functions import GeluCache, gelu_backward, gelu_forward
+from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
 from headwise.nn.attention import (
     SelfAttentionCache,
     attention_weights_gradient,
@@ -28,7 +28,7 @@ class MlpCache(NamedTuple):
     """Caches of the three steps."""
 
     hidden: LinearCache
-    gelu: GeluCache
+    activation: ActivationCache
     output: LinearCache
 
 
@@ -51,16 +51,15 @@ def mlp_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
 def mlp_forward(x: Array, params: Params, residual: Array | None = None) -> tuple[Array, MlpCache]:
     """Compute y = W₂ gelu(W₁ x + b₁) + b₂ + residual, token by token, for x (..., D)."""
     hidden, hidden_cache = linear_forward(x, subtree(params, "hidden"))
-    active, gelu_cache = gelu_forward(hidden)
+    active, activation_cache = activation_forward(hidden, "gelu_tanh")
     y, output_cache = linear_forward(active, subtree(params, "output"), residual)
-    return y, MlpCache(hidden_cache, gelu_cache, output_cache)
+    return y, MlpCache(hidden_cache, activation_cache, output_cache)
 
 
 def mlp_backward(dy: Array, cache: MlpCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to the parameters."""
     dactive, output_grads = linear_backward(dy, cache.output)
-    dhidden = gelu_backward(dactive, cache.gelu)
-    dx, hidden_grads = linear_backward(dhidden, cache.hidden)
+    dx, hidden_grads = linear_backward(activation_backward(dactive, cache.activation), cache.hidden)
     return dx, with_prefix("hidden", hidden_grads) | with_prefix("output", output_grads)
 
 

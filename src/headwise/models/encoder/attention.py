@@ -10,8 +10,8 @@ import numpy as np
 from headwise.attention.functional import AttentionCache, attention_backward, attention_forward
 from headwise.attention.masks import Window
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
+from headwise.nn.linear import LinearCache, linear_backward_parallel, linear_forward
 from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.nn.rotary import Rotation, rotary_backward, rotary_forward
 from headwise.shapes import Array, BoolArray
 
@@ -42,11 +42,11 @@ class AttentionContext(NamedTuple):
 class SublayerCache(NamedTuple):
     """Caches of the projections, the norms and the operator; the weights and the log-sum-exp if they were requested."""
 
-    projections: dict[str, ProjectionCache]
+    projections: dict[str, LinearCache]
     norms: dict[str, NormCache]
     rotation: Rotation | None
     attention: AttentionCache
-    output: ProjectionCache
+    output: LinearCache
     o: Array
     weights: Array | None
 
@@ -59,11 +59,11 @@ def attention_layer_forward(
     Params are the projections ``query``, ``key``, ``value`` and ``output``; optionally ``query_norm`` and ``key_norm``
     over the features of a head (d,) or of all heads (H d,), and ``sinks`` (H,).
     """
-    projections: dict[str, ProjectionCache] = {}
+    projections: dict[str, LinearCache] = {}
     norms: dict[str, NormCache] = {}
     arrays = {}
     for name, heads in (("query", options.heads), ("key", options.key_heads), ("value", options.key_heads)):
-        projected, projections[name] = projection_forward(x, subtree(params, name))
+        projected, projections[name] = linear_forward(x, subtree(params, name))
         array = projected.reshape(*x.shape[:2], heads, -1)
         if gain := subtree(params, f"{name}_norm"):
             array, norms[name] = _normalize(array, gain, options.norm)
@@ -85,13 +85,13 @@ def attention_layer_forward(
         return_weights=return_weights,
     )
     o, weights = result if return_weights else (result, None)
-    y, output = projection_forward(_join(o), subtree(params, "output"))
+    y, output = linear_forward(_join(o), subtree(params, "output"))
     return y, SublayerCache(projections, norms, context.rotation, cache, output, o, weights)
 
 
 def attention_layer_backward(dy: Array, cache: SublayerCache) -> tuple[Array, Params, Array]:
     """Gradients with respect to x (B, N, D) and the parameters; and to o (B, H, N, e), the operator's output."""
-    djoined, output_grads = projection_backward(dy, cache.output)
+    djoined, output_grads = linear_backward_parallel(dy, cache.output)
     b, heads, n, _ = cache.o.shape
     do = djoined.reshape(b, n, heads, -1).swapaxes(1, 2)
     dq, dk, dv, *others = attention_backward(do, cache.attention)
@@ -108,7 +108,7 @@ def attention_layer_backward(dy: Array, cache: SublayerCache) -> tuple[Array, Pa
         if name in cache.norms:
             tokens_first, norm_grads = _normalize_backward(tokens_first, cache.norms[name])
             grads |= with_prefix(f"{name}_norm", norm_grads)
-        dpart, part_grads = projection_backward(tokens_first.reshape(b, n, -1), cache.projections[name])
+        dpart, part_grads = linear_backward_parallel(tokens_first.reshape(b, n, -1), cache.projections[name])
         grads |= with_prefix(name, part_grads)
         dx = dpart if dx is None else dx + dpart
     assert dx is not None  # there are three projections

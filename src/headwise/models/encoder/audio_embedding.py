@@ -13,8 +13,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from headwise.errors import ShapeError
 from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
+from headwise.nn.linear import LinearCache, linear_backward_parallel, linear_forward
 from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.shapes import Array
 
 _TAPS, _STRIDES = 3, (1, 2)
@@ -31,7 +31,7 @@ class AudioEmbedding:
 class AudioEmbeddingCache(NamedTuple):
     """Caches of the two convolutions and their activations, and how many positions the table has."""
 
-    projections: tuple[ProjectionCache, ...]
+    projections: tuple[LinearCache, ...]
     activations: tuple[ActivationCache, ...]
     lengths: tuple[int, ...]
     table: int
@@ -52,7 +52,7 @@ def audio_embedding_forward(
     projections, activations, lengths = [], [], []
     for i, stride in enumerate(_STRIDES):
         lengths.append(x.shape[1])
-        y, projection = projection_forward(_windows(x, stride), subtree(params, f"convolution_{i + 1}"))
+        y, projection = linear_forward(_windows(x, stride), subtree(params, f"convolution_{i + 1}"))
         x, activation = activation_forward(y, "gelu")
         projections.append(projection)
         activations.append(activation)
@@ -67,7 +67,9 @@ def audio_embedding_backward(dy: Array, cache: AudioEmbeddingCache) -> tuple[Arr
     grads: Params = {"position": dposition}
     dx = dy
     for i in reversed(range(len(_STRIDES))):
-        dwindows, conv_grads = projection_backward(activation_backward(dx, cache.activations[i]), cache.projections[i])
+        dwindows, conv_grads = linear_backward_parallel(
+            activation_backward(dx, cache.activations[i]), cache.projections[i]
+        )
         grads |= with_prefix(f"convolution_{i + 1}", conv_grads)
         dx = _windows_backward(dwindows, cache.lengths[i], _STRIDES[i])
     return dx.swapaxes(1, 2), grads

@@ -10,8 +10,8 @@ import numpy as np
 
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
 from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
+from headwise.nn.linear import LinearCache, linear_backward_parallel, linear_forward
 from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.shapes import Array, BoolArray, IntArray
 
 
@@ -35,10 +35,10 @@ class HeadCache(NamedTuple):
     head: Head
     x: Array
     pooling: Array | None
-    dense: ProjectionCache | None
+    dense: LinearCache | None
     activation: ActivationCache | None
     norm: NormCache | None
-    output: ProjectionCache | None
+    output: LinearCache | None
     capped: Array | None
 
 
@@ -54,13 +54,13 @@ def head_forward(
     x = _pool(x, pooling)
     dense = activation = norm = output = capped = None
     if weight := subtree(params, "dense"):
-        x, dense = projection_forward(x, weight)
+        x, dense = linear_forward(x, weight)
     if head.activation is not None:
         x, activation = activation_forward(x, head.activation)
     if gain := subtree(params, "norm"):
         x, norm = norm_forward(x, gain, head.norm)
     if weight := subtree(params, "output"):
-        x, output = projection_forward(x, weight)
+        x, output = linear_forward(x, weight)
     if head.scale != 1.0:
         x = x * x.dtype.type(head.scale)
     if head.softcap is not None:
@@ -76,7 +76,7 @@ def head_backward(dy: Array, cache: HeadCache) -> tuple[Array, Params]:
     if head.scale != 1.0:
         dx = dx * dx.dtype.type(head.scale)
     if cache.output is not None:
-        dx, output_grads = projection_backward(dx, cache.output)
+        dx, output_grads = linear_backward_parallel(dx, cache.output)
         grads |= with_prefix("output", output_grads)
     if cache.norm is not None:
         dx, norm_grads = norm_backward(dx, cache.norm)
@@ -84,7 +84,7 @@ def head_backward(dy: Array, cache: HeadCache) -> tuple[Array, Params]:
     if cache.activation is not None:
         dx = activation_backward(dx, cache.activation)
     if cache.dense is not None:
-        dx, dense_grads = projection_backward(dx, cache.dense)
+        dx, dense_grads = linear_backward_parallel(dx, cache.dense)
         grads |= with_prefix("dense", dense_grads)
     return _pool_backward(dx, cache.x, cache.pooling), grads
 

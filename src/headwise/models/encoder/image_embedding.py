@@ -10,7 +10,7 @@ import numpy as np
 from headwise.errors import DataError, ShapeError
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
 from headwise.models.encoder.positions import resample_backward, resample_forward
-from headwise.nn import Params, ProjectionCache, projection_backward, projection_forward, subtree, with_prefix
+from headwise.nn import LinearCache, Params, linear_backward_parallel, linear_forward, subtree, with_prefix
 from headwise.shapes import Array
 
 
@@ -40,7 +40,7 @@ class ImageEmbeddingCache(NamedTuple):
     grid: tuple[int, int]
     prefix: dict[str, tuple[int, ...]]
     positioned: int
-    projection: ProjectionCache
+    projection: LinearCache
     norm: NormCache | None
 
 
@@ -53,7 +53,7 @@ def image_embedding_forward(
     (D,) or (R, D), and optionally ``norm``.
     """
     patches, grid = _cut(pixel_values, options)
-    x, projection = projection_forward(patches, subtree(params, "patch"))
+    x, projection = linear_forward(patches, subtree(params, "patch"))
     prefix = {name: np.atleast_2d(params[name]) for name in options.prefix}
     rows = sum(len(prefix[name]) for name in options.positioned)
     if "position" in params:
@@ -95,7 +95,7 @@ def image_embedding_backward(dy: Array, cache: ImageEmbeddingCache) -> tuple[Arr
             resampled = resample_backward(dpatches.reshape(*cache.grid, -1), options.grid, options.interpolation)
             dpatches = resampled.reshape(-1, dy.shape[-1])
         grads["position"] = np.concatenate([*position_rows, dpatches])
-    dpatches, patch_grads = projection_backward(dx[:, start:], cache.projection)
+    dpatches, patch_grads = linear_backward_parallel(dx[:, start:], cache.projection)
     return _paste(dpatches, cache), grads | with_prefix("patch", patch_grads)
 
 

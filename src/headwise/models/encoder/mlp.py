@@ -8,43 +8,43 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
+from headwise.nn.linear import LinearCache, linear_backward_parallel, linear_forward
 from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.shapes import Array
 
 
 class GatedMlpCache(NamedTuple):
     """Caches of the steps; of an MLP with a gate also its projection, the active gate and the values it multiplies."""
 
-    hidden: ProjectionCache
+    hidden: LinearCache
     activation: ActivationCache
-    output: ProjectionCache
-    gate: tuple[ProjectionCache, Array, Array] | None
+    output: LinearCache
+    gate: tuple[LinearCache, Array, Array] | None
 
 
 def gated_mlp_forward(x: Array, params: Params, activation: str) -> tuple[Array, GatedMlpCache]:
     """Apply ``hidden``, the activation and ``output`` to each token of x (..., D); with a gate if there is ``gate``."""
-    hidden, hidden_cache = projection_forward(x, subtree(params, "hidden"))
+    hidden, hidden_cache = linear_forward(x, subtree(params, "hidden"))
     gate = None
     if gate_params := subtree(params, "gate"):
-        projected, gate_cache = projection_forward(x, gate_params)
+        projected, gate_cache = linear_forward(x, gate_params)
         active, activation_cache = activation_forward(projected, activation)
         gate = (gate_cache, active, hidden)
         active = active * hidden
     else:
         active, activation_cache = activation_forward(hidden, activation)
-    y, output_cache = projection_forward(active, subtree(params, "output"))
+    y, output_cache = linear_forward(active, subtree(params, "output"))
     return y, GatedMlpCache(hidden_cache, activation_cache, output_cache, gate)
 
 
 def gated_mlp_backward(dy: Array, cache: GatedMlpCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to the parameters."""
-    dactive, output_grads = projection_backward(dy, cache.output)
+    dactive, output_grads = linear_backward_parallel(dy, cache.output)
     grads = with_prefix("output", output_grads)
     if cache.gate is None:
-        dx, hidden_grads = projection_backward(activation_backward(dactive, cache.activation), cache.hidden)
+        dx, hidden_grads = linear_backward_parallel(activation_backward(dactive, cache.activation), cache.hidden)
         return dx, grads | with_prefix("hidden", hidden_grads)
     gate_cache, active, hidden = cache.gate
-    dx, hidden_grads = projection_backward(dactive * active, cache.hidden)
-    dgate, gate_grads = projection_backward(activation_backward(dactive * hidden, cache.activation), gate_cache)
+    dx, hidden_grads = linear_backward_parallel(dactive * active, cache.hidden)
+    dgate, gate_grads = linear_backward_parallel(activation_backward(dactive * hidden, cache.activation), gate_cache)
     return dx + dgate, grads | with_prefix("hidden", hidden_grads) | with_prefix("gate", gate_grads)

@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.errors import DataError, ShapeError
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
-from headwise.nn import Params, ProjectionCache, projection_backward, projection_forward, subtree, with_prefix
+from headwise.nn import LinearCache, Params, linear_backward_parallel, linear_forward, subtree, with_prefix
 from headwise.shapes import Array, IntArray
 
 
@@ -38,7 +38,7 @@ class TextEmbeddingCache(NamedTuple):
     shapes: dict[str, tuple[int, ...]]
     scale: float
     norm: NormCache | None
-    projection: ProjectionCache | None
+    projection: LinearCache | None
 
 
 def text_embedding_forward(
@@ -74,7 +74,7 @@ def text_embedding_forward(
     if gain := subtree(params, "norm"):
         x, norm = norm_forward(x, gain, options.norm)
     if weight := subtree(params, "projection"):
-        x, projection = projection_forward(x, weight)
+        x, projection = linear_forward(x, weight)
     shapes = {name: params[name].shape for name in rows}
     return x, TextEmbeddingCache(rows, shapes, options.scale, norm, projection)
 
@@ -84,7 +84,7 @@ def text_embedding_backward(dy: Array, cache: TextEmbeddingCache) -> tuple[Array
     grads: Params = {}
     dx = dy
     if cache.projection is not None:
-        dx, projection_grads = projection_backward(dx, cache.projection)
+        dx, projection_grads = linear_backward_parallel(dx, cache.projection)
         grads |= with_prefix("projection", projection_grads)
     if cache.norm is not None:
         dx, norm_grads = norm_backward(dx, cache.norm)

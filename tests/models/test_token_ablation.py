@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from headwise.attention.textbook import softmax
+from headwise.attribution import ModelRun
 from headwise.errors import DataError, ShapeError
 from headwise.metrics.gradients import head_importance
 from headwise.models import ABLATIONS, TokenGame, ViT, ViTConfig
-from headwise.models.vit import predict_with_attention, vit_forward, vit_params
-from headwise.nn.encoder import encoder_attention_gradients
+from headwise.models.vit import predict_with_attention, vit_params
 from helpers.oracles import numeric_gradients
 
 TINY = ViTConfig(tokenizer="2x3", image_size=(4, 6), d_model=6, n_layers=2, n_heads=3, d_ff=5, n_classes=3)
@@ -79,10 +79,10 @@ def test_the_importance_of_heads_equals_central_differences_of_the_loss(params, 
         return -np.log(probability(by_hand(images[item], params, gates=gates), labels[item]))
 
     gates = [numeric_gradients(partial(loss, item=i), [np.ones((2, 3))], np.array(1.0))[0] for i in range(2)]
-    logits, cache = vit_forward(images, params, TINY, return_weights=True)
-    dlogits = softmax(logits) - np.eye(3)[labels]  # each image's own cross-entropy
-    gradients = encoder_attention_gradients(dlogits, cache.encoder)
-    importance = head_importance(cache.encoder.attention_weights, gradients)
+    runs = [ModelRun(ViT(TINY, params), image) for image in images]
+    dlogits = [softmax(run.scores) - np.eye(3)[label] for run, label in zip(runs, labels, strict=True)]
+    gradients = np.stack([run.weights_gradients(d[None]) for run, d in zip(runs, dlogits, strict=True)])
+    importance = head_importance(np.stack([run.weights for run in runs]), gradients)
     np.testing.assert_allclose(importance, np.abs(gates).mean(axis=0), rtol=1e-6)
 
 

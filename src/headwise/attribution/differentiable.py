@@ -15,6 +15,7 @@ import numpy as np
 
 from headwise.errors import DataError
 from headwise.models import LoadedModel, SeriesTransformer, TableTransformer, Tokens, ViT
+from headwise.models.adapters import class_token_network, split_projections
 from headwise.models.encoder import (
     AttentionOptions,
     AudioEmbedding,
@@ -186,7 +187,7 @@ def _(model: ViT, input: Any) -> Differentiable:
     pixels = model.config.image_tokenizer.tokenize(np.asarray(input)[None])
     mean = np.full_like(pixels, model.config.mean)
     x, baseline = (embed_tokens(tokens, model.params, model.config)[0][0] for tokens in (pixels, mean))
-    return _class_token_encoder(model, model.config.n_layers, model.config.n_heads, model.tokens(input), x, baseline)
+    return _class_token_encoder(model, input, x, baseline)
 
 
 @differentiable.register
@@ -197,7 +198,7 @@ def _(model: TableTransformer, input: Any) -> Differentiable:
     baseline = feature_tokenizer_forward(np.zeros_like(numbers)[None], codes[None], columns, cardinalities)[0][0]
     first_category = 1 + model.config.n_numeric
     baseline[first_category:] = columns["offset"][model.config.n_numeric :]
-    return _class_token_encoder(model, model.config.n_layers, model.config.n_heads, model.tokens(input), x, baseline)
+    return _class_token_encoder(model, input, x, baseline)
 
 
 @differentiable.register
@@ -212,7 +213,7 @@ def _(model: SeriesTransformer, input: Any) -> Differentiable:
     converted: Params = {}
     for i in range(config.n_layers):
         layer = subtree(params, f"layers.{i}")
-        converted |= with_prefix(f"blocks.{i}", _split_projections(layer))
+        converted |= with_prefix(f"blocks.{i}", split_projections(layer))
         for name in ("norm_1", "norm_2"):
             converted |= with_prefix(f"blocks.{i}.{name}", _fixed_batch_norm(subtree(layer, name)))
     used = steps * config.d_model  # the head has weights for the longest series
@@ -229,28 +230,9 @@ def _(model: SeriesTransformer, input: Any) -> Differentiable:
     return Differentiable(network, converted, model.tokens(input), "inputs_embeds", x, baseline, _by_row)
 
 
-def _class_token_encoder(
-    model: ViT | TableTransformer, depth: int, heads: int, tokens: Tokens, x: Array, baseline: Array
-) -> Differentiable:
+def _class_token_encoder(model: ViT | TableTransformer, input: Any, x: Array, baseline: Array) -> Differentiable:
     """The encoder of the class-token models, with x their embedded tokens (T, D)."""
-    params = with_prefix("norm", subtree(model.params, "norm"))
-    params |= with_prefix("heads.logits.output", subtree(model.params, "head"))
-    for i in range(depth):
-        params |= with_prefix(f"blocks.{i}", _split_projections(subtree(model.params, f"blocks.{i}")))
-    block = BlockOptions(AttentionOptions(heads, heads), "gelu_tanh", Norm())
-    network = Network(
-        TextEmbedding(Norm()), TrunkOptions((block,) * depth, norm=Norm()), {"logits": Head(pool="first")}
-    )
-    return Differentiable(network, params, tokens, "inputs_embeds", x, baseline, _by_row)
-
-
-def _split_projections(block: Params) -> Params:
-    """The parameters of a block, with the rows of ``qkv`` under the names of the three projections."""
-    split = {name: array for name, array in block.items() if ".qkv." not in name}
-    for kind in ("weight", "bias"):
-        parts = np.split(block[f"attention.qkv.{kind}"], 3)
-        split |= {f"attention.{name}.{kind}": part for name, part in zip(("query", "key", "value"), parts, strict=True)}
-    return split
+    return Differentiable(*class_token_network(model), model.tokens(input), "inputs_embeds", x, baseline, _by_row)
 
 
 def _fixed_batch_norm(params: Params) -> Params:

@@ -14,9 +14,8 @@ from headwise.attribution.layers import AttentionSublayer, attention_sublayers
 from headwise.attribution.players import Players, group_tokens
 from headwise.errors import DataError
 from headwise.models.base import Model, Tokens
-from headwise.models.encoder.attention import weights_gradient
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
-from headwise.models.encoder.network import NetworkCache
+from headwise.models.encoder.network import NetworkCache, attention_gradients
 from headwise.recorder import AttentionLayer, Capture
 from headwise.shapes import Array
 
@@ -109,9 +108,8 @@ class ModelRun:
 
     def weights_gradients(self, dscores: int | Array) -> Array:
         """Gradients (L, H, N, N) with respect to the weights, of a target's score or for dscores (1, C)."""
-        outputs = self.function.backward(dscores, self.forward).attention_outputs
-        blocks = self.forward.cache.trunk.blocks
-        return np.stack([weights_gradient(do, block.attention)[0] for do, block in zip(outputs, blocks, strict=True)])
+        gradients = self.function.backward(dscores, self.forward)
+        return np.concatenate(attention_gradients(gradients, self.forward.cache))
 
     @cached_property
     def sublayers(self) -> list[AttentionSublayer]:

@@ -13,12 +13,15 @@ from headwise.attention.functional import AttentionCache
 from headwise.errors import DataError
 from headwise.models.base import Capability, Tokens, patch_labels
 from headwise.models.call_record import record_call
+from headwise.models.encoder import AttentionOptions, BlockOptions, Head, Network, Norm, TextEmbedding, TrunkOptions
+from headwise.models.encoder.inputs import NetworkInputs
+from headwise.models.encoder.network import attention_gradients, network_backward, network_forward
 from headwise.models.series import SeriesTransformerConfig, series_forward
 from headwise.models.sets import SetTransformerConfig, set_forward
 from headwise.models.tabular import TableTransformerConfig, feature_tokenizer_forward, table_forward
 from headwise.models.token_ablation import ablated_logits, scores_of_subsets
-from headwise.models.vit import ViTConfig, vit_forward
-from headwise.nn import EncoderCache, MabCache, Params, encoder_attention_gradients, encoder_forward, subtree
+from headwise.models.vit import ViTConfig, embed_tokens, vit_forward
+from headwise.nn import EncoderCache, MabCache, Params, encoder_forward, subtree, with_prefix
 from headwise.recorder import AttentionLayer, Capture
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
@@ -89,8 +92,8 @@ class ViT:
 
     def gradients(self, input: Array, target: int) -> tuple[Array, ...]:
         """Gradients of the target's logit with respect to the attention weights of each layer."""
-        logits, cache = vit_forward(input[None], self.params, self.config, return_weights=True)
-        return _attention_gradients(logits, target, cache.encoder)
+        embedded = embed_tokens(self.config.image_tokenizer.tokenize(input[None]), self.params, self.config)[0]
+        return _attention_gradients(self, embedded, target)
 
     @property
     def _n(self) -> int:
@@ -124,9 +127,7 @@ class TableTransformer:
         if keep is None:
             return np.asarray(self._forward(input)[0][0])
         bind(f"S {1 + self.config.n_columns}", keep=keep)
-        numbers, codes = input
-        columns = subtree(self.params, "columns")
-        embedded = feature_tokenizer_forward(numbers[None], codes[None], columns, self.config.cardinalities)[0][0]
+        embedded = self._embed(input)[0]
         keep = keep.copy()
         keep[:, 0] = True
         return scores_of_subsets(
@@ -138,8 +139,12 @@ class TableTransformer:
 
     def gradients(self, input: tuple[Array, IntArray], target: int) -> tuple[Array, ...]:
         """Gradients of one output with respect to the attention weights of each layer."""
-        outputs, cache = self._forward(input)
-        return _attention_gradients(outputs, target, cache)
+        return _attention_gradients(self, self._embed(input), target)
+
+    def _embed(self, input: tuple[Array, IntArray]) -> Array:
+        numbers, codes = input
+        columns = subtree(self.params, "columns")
+        return feature_tokenizer_forward(numbers[None], codes[None], columns, self.config.cardinalities)[0]
 
     def _forward(self, input: tuple[Array, IntArray]) -> tuple[Array, EncoderCache]:
         numbers, codes = input
@@ -231,8 +236,31 @@ def _layer(name: str, call: AttentionCache, index: int) -> AttentionLayer:
     return record_call(name, call, output, index)
 
 
-def _attention_gradients(outputs: Array, target: int, cache: EncoderCache) -> tuple[Array, ...]:
-    doutputs = np.zeros_like(outputs)
+def _attention_gradients(model: ViT | TableTransformer, embedded: Array, target: int) -> tuple[Array, ...]:
+    """For one sequence of embedded tokens (1, T, D)."""
+    network, params = class_token_network(model)
+    outputs, cache = network_forward(NetworkInputs(inputs_embeds=embedded), params, network)
+    doutputs = np.zeros_like(outputs["logits"])
     doutputs[:, target] = 1
-    gradients = encoder_attention_gradients(doutputs, cache)
-    return tuple(gradients[:, i] for i in range(gradients.shape[1]))
+    return attention_gradients(network_backward({"logits": doutputs}, cache), cache)
+
+
+def class_token_network(model: ViT | TableTransformer) -> tuple[Network, Params]:
+    """The encoder of a class-token model in the form of loaded models; its input is embedded tokens."""
+    params = with_prefix("norm", subtree(model.params, "norm"))
+    params |= with_prefix("heads.logits.output", subtree(model.params, "head"))
+    depth, heads = model.config.n_layers, model.config.n_heads
+    for i in range(depth):
+        params |= with_prefix(f"blocks.{i}", split_projections(subtree(model.params, f"blocks.{i}")))
+    block = BlockOptions(AttentionOptions(heads, heads), "gelu_tanh", Norm())
+    trunk = TrunkOptions((block,) * depth, norm=Norm())
+    return Network(TextEmbedding(Norm()), trunk, {"logits": Head(pool="first")}), params
+
+
+def split_projections(block: Params) -> Params:
+    """The parameters of a block, with the rows of ``qkv`` under the names of the three projections."""
+    split = {name: array for name, array in block.items() if ".qkv." not in name}
+    for kind in ("weight", "bias"):
+        parts = np.split(block[f"attention.qkv.{kind}"], 3)
+        split |= {f"attention.{name}.{kind}": part for name, part in zip(("query", "key", "value"), parts, strict=True)}
+    return split

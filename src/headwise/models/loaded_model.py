@@ -14,10 +14,9 @@ import numpy.typing as npt
 from headwise.models.base import CAPABILITIES, Capability, Tokens
 from headwise.models.call_record import record_call
 from headwise.models.encoder import AudioEmbedding, ImageEmbedding
-from headwise.models.encoder.attention import weights_gradient
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
 from headwise.models.encoder.inputs import NetworkInputs
-from headwise.models.encoder.network import NetworkCache, network_backward, network_forward
+from headwise.models.encoder.network import NetworkCache, attention_gradients, network_backward, network_forward
 from headwise.models.families.architecture import Architecture
 from headwise.models.files import Checkpoint
 from headwise.models.output import ModelOutput
@@ -224,11 +223,7 @@ class LoadedModel:
             if source.tensor not in tensors:
                 tensors[source.tensor] = np.zeros(self.checkpoint.tensor(source.tensor).shape, gradient.dtype)
             source.add(gradient, tensors[source.tensor])
-        attention = tuple(
-            weights_gradient(do, block.attention)
-            for do, block in zip(grads.attention_outputs, cache.trunk.blocks, strict=True)
-        )
-        return Gradients({_INPUTS[self.architecture.kind]: grads.input}, tensors, attention)
+        return Gradients({_INPUTS[self.architecture.kind]: grads.input}, tensors, attention_gradients(grads, cache))
 
     def record(self, **arrays: npt.ArrayLike | None) -> Capture:
         """Run the model once and return every attention call; see `__call__` for the arguments."""

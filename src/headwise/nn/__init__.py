@@ -13,7 +13,6 @@ from headwise.nn.activation_functions import (
 )
 from headwise.nn.attention import (
     SelfAttentionCache,
-    attention_weights_gradient,
     self_attention_layer_backward,
     self_attention_layer_forward,
     self_attention_layer_params,
@@ -23,7 +22,6 @@ from headwise.nn.cross_attention import MabCache, mab_backward, mab_forward, mab
 from headwise.nn.dropout import dropout_backward, dropout_forward
 from headwise.nn.encoder import (
     EncoderCache,
-    encoder_attention_gradients,
     encoder_backward,
     encoder_forward,
     encoder_params,
@@ -66,7 +64,6 @@ from headwise.nn.set_blocks import (
 from headwise.nn.transformer_block import (
     BlockCache,
     MlpCache,
-    block_attention_gradient,
     block_backward,
     block_forward,
     block_params,
@@ -98,11 +95,9 @@ __all__ = [
     "absolute_error_forward",
     "activation_backward",
     "activation_forward",
-    "attention_weights_gradient",
     "batch_norm_backward",
     "batch_norm_forward",
     "batch_norm_params",
-    "block_attention_gradient",
     "block_backward",
     "block_forward",
     "block_params",
@@ -113,7 +108,6 @@ __all__ = [
     "embedding_backward",
     "embedding_forward",
     "embedding_params",
-    "encoder_attention_gradients",
     "encoder_backward",
     "encoder_forward",
     "encoder_layer_backward",

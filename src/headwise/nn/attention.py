@@ -98,15 +98,6 @@ def self_attention_layer_backward(dy: Array, cache: SelfAttentionCache) -> tuple
     return dx, with_prefix("qkv", qkv) | with_prefix("output", output_grads)
 
 
-def attention_weights_gradient(dy: Array, cache: SelfAttentionCache) -> Array:
-    """Gradient with respect to the attention weights (B, H, A, N), as if each could change by itself."""
-    djoined, _ = linear_backward(dy, cache.output)
-    *_, heads, num_queries, _ = cache.attention.inputs.shape
-    b, _, width = djoined.shape
-    do = djoined.reshape(b, num_queries, heads, width // heads).swapaxes(1, 2)  # joined: heads side by side
-    return np.asarray(do @ cache.attention.inputs.v.mT)  # o = p v
-
-
 def _split(qkv: Params, width: int) -> tuple[Params, Params]:
     """The rows of Wq, and those of Wk and Wv."""
     return {name: a[:width] for name, a in qkv.items()}, {name: a[width:] for name, a in qkv.items()}

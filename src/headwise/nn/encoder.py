@@ -13,7 +13,6 @@ from headwise.nn.linear import LinearCache, linear_backward, linear_forward, lin
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.transformer_block import (
     BlockCache,
-    block_attention_gradient,
     block_backward,
     block_forward,
     block_params,
@@ -78,35 +77,17 @@ def encoder_forward(
 
 def encoder_backward(doutputs: Array, cache: EncoderCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, D), and to the parameters."""
-    dx, grads = _head_backward(doutputs, cache)
+    dnormalized, head_grads = linear_backward(doutputs, cache.head)
+    dclass, norm_grads = layer_norm_backward(dnormalized, cache.norm)
+    grads = with_prefix("head", head_grads) | with_prefix("norm", norm_grads)
+    dx = np.zeros((len(dclass), cache.num_queries, dclass.shape[1]), doutputs.dtype)
+    dx[:, 0] = dclass  # only the class token enters the head
     for i in reversed(range(len(cache.blocks))):
         dx, block_grads = block_backward(dx, cache.blocks[i])
         grads |= with_prefix(f"blocks.{i}", block_grads)
     return dx, grads
 
 
-def encoder_attention_gradients(doutputs: Array, cache: EncoderCache) -> Array:
-    """Gradients (B, L, H, N, N) with respect to every attention weight, as if each could change by itself.
-
-    The forward pass must have kept its attention weights.
-    """
-    dx, _ = _head_backward(doutputs, cache)
-    gradients = []
-    for block in reversed(cache.blocks):
-        gradients.append(block_attention_gradient(dx, block))
-        dx, _ = block_backward(dx, block)
-    return np.stack(gradients[::-1], axis=1)
-
-
 def stack_attention_weights(layers: Iterable[SelfAttentionCache]) -> Array:
     """Attention weights (B, L, H, N, N) of layers that kept them."""
     return np.stack([layer.weights for layer in layers if layer.weights is not None], axis=1)
-
-
-def _head_backward(doutputs: Array, cache: EncoderCache) -> tuple[Array, Params]:
-    """Gradients with respect to the last block's output, and to ``norm`` and ``head``."""
-    dnormalized, head_grads = linear_backward(doutputs, cache.head)
-    dclass, norm_grads = layer_norm_backward(dnormalized, cache.norm)
-    dx = np.zeros((len(dclass), cache.num_queries, dclass.shape[1]), doutputs.dtype)
-    dx[:, 0] = dclass  # only the class token enters the head
-    return dx, with_prefix("head", head_grads) | with_prefix("norm", norm_grads)

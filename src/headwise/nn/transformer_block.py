@@ -13,7 +13,6 @@ import numpy as np
 from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
 from headwise.nn.attention import (
     SelfAttentionCache,
-    attention_weights_gradient,
     self_attention_layer_backward,
     self_attention_layer_forward,
     self_attention_layer_params,
@@ -123,10 +122,3 @@ def block_backward(dy: Array, cache: BlockCache) -> tuple[Array, Params]:
         **with_prefix("norm_2", norm_2_grads),
         **with_prefix("mlp", mlp_grads),
     }
-
-
-def block_attention_gradient(dy: Array, cache: BlockCache) -> Array:
-    """Gradient with respect to the attention weights (B, H, A, N), as if each could change by itself."""
-    dnormalized, _ = mlp_backward(dy, cache.mlp)
-    dz, _ = layer_norm_backward(dnormalized, cache.norm_2)
-    return attention_weights_gradient(dz + dy, cache.attention)  # y = z + mlp(norm₂(z))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.errors import DataError
+from headwise.models.encoder.attention import weights_gradient
 from headwise.models.encoder.attention_pooling import (
     AttentionPooling,
     AttentionPoolingCache,
@@ -164,6 +165,12 @@ def network_backward(douts: Mapping[str, Array], cache: NetworkCache) -> Network
     dx, trunk_grads, attention_outputs = trunk_backward(dx, cache.trunk)
     dinput, embedding_grads = _embed_backward(dx, cache.embedding)
     return NetworkGradients(dinput, grads | trunk_grads | with_prefix("embedding", embedding_grads), attention_outputs)
+
+
+def attention_gradients(gradients: NetworkGradients, cache: NetworkCache) -> tuple[Array, ...]:
+    """Gradients with respect to each block's attention weights (B, H, N, M), as if each could change by itself."""
+    blocks = zip(gradients.attention_outputs, cache.trunk.blocks, strict=True)
+    return tuple(weights_gradient(do, block.attention) for do, block in blocks)
 
 
 def _embed(inputs: NetworkInputs, params: Params, network: Network) -> tuple[Array, Any]:

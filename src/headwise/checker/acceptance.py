@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import product
 
 from headwise.checker.bias_tables import tables_of_bias
+from headwise.checker.call_options import WINDOWS
 from headwise.checker.documentation import Documentation
-from headwise.checker.invocation import WINDOWS, CallingConvention
+from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.presentation import WEIGHTS
 from headwise.checker.probes import first_probe, probes
@@ -118,12 +119,12 @@ def with_windows(convention: CallingConvention, documentation: Documentation) ->
     if convention.window == "pair" and is_plausible(convention, case | {"window": convention.interface.window}):
         yield convention
         return
-    yield from _numbered_windows(convention, documentation.window)
+    yield from _numbered_windows(convention, documentation.window_of(str(convention.names.get("window", "window"))))
 
 
 def _numbered_windows(convention: CallingConvention, stated: str = "") -> Iterator[CallingConvention]:
     """With a window that is one number, in each meaning in use or in the one that is documented."""
-    for meaning, (window, _) in WINDOWS.items():
+    for meaning, (window, *_) in WINDOWS.items():
         if not stated or meaning.startswith(stated):
             yield replace(convention, interface=replace(convention.interface, window=window), window=meaning)
 

@@ -78,6 +78,23 @@ def roles_of_unprojected(parameters: list[inspect.Parameter], known: Mapping[str
     return {}
 
 
+def options_together(known: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The roles of functions that stand for a mask and a bias, and of the two sides of a window."""
+    names: dict[str | None, str] = {role: name for name, role in known.items()}
+    roles = {
+        names[f"{option} function"]: None if option in names else option
+        for option in ("mask", "bias")
+        if f"{option} function" in names
+    }
+    sides = [names[side] for side in ("left", "right") if side in names]
+    left = [name for name, role in known.items() if role == "window" and normalize(name) == "lookback"]
+    if "right" in names and left:
+        return roles | {left[0]: "left"}
+    if len(sides) == 1:
+        return roles | {sides[0]: "window" if "left" in names and "window" not in names else None}
+    return roles
+
+
 def is_required(p: inspect.Parameter) -> bool:
     """Whether an argument has to be passed."""
     return p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)

@@ -32,19 +32,29 @@ def is_complete(paths: Mapping[str, Path]) -> bool:
     return set(_MATRICES) <= separate(paths)
 
 
-def open_dictionary(names: Names, needs: set[str], code: str, annotation: Any) -> None:
+def open_dictionary(
+    names: Names, needs: set[str], code: str, annotation: Any, learned: Mapping[str, Mapping[str, Path]]
+) -> None:
     """Replace an argument that is a dictionary of matrices by the keys under which its function looks them up.
 
-    If it is annotated with a class, the fields of the class are there too, whether or not the function uses them; so
-    are the matrices that the documentation names in the same way.
+    They are those of the code, or were learned from a call. If it is annotated with a class, the fields of the class
+    are there too, whether or not the function uses them; so are the matrices that the documentation names in the same
+    way.
     """
     argument = str(names.pop("params"))
     needs.discard("params")
+    if argument in learned:
+        _open(argument, learned[argument], names, needs)
+        return
     paths = matrices_in(argument, code)
     for field_name in getattr(annotation, "__annotations__", {}) if paths else ():
         role = role_of(field_name) or ""
         if role and is_matrix(role):
             paths.setdefault(role, (field_name,))
+    if is_complete(paths) and not {"X", "q"} & names.keys():  # there is nothing to apply them to
+        held = ((role_of(word) or "", path) for path, words in paths_in(argument, code).items() for word in words)
+        _open(argument, {role: path for role, path in held if role in ("q", "k", "v", "mask")}, names, needs)
+        return
     if not is_complete(paths):
         for key in _matrices_among(code) or ["Wq", "Wk", "Wv", "Wo"]:
             paths.setdefault(role_of(key) or "", (key,))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from headwise.checker.call_options import is_function
 from headwise.checker.differences import PRECISIONS, difference
 from headwise.checker.documentation import Documentation
 from headwise.checker.examination import Findings
@@ -119,6 +120,7 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
     convention, calls = findings.convention, [*findings.rounds[0], *findings.rounds[1]]
     first = first_probe(convention.interface, rng)
     masked = [p for p in probes(convention.interface, 0, rng) if p.name in ("mask", "mask-keys")]
+    masked = [] if is_function(convention.names.get("mask")) else masked
     strided = replace(convention, strided=True, convert=partial(_to_strided, convention))
     for probe in (first, *masked[:1]):
         yield _Trial(strided, Further("arrays that are not contiguous in memory", probe))
@@ -163,7 +165,8 @@ def _of_mask_shapes(
     name = str(convention.names.get("mask"))
     stated = documentation.mask_layouts(name)
     masked = [p for p in probes(convention.interface, 0, rng) if p.name in ("mask", "mask-each")]
-    for probe in masked if "mask" in convention.interface.takes and not convention.interface.key_mask else ():
+    fixed = convention.interface.key_mask or is_function(convention.names.get("mask"))
+    for probe in masked if "mask" in convention.interface.takes and not fixed else ():
         for shape in ("short", "items", "one-head", "full"):
             presented = replace(convention, mask_shape=shape)
             axes = next(presented.presentations(probe.case))["mask"].ndim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ Path: TypeAlias = tuple[str | int, ...]  # keys, the outermost first
 _IN_ORDER = ("Wq", "Wk", "Wv", "Wo")
 _WEIGHTS = {"w", "weight", "weights", "kernel", "matrix"}
 _BIASES = {"b", "bias", "beta"}
-_OUTPUTS = {"o", "out", "output", "proj", "projection"}
+_OUTPUTS = {"o", "out", "output", "proj", "projection", "linear"}
 
 
 def matrices_in(argument: str, code: str, layer: str = "") -> dict[str, Path]:
@@ -27,7 +28,7 @@ def matrices_in(argument: str, code: str, layer: str = "") -> dict[str, Path]:
     """
     roles: dict[str, Path] = {}
     for path, name in _looked_up(argument, code).items():
-        role = _role(path, name, layer)
+        role = role_at(path, name, layer)
         if role and role not in roles:
             roles[role] = path
     return roles
@@ -81,8 +82,14 @@ def _names_matrix(name: str) -> bool:
     return name.lower() in _WEIGHTS | _BIASES or _matrix(name) is not None
 
 
-def _role(path: Path, name: str, layer: str) -> str | None:
-    """What is at a path: by the name that it is bound to, else by its last key and the key before."""
+def role_at(path: Path, name: str = "", layer: str = "") -> str | None:
+    """What is at a path: by the name that it is bound to, else by its last key and the key before.
+
+    Keys such as ``"self_attn.q_proj.weight"`` are paths themselves.
+    """
+    path = tuple(
+        part for key in path for part in (re.split(r"[./]", key) if isinstance(key, str) else [key]) if part != ""
+    )
     key = path[-1] if path else ""
     outer = layer or next((role for k in reversed(path[:-1]) if isinstance(k, str) and (role := _matrix(k))), "")
     if outer.startswith("W") and isinstance(key, str) and key.lower() in _WEIGHTS | _BIASES:

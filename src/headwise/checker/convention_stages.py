@@ -174,6 +174,24 @@ def hide_own_key(t: Trace) -> None:
         t.hide(~np.eye(n, dtype=bool))
 
 
+def capped_at(cap: float) -> Stage:
+    """Cap the logits as if the softcap were passed."""
+
+    def cap_logits(t: Trace) -> None:
+        t.case = t.case | {"softcap": cap}
+
+    return cap_logits
+
+
+def squashed(factor: float) -> Stage:
+    """Let the logits be factor · tanh(s), as in pointer networks."""
+
+    def squash(t: Trace) -> None:
+        t.s = factor * np.tanh(t.s)
+
+    return squash
+
+
 def unscaled(t: Trace) -> None:
     """Leave the logits as they are."""
     t.scale = 1.0

@@ -163,6 +163,11 @@ CONVENTIONS = {
             of_positions=True,
             untested="whether angles of its own in each head are meant",
         ),
+        Convention(
+            "grid-by-columns",
+            "tokens of the grid column by column",
+            untested="whether the tokens of the grid are meant to come column by column",
+        ),
         Convention("position-bias", "a bias of positions", of_positions=True),
         Convention("qk-norm", "normalised queries and keys", tuple({"+split": norm} for norm in NORMS)),
         Convention(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ from headwise.checker.added_positions import with_added_positions
 from headwise.checker.assessment import to_verdict
 from headwise.checker.cached_step import with_cached_step
 from headwise.checker.confirmation import confirmed
-from headwise.checker.conventions import CONVENTIONS, Requirements
+from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
 from headwise.checker.documentation import Documentation, document
 from headwise.checker.effort import limited_evaluations, quick_compilation
@@ -20,6 +19,7 @@ from headwise.checker.examination import Findings
 from headwise.checker.further_calls import with_further_calls
 from headwise.checker.gradients import with_gradients
 from headwise.checker.influence import attended_keys
+from headwise.checker.ingredients import with_missing_ingredients
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.judgement import ANY, MEASURED, fresh, judge
 from headwise.checker.locate import source_of
@@ -35,7 +35,6 @@ from headwise.checker.verdict import Verdict
 from headwise.errors import DataError, HeadwiseError, describe_exception
 from headwise.parallel import single_threaded_blas
 
-_ROTARY = "rotary positions"
 _OF_FUNCTION, _OF_MODULE = 15_000, 40_000  # evaluations; a module is searched once for each of its readings
 
 
@@ -149,25 +148,10 @@ def _check_function(
     tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
     documentation = document(function, text)
     findings = with_returned_caches(judge(tiers, documentation, requirements, rng))
-    findings = _with_missing_positions(findings, documentation)
+    findings = with_missing_ingredients(findings, documentation)
     findings = with_gradients(confirmed(findings, documentation, fresh(rng)))
     name = documentation.name or type(function).__name__
     return to_verdict(name, findings, text, documentation.name, fresh(rng))
-
-
-def _with_missing_positions(findings: Findings, documentation: Documentation) -> Findings:
-    """With what is wrong if a function says that it has positions, and nothing shows of them."""
-    convention = findings.convention
-    stated, takes = documentation.positions, convention.interface.takes
-    shown = any(CONVENTIONS[c].of_positions or c == "window-built-in" for c in findings.conventions)
-    passed = takes & ({"cos", "kpast"} if stated == _ROTARY else {"slopes", "bias", "window", "mask", "kpast"})
-    unset = any(re.search(r"use|rope|rotary|alibi|pos|window", name) for name in convention.unused)
-    if not stated or shown or passed or unset or findings.explanation is None or findings.rank[0]:
-        return findings
-    if stated == _ROTARY:
-        return replace(findings, observed=(*findings.observed, "rope-axis"))
-    note = f"It says that it has {stated}, and its outputs show nothing of them."
-    return replace(findings, unexplained=True, notes=(*findings.notes, note))
 
 
 def _with_other_sizes(

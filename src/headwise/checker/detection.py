@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any
 
 from headwise.checker.acceptance import accepted, in_its_type, in_words, is_plausible, with_axes, with_windows
+from headwise.checker.argument_classes import with_fields
 from headwise.checker.bias_tables import with_table
 from headwise.checker.containers import EACH
 from headwise.checker.conventions import Requirements
@@ -22,9 +23,11 @@ from headwise.checker.keyword_options import with_keyword_options
 from headwise.checker.mask_senses import with_senses
 from headwise.checker.modules.functions import with_sizes
 from headwise.checker.numpy_guard import np
+from headwise.checker.paged import paged_layouts
 from headwise.checker.presentation import WEIGHTS
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.qkv_layouts import packed_layouts, qkv_layouts
+from headwise.checker.recorded_keys import learn_keys
 from headwise.checker.refusal import UncallableError, refuse
 from headwise.checker.responses import grid
 from headwise.checker.roles import role_of
@@ -64,15 +67,20 @@ def infer_calling_conventions(
     if adapter == "torch" or "torch" in sys.modules:
         converters = [tensor] if adapter == "torch" else [np.asarray, tensor]
     documentation = document(function, source)
+    if "jax" in sys.modules and re.search(r"\b(jnp|jax|lax)\.", documentation.code_with_helpers):
+        converters = [jax_array, *converters]  # which can be indexed by what is traced
     if callable(adapter):
         function, signature = partial(adapter, function), signature_of(adapter, skip=1)
     else:
-        function = with_sizes(function)
+        function = with_fields(with_sizes(function))
         signature = signature_of(function)
     problems: list[str] = []
     code = documentation.code_with_helpers or source
     signature = with_keyword_options(signature, code)
-    understood = list(readings(signature, kind, args=requirements.args, code=code, problems=problems))
+    learned, fixed = learn_keys(function, signature, code, converters[-1])
+    signature = [p for p in signature if p.name not in fixed] if signature is not None else None
+    understood = list(readings(signature, kind, args=requirements.args, code=code, learned=learned, problems=problems))
+    understood = [replace(reading, fixed={**reading.fixed, **fixed}) for reading in understood]
     heads = list(_of_whole_rows(signature, kind)) if all(_leaves_out_heads(r, signature) for r in understood) else []
     attempts: dict[str, str] = {}
     for convert in converters:
@@ -165,6 +173,11 @@ def tensor(a: Array) -> Any:
     return torch.from_numpy(np.ascontiguousarray(a))
 
 
+def jax_array(a: Array) -> Any:
+    """An array of JAX."""
+    return sys.modules["jax"].numpy.asarray(a)
+
+
 def _start(
     function: Callable[..., Any], reading: Reading, documentation: Documentation, convert: Callable[[Array], Any]
 ) -> CallingConvention:
@@ -215,6 +228,7 @@ def _working(
     """The layouts in which the function returns something of a plausible shape."""
     find = _token_layouts if start.interface.of_tokens else qkv_layouts
     find = packed_layouts if start.interface.packed else find
+    find = paged_layouts if "pages" in start.names else find
     tiers = _with_one_query(find, start, documentation, requirements, attempts)
     return [
         [

@@ -60,25 +60,21 @@ _ADDITIVE = re.compile(
 )
 
 _EITHER = re.compile(r"1/0|0/1|true/false|ones? and zeros?|1s? and 0s?|zero / non")
-_OWN_KEY_COUNTS = re.compile(
+# whether a window counts the query's own key, with the name of the argument in place of WINDOW
+_OWN_KEY_COUNTS = (
     r"own (key|token|position)?.{0,20}(among|includ|count)|includ\w+ (itself|its own|the current)|"
-    r"itself (is )?(included|counted)|in all|"
-    r"\w\s*[-−]\s*1\s+(\w+\s+){0,2}(before|prev|earlier|preceding|past|back|to the left)|last `*(window\w*|w)\b"
+    r"itself (is )?(included|counted|among)|in all|"
+    r"\w\s*[-−]\s*1\s+(\w+\s+){0,2}(before|prev|earlier|preceding|past|back|to the left)|last `*WINDOW\b|"
+    r"\|\s*\w+\s*[-−]\s*\w+\s*\|\s*< *`*WINDOW\b"
 )
-_OWN_KEY_APART = re.compile(
-    r"\b(window\w*|w)`*\s+(\w+\s+){0,2}(before|earlier|preceding|back|to the left).{0,20}"
+_OWN_KEY_APART = (
+    r"\bWINDOW`*\s+(\w+\s+){0,2}(before|earlier|preceding|back|to the left).{0,20}"
     r"(and|plus|besides|as well as) (it(self)?|its own|the current|the query)\b|"
-    r"\b(window\w*|w)`*\s+(\w+\s+){0,2}(on|to) (each|either|both) sides?\b|"
-    r"\b\w *[-−] *(window\w*|w)\b.{0,12}\b\w *\+ *(window\w*|w)\b"
+    r"\bWINDOW`*\s+(\w+\s+){0,2}(on|to) (each|either|both) sides?\b|"
+    r"\b\w *[-−] *WINDOW\b.{0,12}\b\w *\+ *WINDOW\b|"
+    r"\|\s*\w+\s*[-−]\s*\w+\s*\|\s*(<=|≤) *`*WINDOW\b"
 )
-
-
-# what a function may say of positions, and the operations without which it has none
-_POSITIONS = {
-    "rotary positions": (r"rotary|\brope\b|_rope\b|\brope_", r"\bcos\(|polar\("),
-    "a bias of positions": (r"alibi|relative[ _]position", r"arange|indices\("),
-    "a window": (r"sliding[ _]window|local[ _]attention|windowed", r"arange|tri[lu]?\(|indices\(|band"),
-}
+_REACH = re.compile(r"radius|bandwidth|half")  # names of windows that do not count it
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +137,14 @@ class Documentation:
     @property
     def window(self) -> str:
         """``"count"`` or ``"reach"`` if it says that a window as a number counts the query's own key or does not."""
-        stated = _OWN_KEY_COUNTS.search(self.text), _OWN_KEY_APART.search(self.text)
-        return "count" if stated[0] else "reach" if stated[1] else ""
+        return self.window_of("window")
+
+    def window_of(self, name: str) -> str:
+        """As `window`, for the argument of this name."""
+        word = rf"(window\w*|w|{re.escape(name)})"
+        stated = (re.search(text.replace("WINDOW", word), self.text) for text in (_OWN_KEY_COUNTS, _OWN_KEY_APART))
+        counts, apart = stated
+        return "count" if counts else "reach" if apart or _REACH.search(name) else ""
 
     @property
     def causal(self) -> bool:
@@ -157,15 +159,6 @@ class Documentation:
     def mentions_causal(self) -> bool:
         """Whether its file mentions something causal."""
         return bool(re.search(r"tril\b|triu\b|np\.tri\b|causal", self.source, re.IGNORECASE))
-
-    @property
-    def positions(self) -> str:
-        """The positions that its name or the first line of its docstring states and that its code makes, if any."""
-        first = f"{self.name}\n{self.docstring.strip().partition(chr(10))[0]}"
-        for name, (words, made) in _POSITIONS.items():
-            if re.search(words, first, re.IGNORECASE) and re.search(made, self.code_with_helpers):
-                return "" if re.search(r"\b(no|not|without|optional\w*)\b", first) else name
-        return ""
 
     @property
     def patterned(self) -> bool:

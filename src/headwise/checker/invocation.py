@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from headwise.checker.call_options import as_function, is_function, window_as_number
 from headwise.checker.containers import Path, pack
 from headwise.checker.numpy_guard import np, unchanged_numpy
 from headwise.checker.packed import pack_projected, pack_tokens
@@ -19,12 +20,13 @@ from headwise.checker.presentation import (
     fit_to_logits,
     present_angles,
     present_mask,
+    present_pages,
     present_score,
     present_table,
     present_weights,
 )
 from headwise.checker.probes import Interface
-from headwise.checker.responses import Response, grid, has_shape, read_response
+from headwise.checker.responses import Response, grid, has_shape, read_response, sides_of
 from headwise.checker.settings import Settings
 from headwise.checker.state import Case, Change
 from headwise.checker.user_code import user_code
@@ -33,16 +35,6 @@ from headwise.shapes import Array
 
 _ROOM = 3  # tokens for which a cache has room
 _MATRIX_OF = {"X": "Wq", "context": "Wk", "values": "Wv"}
-
-# what a window given as one number may mean: the window to try, and how much larger than its left side the number is
-WINDOWS: dict[str, tuple[tuple[int, int | None], int]] = {
-    "count": ((2, None), 1),
-    "count-causal": ((2, 0), 1),
-    "count-both": ((2, 2), 1),
-    "reach": ((2, None), 0),
-    "reach-causal": ((2, 0), 0),
-    "reach-both": ((2, 2), 0),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +62,8 @@ class CallingConvention:
     output: str = ""
     # how it takes rotary angles: a name in `headwise.checker.presentation.ANGLES`
     angles: str = "half"
-    window: str = "pair"  # ``"pair"`` for (left, right), or a name in `WINDOWS` if a window is one number
+    # ``"pair"`` for (left, right) or two arguments, or a name in `WINDOWS` if a window is one number
+    window: str = "pair"
     # how its bias is given as a table of the distances between tokens: a name in
     # `headwise.checker.presentation.TABLES`, or nothing if it has an entry for each pair
     bias_table: str = ""
@@ -85,7 +78,7 @@ class CallingConvention:
     load: Callable[[Mapping[str, Array]], None] | None = None  # takes the matrices of a module, which are not arguments
     # how queries, keys and values come in one array: a layout of `headwise.checker.packed`; empty if they do not
     packed: str = ""
-    # the axes of the keys and values of earlier tokens, of each head; empty for those of all heads side by side
+    # the axes of keys and values of earlier tokens, or in pages, of each head; empty for all heads side by side
     cache: str = ""
     # whether the matrices are applied before the call, for a function that only divides their products into heads
     projects: bool = False
@@ -185,9 +178,11 @@ class CallingConvention:
             order = ("heads", *order)  # a bias of the heads, of which there may be one
         of_biases = ("folded", "heads-last") if "bias" in case and self.load is not None else ()
         for shape in [self.mask_shape] if self.mask_shape else (*order, "one-head", *of_biases):
-            masks = {}
+            masks: Case = {}
             for name in ("mask", "bias", "padding"):
-                if name == "bias" and name in case and self.bias_table:
+                if name in case and is_function(self.names.get(name)):
+                    masks[name] = as_function(case[name], str(self.names[name]), grid(case), self.convert)
+                elif name == "bias" and name in case and self.bias_table:
                     masks[name] = present_table(case[name], self.bias_table)
                 elif name in case and name in self.names:
                     of_keys = name == "padding" or (name == "mask" and self.interface.key_mask)
@@ -197,7 +192,7 @@ class CallingConvention:
                     masks[name] = fitted if name == "bias" else present_mask(fitted, self.senses[name])
                     if self.mask_type and masks[name].dtype == np.bool_:
                         masks[name] = masks[name].astype(self.mask_type)
-            if (key := tuple(a.shape for a in masks.values())) not in shapes_before:
+            if (key := tuple(getattr(a, "shape", ()) for a in masks.values())) not in shapes_before:
                 shapes_before.add(key)
                 yield arguments | masks
 
@@ -241,6 +236,8 @@ class CallingConvention:
                 arguments["sinks"] = arguments["sinks"][0]
             if parts := self.interface.packed:
                 arguments[parts] = pack_projected(case, self.packed, parts)
+            if "pages" in self.names:
+                arguments |= present_pages(case["k"], case["v"], self.cache)
             if "kpast" in self.names:
                 arguments |= _with_past(arguments, axes.index("N"), self.interface.one_query)
         if "kpast" in arguments and "offset" in self.names:
@@ -263,7 +260,10 @@ class CallingConvention:
         if "lengths" in arguments and "B" not in axes:
             arguments["lengths"] = int(case["lengths"][0])
         if self.window != "pair" and arguments.get("window") is not None:
-            arguments["window"] = case["window"][0] + WINDOWS[self.window][1]
+            arguments["window"] = window_as_number(case["window"][0], self.window)
+        if "window" in case:
+            sides = dict(zip(("left", "right"), case["window"] or (None, None), strict=True))
+            arguments |= {side: number for side, number in sides.items() if side in self.names}
         return {name: value for name, value in self._widths(case).items() if name in self.names} | arguments
 
     def _in_place(self, arguments: Case, axes: str) -> Case:
@@ -283,12 +283,14 @@ class CallingConvention:
         d = case["Wq"].shape[0] // heads if "X" in case else case["q"].shape[-1]
         model = case["X"].shape[-1] if "X" in case else d * case["q"].shape[1]
         _, _, n, _ = grid(case)
-        rows = max(side for side in range(1, int(n**0.5) + 1) if n % side == 0)
-        sides = {"rows": rows, "columns": n // rows, "grid": (rows, n // rows)}
+        rows, columns = sides_of(n)
+        sides = {"rows": rows, "columns": columns, "grid": (rows, columns)}
         sizes = {"model": model, "heads": heads, "key_heads": heads, "width": d, "context": model}
         config = Settings(sizes | {"length": 64, "dropout": 0.0})
+        repeats = case["q"].shape[1] // case["k"].shape[1] if "q" in case else 1
+        layer = Settings(sizes, num_key_value_groups=repeats, training=False, scaling=d**-0.5, config=config)
         gains = {role: np.ones(d) for role in self.names if role.startswith("gain of ")}
-        sides |= {"repeats": case["q"].shape[1] // case["k"].shape[1]} if "q" in case else {}
+        sides |= {"repeats": repeats, "layer": layer}
         return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config} | sides | gains
 
     def _read(self, result: Any, case: Case) -> Response:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.acceptance import in_words
+from headwise.checker.built_in_designs import with_built_in_softcap
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation
 from headwise.checker.effort import evaluations, limit, share_of_evaluations
@@ -73,7 +74,8 @@ def _alternatives(
     tier: list[CallingConvention], documentation: Documentation, requirements: Requirements
 ) -> list[CallingConvention]:
     """The conventions of a tier, each with the limits that may be built into the function."""
-    return [limited for c in tier for limited in _with_built_in_limits(c, documentation, requirements)]
+    limited = [one for c in tier for one in _with_built_in_limits(c, documentation, requirements)]
+    return [one for convention in limited for one in with_built_in_softcap(convention, documentation)]
 
 
 def _with_built_in_limits(

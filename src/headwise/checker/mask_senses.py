@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from headwise.checker.call_options import is_function
 from headwise.checker.conventions import Requirements
 from headwise.checker.differences import difference
 from headwise.checker.documentation import Documentation
@@ -25,7 +26,7 @@ def with_senses(
 ) -> CallingConvention:
     """With what True means in each of its masks, and whether its mask is of keys alone."""
     for name in ("mask", "padding"):
-        if name not in convention.interface.takes:
+        if name not in convention.interface.takes or is_function(convention.names.get(name)):
             continue
         name_in_call = convention.names.get(name)
         spelled = name_in_call if isinstance(name_in_call, str) else name

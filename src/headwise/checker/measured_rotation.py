@@ -12,8 +12,9 @@ from dataclasses import replace
 from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
+from headwise.checker.probes import first_probe
 from headwise.checker.recovery import Design, Recovered, recover_weights, trace_of
-from headwise.checker.responses import grid
+from headwise.checker.responses import grid, sides_of
 from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array
 
@@ -47,6 +48,26 @@ def design_with_rotation(convention: CallingConvention, like: Case) -> Design:
     return ()
 
 
+def order_of_grid(convention: CallingConvention) -> str:
+    """``"rows"`` or ``"columns"`` if a function of a grid rotates its tokens as if they came row by row, or by columns.
+
+    Steps to the next token of a line are then the same rotation throughout the grid, and steps to the next line, too.
+    """
+    case = first_probe(convention.interface).case
+    plain = replace(convention, design=tuple(one for one in convention.design if not one[0].startswith("rope")))
+    turns = _rotations(plain, _recovered(plain, case))
+    if turns is None:
+        return ""
+    count = turns.shape[1]
+    rows, columns = sides_of(count)
+    for order, line in (("rows", columns), ("columns", rows)):
+        along = [turns[:, n + 1] @ turns[:, n].swapaxes(-1, -2) for n in range(count - 1) if (n + 1) % line]
+        across = [turns[:, n + line] @ turns[:, n].swapaxes(-1, -2) for n in range(count - line)]
+        if all(np.abs(np.stack(steps) - steps[0]).max() <= _CLOSE for steps in (along, across)):
+            return order
+    return ""
+
+
 def _rotation(convention: CallingConvention) -> Change:
     """The reference with the rotations at each size, measured as needed."""
     measured: dict[tuple[int, ...], Array | None] = {}
@@ -58,13 +79,21 @@ def _rotation(convention: CallingConvention) -> Change:
         if sizes not in measured:
             measured[sizes] = _rotations(convention, _recovered(convention, t.case))
         if (turns := measured[sizes]) is not None:
-            t.q, t.k = (np.einsum("hnij,bhnj->bhni", turns[:: turns.shape[0] // a.shape[1]], a) for a in (t.q, t.k))
+            t.q, t.k = (np.einsum("hnij,bhnj->bhni", _of_heads(turns, a.shape[1]), a) for a in (t.q, t.k))
 
     return {"+rotate": rotate}
 
 
+def _of_heads(turns: Array, heads: int) -> Array:
+    """The rotations of so many heads: of groups of heads, or of one for all."""
+    return turns[:: len(turns) // heads] if len(turns) >= heads else np.broadcast_to(turns, (heads, *turns.shape[1:]))
+
+
 def _recovered(convention: CallingConvention, like: Case) -> Recovered | None:
     """The weights of as many items as are needed to tell a rotation."""
+    if convention.interface.axes == "HNd":  # heads stand for items
+        convention = replace(convention, interface=replace(convention.interface, axes="BNd"))
+        like = {name: a[:, :1] if name in ("q", "k", "v") else a for name, a in like.items()}
     _, heads, n, _ = grid(like)
     width = like["Wq"].shape[0] // heads if "X" in like else like["q"].shape[-1]
     batched = "X" in like or "B" in convention.interface.axes

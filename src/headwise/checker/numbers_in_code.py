@@ -18,15 +18,21 @@ def numbers_in_code(documentation: Documentation) -> tuple[int, ...]:
     They are literals, defaults of arguments, and the variables of its file that are numbers; products and powers of
     numbers count as one.
     """
-    code = documentation.code_with_helpers
-    numbers: set[int] = set()
-    for text in (code, *_variables(documentation.source, code)):
-        try:
-            numbers |= {*_numbers(compile(text, "", "exec"))}
-        except (SyntaxError, ValueError):
-            continue
+    numbers = {number for number in values_in_code(documentation) if isinstance(number, int)}
     likely = sorted(number for number in numbers if _LEAST <= number <= _MOST)
     return tuple(dict.fromkeys((likely[0], likely[-1]))) if likely else ()
+
+
+def values_in_code(documentation: Documentation) -> tuple[int | float, ...]:
+    """All of these numbers, of whatever size and with fractions."""
+    code = documentation.code_with_helpers
+    numbers: dict[int | float, None] = {}
+    for text in (code, *_variables(documentation.source, code)):
+        try:
+            numbers |= dict.fromkeys(_numbers(compile(text, "", "exec")))
+        except (SyntaxError, ValueError):
+            continue
+    return tuple(numbers)
 
 
 def _variables(source: str, code: str) -> Iterator[str]:
@@ -42,7 +48,7 @@ def _variables(source: str, code: str) -> Iterator[str]:
             yield ast.unparse(statement)
 
 
-def _numbers(code: CodeType) -> Iterator[int]:
+def _numbers(code: CodeType) -> Iterator[int | float]:
     waiting: list[object] = [code]
     while waiting:
         value = waiting.pop()
@@ -50,5 +56,5 @@ def _numbers(code: CodeType) -> Iterator[int]:
             waiting += value.co_consts
         elif isinstance(value, tuple):
             waiting += value
-        elif isinstance(value, int):
+        elif isinstance(value, int | float) and not isinstance(value, bool):
             yield value

@@ -35,6 +35,9 @@ TABLES = {f"{axes} {order}": (axes, order) for axes in ("LH", "HL", "L") for ord
 ANGLES = ("half", "halves", "neighbours", "halves of items", "neighbours of items", "half of items", "complex", "turns")
 
 
+_PAGE = 4  # tokens of a page
+
+
 def arrange_axes(array: Array, axes: str, target: str) -> Array:
     """Transpose an array from one layout to another; an axis that is not wanted has size one and is dropped."""
     for place in reversed(range(len(axes))):
@@ -90,6 +93,20 @@ def present_score(parts: Case, turned: bool, swapped: bool, vector: str) -> Case
     if "Sa" in parts and vector != "vector":
         shown["Sa"] = parts["Sa"][:, None] if vector == "column" else parts["Sa"][None]
     return shown
+
+
+def present_pages(k: Array, v: Array, layout: str) -> dict[str, Array]:
+    """Keys and values (B, H, M, d) as pages (blocks, page, H, d) or (blocks, H, page, d), and each item's blocks."""
+    batch, _, count, _ = k.shape
+    blocks = -(-count // _PAGE)
+    table = np.random.default_rng(7).permutation(batch * blocks + 1)[:-1].reshape(batch, blocks)  # one of no item
+    presented: dict[str, Array] = {"pages": table}
+    for name, array in (("k", k), ("v", v)):
+        padded = np.pad(array, [(0, 0), (0, 0), (0, blocks * _PAGE - count), (0, 0)], constant_values=7.0)
+        pages = np.full((table.size + 1, _PAGE, array.shape[1], array.shape[3]), 7.0, array.dtype)
+        pages[table] = padded.reshape(*array.shape[:2], blocks, _PAGE, -1).transpose(0, 2, 3, 1, 4)
+        presented[name] = pages if layout == "BNHd" else pages.swapaxes(1, 2)
+    return presented
 
 
 def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: str, of_keys: bool) -> Array:

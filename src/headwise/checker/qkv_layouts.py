@@ -26,6 +26,10 @@ def qkv_layouts(
     usual: Iterable[Iterable[str]] = _ONE_QUERY_AXES if start.interface.one_query else _QKV_AXES
     usual = _PACKED_AXES if "starts" in start.names else usual
     groups: Iterable[Iterable[str]] = [(axes,) for axes in stated] or usual
+    if not (stated or start.output or start.weights_only or start.interface.one_query):
+        tokens_first = with_axes(replace(start, output="tokens-first"), "BHNd")
+        if not accepted(with_axes(start, "BHNd"), attempts) and (tier := accepted(tokens_first, {})):
+            return [tier]  # of fewer axes, its last two could be taken for exchanged ones
     tiers = []
     for attempt in (groups, usual):
         for group in attempt:

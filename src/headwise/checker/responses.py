@@ -83,6 +83,12 @@ def grid(case: Case) -> tuple[int, int, int, int]:
     return (*case["q"].shape[:3], case["k"].shape[2])
 
 
+def sides_of(count: int) -> tuple[int, int]:
+    """The height and the width of a grid of so many tokens, not the same if its number has other factors."""
+    rows = max(side for side in range(1, int(count**0.5) + 1) if count % side == 0)
+    return rows, count // rows
+
+
 def has_shape(response: Response, case: Case) -> bool:
     """Whether an output has the shape that attention would return, with the tokens and features in any order."""
     if response.output is None:

@@ -61,16 +61,22 @@ _ROLES = {
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
     " encoderpaddingmask memorykeypaddingmask padding ispadding inputmask tokenmask seqmask encoderattentionmask"
     " xmask validtokens contextmask keypadding keyvalid valid isvalid nonpad nonpadding",
+    "mask function": "maskmod maskfn maskfunction",
+    "bias function": "scoremod scorefn",
     "bias": "bias attnbias attentionbias positionbias relativepositionbias relposbias posbias relbias alibi alibibias"
     " relativepositionbiastable relposbiastable biastable relbiastable relativebiastable relativebias rpb rpbtable"
     " relpostable reltable relativetable relativepositiontable positionbiastable positiontable relpos distancebias",
     "causal": "causal iscausal usecausalmask usecausal causalmasking",
-    "window": "window slidingwindow windowsize localwindow attentionwindow",
+    "window": "window slidingwindow windowsize localwindow attentionwindow radius bandwidth lookback attentionspan"
+    " attnspan halfwindow halfwidth windowradius localradius halfwindowsize",
+    "left": "left windowleft nleft numleft leftcontext leftwindow wleft windowsizeleft leftsize",
+    "right": "right windowright nright numright rightcontext rightwindow wright windowsizeright rightsize lookahead",
     "align": "align alignment",
     "lengths": "validlen validlength lengthsk seqlenk",
     "offset": "offset pastlen pastlength startpos queryoffset cachelen positionoffset pastkeyvalueslength qoffset",
     "place": "pos position cacheindex cachepos cacheposition curpos currentpos inputpos curlen curlength writepos index"
     " cacheoffset step",
+    "pages": "blocktables blocktable pagetables pagetable blockindices pageindices kvindices blockids pageids",
     "segments": "segmentids segmentid segments documentids docids seqids sequenceids sampleids qsegmentids",
     "starts": "cuseqlens cuseqlensq cuseqlen cumulativeseqlens cumseqlens seqoffsets",
     "key_starts": "cuseqlensk cuseqlenskv",
@@ -83,7 +89,8 @@ _ROLES = {
     " scalefactor",
     "temperature": "temperature temp tau",
     "slopes": "slopes slope alibislopes alibislope alibim headslopes",
-    "softcap": "softcap logitcap logitsoftcap logitssoftcap softcapping attnlogitsoftcapping",
+    "softcap": "softcap logitcap logitsoftcap logitssoftcap softcapping attnlogitsoftcapping cap"
+    " tanhclip tanhclipping logitclip",
     "sinks": "sinks sink attentionsink attentionsinks saux sinklogits",
     "cos": "cos rotarycos ropecos freqscos coscached cosemb",
     "sin": "sin rotarysin ropesin freqssin sincached sinemb",
@@ -213,6 +220,6 @@ def role_of(name: str) -> str | None:
     for role, pattern in (*_TOKENS.items(), *_PATTERNS.items()):
         if pattern.fullmatch(plain):
             return role
-    if re.search(r"(?<!head)masks?$", plain):  # that of heads is a factor of their weights
+    if re.search(r"(?<!head)(?<!block)masks?$", plain):  # those of heads and of blocks are others
         return "padding" if "pad" in plain or plain.startswith("key") else "mask"
     return None

@@ -119,8 +119,8 @@ def guessed_value(name: str, sizes: Mapping[str, int]) -> int | None:
 class Settings(dict[str, Any]):
     """A configuration that gives each setting a value by its name, as an attribute or as an item."""
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
-        super().__init__()
+    def __init__(self, sizes: Mapping[str, int], **values: Any) -> None:
+        super().__init__(values)
         self._sizes = sizes
 
     def __getattr__(self, name: str) -> Any:

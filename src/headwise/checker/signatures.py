@@ -11,6 +11,7 @@ from typing import Any
 from headwise.checker.argument_groups import (
     SCORES,
     is_required,
+    options_together,
     parts_of_score,
     roles_in_order,
     roles_of_unprojected,
@@ -25,14 +26,14 @@ from headwise.checker.argument_parts import (
     open_layer,
     open_pair,
 )
-from headwise.checker.containers import EACH, matrices_in, paths_in
+from headwise.checker.containers import EACH, Path, matrices_in, paths_in
 from headwise.checker.roles import CACHE, FLAGS, FUSED, role_of, separate, tokens_among
 from headwise.checker.settings import CONFIG
 
 KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
 _MATRICES = ("Wq", "Wk", "Wv")
 _OF_LOGITS = {"mask", "padding", "bias", "slopes", "causal", "window", "lengths", "scale", "temperature", "softcap"}
-_OF_LOGITS |= {*SCORES, "segments", "starts", "prefix", "logscale"}
+_OF_LOGITS |= {*SCORES, "segments", "starts", "prefix", "logscale", "left", "right"}
 _CACHED = {"kpast", "vpast", "offset"}
 _PAIRS = {"kv": ("k", "v"), "cache": ("kpast", "vpast")}  # keys and values that come in one argument
 _OF_TOKENS = frozenset(["Wo", "bq", "bk", "bv", "bo", "tokens", "heads", "key_heads", "context", "values", "params"])
@@ -42,7 +43,7 @@ _OPTIONS = {
     | _CACHED
     | frozenset(["align", "offset", "cos", "sin", "interleaved", "sinks", "qkv", "kv"]),
 }
-_HELPERS = {"weights?", "d", "D", "config", "starts", "key_starts", "longest", "longest_key", "freqs"}
+_HELPERS = {"weights?", "d", "D", "config", "layer", "pages", "starts", "key_starts", "longest", "longest_key", "freqs"}
 _HELPERS |= {"rows", "columns", "grid", "repeats"}
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
@@ -74,6 +75,7 @@ class Reading:
         names = {name.partition("#")[0] for name in self.names}
         names |= {"heads"} if "config" in names else set()
         names |= {"segments"} if "starts" in names else set()
+        names |= {"window"} if "left" in names else set()
         names |= {"cos", "sin"} if "freqs" in names else set()
         names = {name for name in names if not _is_helper(name)}
         return frozenset(separate(names) - {"values"})
@@ -108,6 +110,7 @@ def readings(
     roles: Mapping[str, str] | None = None,
     code: str = "",
     given: frozenset[str] = frozenset(),
+    learned: Mapping[str, Mapping[str, Path]] | None = None,
     problems: list[str] | None = None,
 ) -> Iterator[Reading]:
     """Every way of understanding a signature, the likeliest first.
@@ -118,6 +121,7 @@ def readings(
     `roles`: what arguments are that their names do not reveal.
     `code`: the function's own lines, in which the keys of a dictionary of matrices are looked up.
     `given`: matrices that a module holds, and that are no arguments.
+    `learned`: where arguments that are dictionaries hold each matrix, if the code does not show it.
     `problems`: where what stands in the way is added.
     """
     problems = [] if problems is None else problems
@@ -128,7 +132,9 @@ def readings(
         else:
             problems.append(f"args: {', '.join(args)} are not the arguments of {_wanted(kind)}")
         return
-    if parameters is not None and (reading := _by_name(parameters, kind, roles or {}, code, given, problems)):
+    if parameters is not None and (
+        reading := _by_name(parameters, kind, roles or {}, code, given, learned or {}, problems)
+    ):
         yield reading
     yield from _by_position(parameters, kind, given)
 
@@ -156,18 +162,22 @@ def _by_name(
     roles: Mapping[str, str],
     code: str,
     given: frozenset[str],
+    learned: Mapping[str, Mapping[str, Path]],
     problems: list[str],
 ) -> Reading | None:
     names: Names = {}
     needs, unused, fixed = set[str](), list[str](), dict[str, Any]()
-    known = {p.name: roles[p.name] if p.name in roles else _role(p, parameters, code) for p in parameters}
+    known = {p.name: roles[p.name] if p.name in roles else role_in_signature(p, parameters, code) for p in parameters}
+    known |= dict.fromkeys(learned, "params")
     if len(several := [p.name for p in parameters if known[p.name] == "X" and p.default is p.empty]) == 2:
         known |= dict.fromkeys(tokens_among(several)[1], "context")
     known |= parts_of_score(parameters, known, code)
+    known |= options_together(known)
     needed = {known[p.name] for p in parameters if p.default is p.empty}
     if "Wqkv" in needed and not {"X", "q", None} & needed:  # nothing that a matrix could be applied to
         known = {name: "qkv" if role == "Wqkv" else role for name, role in known.items()}
-    tokens = bool(given) or {"Wq", "Wqkv", "Wq#1"} & set(known.values())
+    in_one = learned or any(known[p.name] == "params" and is_complete(matrices_in(p.name, code)) for p in parameters)
+    tokens = bool(given) or in_one or {"Wq", "Wqkv", "Wq#1"} & set(known.values())
     if not tokens:
         known |= roles_in_order(parameters, known)
         known |= roles_of_unprojected(parameters, known)
@@ -235,7 +245,7 @@ def _by_name(
             needs.add(role)
     if "params" in names:
         annotation = next((p.annotation for p in parameters if p.name == names["params"]), None)
-        open_dictionary(names, needs, code, annotation)
+        open_dictionary(names, needs, code, annotation, learned)
     for role in [role for role in names if role[0] == "W" and isinstance(names[role], str)]:
         open_layer(role, names, needs, code)
     reading = _reading(names, frozenset(needs), kind, given)
@@ -276,6 +286,7 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
     roles = {n.partition("#")[0] for n in needs if n in used}
     needed = separate({n for n in roles if n[0] == "b"}) | {n for n in roles if n not in FUSED}
     needed |= {"segments"} if "starts" in needed else set()
+    needed |= {"window"} if "left" in needed else set()
     needed |= {"cos", "sin"} if "freqs" in needed else set()
     named = named if kind == "auto" else kind
     return Reading(
@@ -292,12 +303,15 @@ def _is_helper(role: str | None) -> bool:
     return role in _HELPERS or (role or "").startswith("gain of ")
 
 
-def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
+def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
+    """The role of an argument by its name, next to the others and as the code uses it."""
     role = role_of(p.name)
     if CACHE.fullmatch(p.name.lower()) and is_required(p):
         return "cache"
     if CONFIG.fullmatch(p.name.lower()) and re.search(rf"\b{p.name}(\.|\[['\"]|\.get\(['\"])(n_|num_?)\w*head", code):
         return "config"
+    if p.name in ("module", "self", "layer") and is_required(p):  # an object of settings
+        return "layer"
     if role in (None, "heads") and p.default is p.empty and is_complete(matrices_in(p.name, code)):
         return "params"  # it holds the matrices, under whatever name
     others = {role_of(o.name) for o in parameters if o is not p}

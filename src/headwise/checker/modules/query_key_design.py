@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.convention_stages import capped_at
 from headwise.checker.differences import difference
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.projections import Reading
@@ -93,7 +94,7 @@ def _candidates(
     both = [norm + rotation for norm in norms for rotation in rotations]
     mistakes = [one for one in every if one.codes[0] in CATALOGUE]
     scales = [one for one in mistakes if one.codes[0].startswith("scale")]
-    capped = [Explanation(("softcap-built-in",), ({"+arrange": _capped_at(cap)},)) for cap in dict.fromkeys(caps)]
+    capped = [Explanation(("softcap-built-in",), ({"+arrange": capped_at(cap)},)) for cap in dict.fromkeys(caps)]
     capped += [cap + other for cap in capped for other in (*rotations, *norms, *both)]
     yield from product([*rotations, *norms, *both, *capped], (Explanation(), *scales))
     yield from product([*rotations, *norms, *capped[: len(caps)]], mistakes)
@@ -111,13 +112,6 @@ def _scaled_by(factor: Array) -> Iterator[Explanation]:
     for values in (factor, np.exp(factor), 1 / factor):
         for usual in (False, True):
             yield Explanation(("scale-learned",), ({"scale": stage(values, usual)},))
-
-
-def _capped_at(cap: float) -> Stage:
-    def cap_logits(t: Trace) -> None:
-        t.case = t.case | {"softcap": cap}
-
-    return cap_logits
 
 
 def _with_equal_heads(call: Call, reading: Reading) -> Case:

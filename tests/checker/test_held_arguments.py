@@ -1,0 +1,169 @@
+"""Arguments that hold others: dictionaries whose keys are made, tuples with names, settings, pages of a cache."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import headwise as hw
+from planted.handwritten import softmax
+
+
+def scaled(q, k):
+    return q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+
+
+def split(a, heads):
+    return a.reshape(*a.shape[:-1], heads, -1).swapaxes(-3, -2)
+
+
+def merged(a):
+    return a.swapaxes(-3, -2).reshape(*a.shape[:-3], a.shape[-2], -1)
+
+
+def of_heads(q, k, v, heads):
+    q, k, v = (split(a, heads) for a in (q, k, v))
+    return merged(softmax(scaled(q, k)) @ v)
+
+
+def without_scale(q, k, v, heads):
+    q, k, v = (split(a, heads) for a in (q, k, v))
+    return merged(softmax(q @ np.swapaxes(k, -1, -2)) @ v)
+
+
+def with_made_keys(hidden, weights, cfg, prefix="self_attn."):
+    def project(x, name):
+        return x @ weights[prefix + name + ".weight"].T + weights[prefix + name + ".bias"]
+
+    q, k, v = (project(hidden, name) for name in ("q_proj", "k_proj", "v_proj"))
+    return project(of_heads(q, k, v, cfg.num_attention_heads), "out_proj")
+
+
+def with_made_keys_and_no_scale(hidden, weights, cfg, prefix="self_attn."):
+    def project(x, name):
+        return x @ weights[prefix + name + ".weight"].T + weights[prefix + name + ".bias"]
+
+    q, k, v = (project(hidden, name) for name in ("q_proj", "k_proj", "v_proj"))
+    return project(without_scale(q, k, v, cfg.num_attention_heads), "out_proj")
+
+
+def of_a_layer(x, state_dict, i, n_heads):
+    q, k, v = (x @ state_dict[f"layers.{i}.attention.w{letter}.weight"].T for letter in "qkv")
+    return of_heads(q, k, v, n_heads) @ state_dict[f"layers.{i}.attention.wo.weight"].T
+
+
+def of_a_layer_with_values_as_keys(x, state_dict, i, n_heads):
+    q, k, v = (x @ state_dict[f"layers.{i}.attention.w{letter}.weight"].T for letter in "qvk")
+    return of_heads(q, k, v, n_heads) @ state_dict[f"layers.{i}.attention.wo.weight"].T
+
+
+def with_a_path_as_key(params, x, num_heads):
+    q, k, v = (x @ params[f"mha/{name}"]["w"] + params[f"mha/{name}"]["b"] for name in ("query", "key", "value"))
+    return of_heads(q, k, v, num_heads) @ params["mha/linear"]["w"] + params["mha/linear"]["b"]
+
+
+def with_projections_next_to_tokens(query, key, value, params, num_heads):
+    q, k, v = (
+        query @ params["Wq"] + params["bq"],
+        key @ params["Wk"] + params["bk"],
+        value @ params["Wv"] + params["bv"],
+    )
+    return of_heads(q, k, v, num_heads) @ params["Wo"] + params["bo"]
+
+
+def with_a_bias_left_out(query, key, value, params, num_heads):
+    """params: Wq, bq, Wk, bk, Wv, bv, Wo, bo"""
+    q, k, v = query @ params["Wq"] + params["bq"], key @ params["Wk"] + params["bk"], value @ params["Wv"]
+    return of_heads(q, k, v, num_heads) @ params["Wo"] + params["bo"]
+
+
+class Projected(NamedTuple):
+    q: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+
+
+def of_a_tuple(qkv: Projected):
+    return softmax(scaled(qkv.q, qkv.k)) @ qkv.v
+
+
+def of_a_tuple_over_queries(qkv: Projected):
+    return softmax(scaled(qkv.q, qkv.k), axis=-2) @ qkv.v
+
+
+@dataclass
+class Inputs:
+    queries: np.ndarray
+    keys: np.ndarray
+    values: np.ndarray
+    causal: bool = False
+
+
+def of_a_dataclass(inputs: Inputs):
+    s = scaled(inputs.queries, inputs.keys)
+    return softmax(np.where(np.tri(*s.shape[-2:], dtype=bool), s, -np.inf) if inputs.causal else s) @ inputs.values
+
+
+def of_a_dataclass_never_causal(inputs: Inputs):
+    return softmax(scaled(inputs.queries, inputs.keys)) @ inputs.values
+
+
+def of_a_dictionary(batch):
+    return softmax(np.where(batch["mask"], scaled(batch["query"], batch["key"]), -np.inf)) @ batch["value"]
+
+
+def of_a_dictionary_with_an_inverted_mask(batch):
+    """The mask is True where a query may attend."""
+    return softmax(np.where(batch["mask"], -np.inf, scaled(batch["query"], batch["key"]))) @ batch["value"]
+
+
+def eager(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
+    key, value = (np.repeat(a, module.num_key_value_groups, axis=1) for a in (key, value))
+    s = query @ key.swapaxes(-1, -2) * scaling + attention_mask[..., : key.shape[-2]]
+    weights = softmax(s)
+    assert not module.training
+    return (weights @ value).swapaxes(1, 2), weights
+
+
+def eager_with_tiled_heads(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
+    key, value = (np.tile(a, (1, module.num_key_value_groups, 1, 1)) for a in (key, value))
+    weights = softmax(query @ key.swapaxes(-1, -2) * scaling + attention_mask)
+    return (weights @ value).swapaxes(1, 2), weights
+
+
+def in_pages(query, key_cache, value_cache, block_tables, context_lens, short=0):
+    """query (items, heads, d), caches (blocks, block_size, heads, d)."""
+    out = np.zeros_like(query)
+    for item, count in enumerate(context_lens):
+        k, v = (a[block_tables[item]].reshape(-1, *a.shape[2:])[: count - short] for a in (key_cache, value_cache))
+        if count > short:
+            out[item] = np.einsum(
+                "ht,thd->hd", softmax(np.einsum("hd,thd->ht", query[item], k) / k.shape[-1] ** 0.5), v
+            )
+    return out
+
+
+def in_pages_without_the_last(query, key_cache, value_cache, block_tables, context_lens):
+    return in_pages(query, key_cache, value_cache, block_tables, context_lens, short=1)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "mistakes"),
+    [
+        (with_made_keys, with_made_keys_and_no_scale, {"scale-missing"}),
+        (of_a_layer, of_a_layer_with_values_as_keys, {"kv-swapped"}),
+        (with_a_path_as_key, None, set()),
+        (with_projections_next_to_tokens, with_a_bias_left_out, {"bias-missing"}),
+        (of_a_tuple, of_a_tuple_over_queries, {"softmax-axis"}),
+        (of_a_dataclass, of_a_dataclass_never_causal, {"causal-missing"}),
+        (of_a_dictionary, of_a_dictionary_with_an_inverted_mask, {"mask-inverted"}),
+        (eager, eager_with_tiled_heads, {"groups-tiled"}),
+        (in_pages, in_pages_without_the_last, {"lengths-off-by-one"}),
+    ],
+)
+def test_what_an_argument_holds_is_passed(right, wrong, mistakes):
+    verdict = hw.check(right)
+    assert verdict.ok, verdict.report()
+    if wrong is not None:
+        assert set(hw.check(wrong).mistakes) == mistakes

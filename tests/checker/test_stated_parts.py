@@ -1,0 +1,221 @@
+"""Parts that a function says that it has: windows as numbers, functions of indices, softcaps, norms, grids."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+from planted.handwritten import softmax
+
+
+def scaled(q, k):
+    return q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+
+
+def lags(q, k):
+    return np.arange(q.shape[-2])[:, None] - np.arange(k.shape[-2])
+
+
+def hidden_unless(visible, s):
+    return softmax(np.where(visible, s, -np.inf))
+
+
+def with_radius(q, k, v, radius=2):
+    """Each token attends to the `radius` tokens on each side of it and to itself."""
+    return hidden_unless(np.abs(lags(q, k)) <= radius, scaled(q, k)) @ v
+
+
+def with_smaller_radius(q, k, v, radius=2):
+    """Each token attends to the `radius` tokens on each side of it and to itself."""
+    return hidden_unless(np.abs(lags(q, k)) < radius, scaled(q, k)) @ v
+
+
+def with_bandwidth(q, k, v, bandwidth):
+    return hidden_unless(np.abs(lags(q, k)) <= bandwidth, scaled(q, k)) @ v
+
+
+def with_smaller_bandwidth(q, k, v, bandwidth):
+    return hidden_unless(np.abs(lags(q, k)) < bandwidth, scaled(q, k)) @ v
+
+
+def with_half_of_a_window(q, k, v, window_size):
+    return hidden_unless(np.abs(lags(q, k)) <= window_size // 2, scaled(q, k)) @ v
+
+
+def looking_back(q, k, v, lookback=4):
+    """Causal attention to the last `lookback` tokens, the token itself among them."""
+    return hidden_unless((lags(q, k) >= 0) & (lags(q, k) < lookback), scaled(q, k)) @ v
+
+
+def looking_back_too_far(q, k, v, lookback=4):
+    """Causal attention to the last `lookback` tokens, the token itself among them."""
+    return hidden_unless((lags(q, k) >= 0) & (lags(q, k) <= lookback), scaled(q, k)) @ v
+
+
+def with_two_sides(q, k, v, left, right):
+    return hidden_unless((lags(q, k) <= left) & (lags(q, k) >= -right), scaled(q, k)) @ v
+
+
+def with_a_short_side(q, k, v, left, right):
+    return hidden_unless((lags(q, k) <= left) & (lags(q, k) > -right), scaled(q, k)) @ v
+
+
+def indices(q, k):
+    shape = (*q.shape[:3], k.shape[2])
+    return np.ogrid[tuple(map(slice, shape))]
+
+
+def flex(query, key, value, score_mod=None, mask_mod=None):
+    """score_mod(score, b, h, q_idx, kv_idx) changes a score, mask_mod(b, h, q_idx, kv_idx) is True where it counts."""
+    s = scaled(query, key)
+    s = s if score_mod is None else score_mod(s, *indices(query, key))
+    return (softmax(s) if mask_mod is None else hidden_unless(mask_mod(*indices(query, key)), s)) @ value
+
+
+def flex_before_scale(query, key, value, score_mod=None):
+    s = query @ key.swapaxes(-1, -2)
+    s = s if score_mod is None else score_mod(s, *indices(query, key))
+    return softmax(s / np.sqrt(query.shape[-1])) @ value
+
+
+def flex_with_inverted_mask(query, key, value, mask_mod=None):
+    s = scaled(query, key)
+    return (softmax(s) if mask_mod is None else hidden_unless(~mask_mod(*indices(query, key)), s)) @ value
+
+
+def flex_with_exchanged_indices(query, key, value, mask_mod):
+    b, h, n, m = indices(query, key)
+    return (
+        hidden_unless(mask_mod(b, h, m, n) if query.shape == key.shape else mask_mod(b, h, n, m), scaled(query, key))
+        @ value
+    )
+
+
+def mask_of_two_indices(q, k, v, mask_fn):
+    visible = [[mask_fn(n, m) for m in range(len(k))] for n in range(len(q))]
+    return hidden_unless(visible, scaled(q, k)) @ v
+
+
+def capped(q, k, v):
+    """Attention with logits soft-capped at 30."""
+    return softmax(30 * np.tanh(scaled(q, k) / 30)) @ v
+
+
+def capped_without_scale(q, k, v):
+    """Attention with logits soft-capped at 30."""
+    return softmax(30 * np.tanh(q @ k.swapaxes(-1, -2) / 30)) @ v
+
+
+def cap_discarded(q, k, v):
+    """Attention with logits soft-capped at 30."""
+    s = scaled(q, k)
+    np.tanh(s / 30) * 30
+    return softmax(s) @ v
+
+
+def cap_not_used(q, k, v, cap=30.0):
+    s = scaled(q, k)
+    _ = cap * np.tanh(s / cap)
+    return softmax(s) @ v
+
+
+def root_mean_squares(a):
+    return a / np.sqrt((a**2).mean(axis=-1, keepdims=True) + 1e-6)
+
+
+def normalised(q, k, v):
+    """Attention with QK-norm."""
+    return softmax(scaled(root_mean_squares(q), root_mean_squares(k))) @ v
+
+
+def norm_discarded(q, k, v):
+    """Attention with QK-norm."""
+    root_mean_squares(q), root_mean_squares(k)
+    return softmax(scaled(q, k)) @ v
+
+
+def bias_of_queries(q, k, v):
+    """Attention with linear biases: keys far away are penalised. (B, H, N, d)"""
+    slopes = 2.0 ** -np.arange(1, q.shape[1] + 1)
+    return softmax(scaled(q, k) - slopes[:, None, None] * np.arange(q.shape[2])[:, None]) @ v
+
+
+def turned(a, places):
+    angles = places[:, None] * 50.0 ** -np.linspace(0, 1, a.shape[-1] // 2)
+    x, y = np.split(a, 2, axis=-1)
+    return np.concatenate([x * np.cos(angles) - y * np.sin(angles), y * np.cos(angles) + x * np.sin(angles)], axis=-1)
+
+
+def in_a_grid(q, k, v, of_line, in_line):
+    def both(a):
+        return np.concatenate(
+            [turned(half, places) for half, places in zip(np.split(a, 2, -1), (of_line, in_line), strict=True)], -1
+        )
+
+    return softmax(scaled(both(q), both(k))) @ v
+
+
+def by_rows(q, k, v, height, width):
+    """Rotary attention over the patches of an image in row-major order; (heads, height * width, d)."""
+    n = np.arange(height * width)
+    return in_a_grid(q, k, v, n // width, n % width)
+
+
+def by_columns(q, k, v, height, width):
+    """Rotary attention over the patches of an image in row-major order; (heads, height * width, d)."""
+    n = np.arange(height * width)
+    return in_a_grid(q, k, v, n // height, n % height)
+
+
+def by_columns_undocumented(q, k, v, height, width):
+    """Rotary attention over the patches of an image; (heads, tokens, d)."""
+    n = np.arange(height * width)
+    return in_a_grid(q, k, v, n // height, n % height)
+
+
+@pytest.mark.parametrize(
+    ("function", "conventions"),
+    [
+        (with_radius, {"window-as-number"}),
+        (with_bandwidth, {"window-as-number"}),
+        (with_half_of_a_window, {"window-as-number"}),
+        (looking_back, {"window-as-number", "causal-unasked"}),
+        (with_two_sides, set()),
+        (flex, set()),
+        (mask_of_two_indices, set()),
+        (capped, {"softcap-built-in"}),
+        (normalised, {"qk-norm"}),
+        (by_rows, {"rope"}),
+        (by_columns_undocumented, {"rope", "grid-by-columns"}),
+    ],
+)
+def test_what_is_stated_is_passed_or_measured(function, conventions):
+    verdict = hw.check(function)
+    assert verdict.ok, verdict.report()
+    assert set(verdict.conventions) - {"equal-lengths"} == conventions
+    parameters = function.__code__.co_varnames[: function.__code__.co_argcount]
+    assert not set(verdict.untested) & set(parameters)
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes"),
+    [
+        (with_smaller_radius, {"window-off-by-one"}),
+        (with_smaller_bandwidth, {"window-off-by-one"}),
+        (looking_back_too_far, {"window-off-by-one"}),
+        (with_a_short_side, {"window-off-by-one"}),
+        (flex_before_scale, {"bias-before-scale"}),
+        (flex_with_inverted_mask, {"mask-inverted"}),
+        (capped_without_scale, {"scale-missing"}),
+        (cap_discarded, {"unknown"}),
+        (cap_not_used, {"softcap-ignored"}),
+        (norm_discarded, {"unknown"}),
+        (bias_of_queries, {"unknown"}),
+        (by_columns, {"unknown"}),
+    ],
+)
+def test_what_is_stated_and_without_effect_is_no_part_of_a_right_function(function, mistakes):
+    assert set(hw.check(function).mistakes) == mistakes
+
+
+def test_exchanged_indices_are_found():
+    assert not hw.check(flex_with_exchanged_indices).ok

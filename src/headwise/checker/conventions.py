@@ -190,6 +190,7 @@ CONVENTIONS = {
         Convention("positions-inside", "positions added to its tokens", of_positions=True),
         Convention("sinks", "attention sinks"),
         Convention("registers", "learned tokens among its keys"),
+        Convention("context-joined", "the tokens of its queries among the keys, after the context"),
         Convention("keys-latent", "keys and values made from a latent vector"),
         Convention("keys-reduced", "keys and values of a smaller image", of_positions=True),
         Convention("gated", "a gate on its output"),

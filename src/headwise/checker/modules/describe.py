@@ -44,6 +44,7 @@ _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends",
 # conventions that a layer is known to follow before the search
 _KNOWN = frozenset(
     {
+        "context-joined",
         "gated",
         "keys-latent",
         "keys-reduced",
@@ -253,7 +254,8 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
         parts = {"q": "queries", "k": "keys", "v": "values"}
         order = ", ".join(reading.order).replace("3", str(len(fused.part)))
         names = ", ".join(parts[x] for x in fused.part)
-        words.append(f"{names} fused in {fused.stored[0].name} in the order ({order})")
+        blocks = f" in each of {reading.blocks} blocks" if reading.blocks > 1 else ""
+        words.append(f"{names} fused in {fused.stored[0].name} in the order ({order}){blocks}")
     if not fused and any(m.axes == "Dn" and m.part != "o" and not m.stored[0].axes for m in reading.weights):
         words.append("(in, out) matrices")
     if reading.shared:

@@ -7,19 +7,19 @@ shorter come out shorter by one factor, which gives the norm before it away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import combinations
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from headwise.checker.differences import difference
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.gates import gates
 from headwise.checker.modules.layer import Gate
+from headwise.checker.modules.more_keys import queries_among_keys
 from headwise.checker.modules.norms import GROUPS, norms
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, singles
-from headwise.checker.state import Case, Change, Stage, Trace
+from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array
 
 _CLOSE = 1e-6  # a layer may compute its norm in float32
@@ -43,32 +43,14 @@ def designs(has_more: bool, of_context: bool = False, gate: Gate | None = None) 
         possible_norms = norms(of_context) if has_more else []
         yield from (*possible_norms, *others)
         yield from (norm + other for norm in possible_norms for other in others if norm.goes_with(other))
+    if of_context:
+        yield queries_among_keys()
+        yield from (norm + queries_among_keys() for norm in (norms(of_context) if has_more else ()))
 
 
 def residuals() -> list[Explanation]:
     """The ways to add the tokens to the output."""
     return [one for one in singles() if one.codes == ("residual-added",)]
-
-
-def table_designs(table: Array, heads: int) -> Iterator[Explanation]:
-    """What a table may be for: positions added to the tokens, or only to queries and keys, more tokens, or sinks."""
-    rows = table.reshape(table.shape[-2:]) if table.ndim > 1 and set(table.shape[:-2]) <= {1} else None
-    if table.size == heads:
-        yield Explanation(("sinks",), ({"+hide": _sinks(table.reshape(1, heads, 1, 1))},))
-    if rows is not None:
-        yield Explanation(("positions-inside",), ({"+arrange": _to_tokens(rows)},))
-        yield Explanation(("positions-inside",), ({"+project": _to_queries_and_keys(rows)},))
-        yield Explanation(("registers",), ({"+arrange": _among_keys(rows)},))
-
-
-def pair_designs(tables: Mapping[str, Array], heads: int, width: int) -> Iterator[Explanation]:
-    """What two tables, or the halves of one, may be for: keys and values that every query sees besides its own."""
-    ordered = sorted(tables.items(), key=lambda item: "v" in item[0].rpartition(".")[2].lower())
-    pairs = [(a, b) for (_, a), (_, b) in combinations(ordered, 2) if a.shape == b.shape]
-    for keys, values in [*pairs, *(tuple(table) for table in tables.values() if len(table) == 2)]:
-        if keys.size % width == 0 and keys.size // width in (1, heads):
-            shape = (1, keys.size // width, 1, width)
-            yield Explanation(("registers",), ({"+hide": _among_scores(keys.reshape(shape), values.reshape(shape))},))
 
 
 def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has_more: bool) -> Explanation | None:
@@ -173,43 +155,3 @@ def _add_queries(t: Trace) -> None:
 
 def _feed_forward(t: Trace) -> None:
     t.o = t.o + np.maximum(t.o @ t.W["o"].T + t.b.get("o", 0), 0) if "o" in t.W else t.o
-
-
-def _sinks(logits: Array) -> Stage:
-    def add(t: Trace) -> None:
-        t.sink = logits
-
-    return add
-
-
-def _to_tokens(table: Array) -> Stage:
-    def add(t: Trace) -> None:
-        t.X = t.X + table[: t.X.shape[1]]
-
-    return add
-
-
-def _among_keys(table: Array) -> Stage:
-    def add(t: Trace) -> None:
-        tokens = t.X if t.context is None else t.context
-        t.context = np.concatenate([np.broadcast_to(table, (len(tokens), *table.shape)), tokens], axis=1)
-
-    return add
-
-
-def _among_scores(keys: Array, values: Array) -> Stage:
-    def add(t: Trace) -> None:
-        more = (t.q * keys).sum(axis=-1, keepdims=True) * t.scale
-        t.s = np.concatenate([more, t.s], axis=-1)
-        t.v = np.concatenate([np.broadcast_to(values, (*t.v.shape[:2], *values.shape[2:])), t.v], axis=2)
-        t.see = None if t.see is None else np.concatenate([np.ones_like(t.see[..., :1]), t.see], axis=-1)
-
-    return add
-
-
-def _to_queries_and_keys(table: Array) -> Stage:
-    def add(t: Trace) -> None:
-        t.q = t.q + table[: t.q.shape[1]] @ t.W["q"].T
-        t.k = t.k + table[: t.k.shape[1]] @ t.W["k"].T
-
-    return add

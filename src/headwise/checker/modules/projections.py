@@ -16,6 +16,7 @@ from headwise.shapes import Array
 
 # orders of the rows of a fused matrix: parts (queries, keys, values), heads, features; the usual first
 _ORDERS = ("3Hd", "H3d", "d3H", "Hd3", "3dH", "dH3")
+_DEVICES = (2, 4, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Reading:
     biases: tuple[Matrix, ...]
     sizes: TargetSizes  # widths and heads
     order: str = "3Hd"  # the order of the rows of a fused matrix, such as ``"3Hd"``
+    blocks: int = 1  # as many runs of rows of each part, a run of each of them after the other
     sliced: bool = False  # whether each head projects only its own slice of the features, with a small matrix
     shared: bool = False  # whether all heads are projected with the same small matrix
 
@@ -45,7 +47,7 @@ class Reading:
         """What makes it less likely: parts in another order than the name says, another order of the rows, slices."""
         fused = self.fused
         renamed = fused is not None and fused.part not in ("qkv", "kv", "qk")
-        return renamed, self.order != "3Hd", self.sliced and not self.shared
+        return renamed, self.order != "3Hd" or self.blocks > 1, self.sliced and not self.shared
 
     def stored(self, weights: Mapping[str, Array]) -> dict[str, Array]:
         """What the layer has to hold for these weights, by the names of its parameters."""
@@ -87,6 +89,9 @@ class Reading:
         if len(parts) == 1:
             return parts[0]
         order = self.order if arrays == 1 else "H3d"
+        if self.blocks > 1:
+            runs = zip(*(np.split(a, self.blocks) for a in parts), strict=True)
+            return np.concatenate([part for run in runs for part in run])
         if order == "3Hd" or len({a.shape for a in parts}) > 1:
             return np.concatenate(parts)
         stack = np.stack([a.reshape(self.sizes.heads, -1, a.shape[-1]) for a in parts])  # (3, H, d, D)
@@ -165,8 +170,23 @@ def _in_orders(reading: Reading) -> Iterator[Reading]:
         return
     grouped = reading.sizes.key_heads != reading.sizes.heads or len(fused.stored) > 1
     orders = _ORDERS[:1] if grouped else _ORDERS if reading.sizes.heads > 1 else ("3Hd", "Hd3")
+    forms = [(order, 1) for order in orders] + [("3Hd", blocks) for blocks in _blocks(reading.sizes, fused)]
     part_orders = [fused.part, *("".join(p) for p in permutations(fused.part))]
-    for part, order in product(dict.fromkeys(part_orders), orders):
+    for part, (order, blocks) in product(dict.fromkeys(part_orders), forms):
         weights = tuple(replace(m, part=part) if m is fused else m for m in reading.weights)
         biases = tuple(replace(b, part=part) if b.part == fused.part else b for b in reading.biases)
-        yield replace(reading, weights=weights, biases=biases, order=order)
+        yield replace(reading, weights=weights, biases=biases, order=order, blocks=blocks)
+
+
+def _blocks(sizes: TargetSizes, fused: Matrix) -> list[int]:
+    """The numbers of blocks of a fused matrix each of which holds a run of the rows of every part.
+
+    They are one for each key head where there are fewer of these, or as many as devices once computed it.
+    """
+    if len(fused.stored) > 1:
+        return []
+    if sizes.key_heads < sizes.heads:
+        return [sizes.key_heads] if sizes.key_heads > 1 else []
+    return [
+        n for n in _DEVICES if n != sizes.heads and (sizes.heads * sizes.width) % n == 0 and sizes.values == sizes.width
+    ]

@@ -10,7 +10,7 @@ from headwise.checker.differences import difference
 from headwise.checker.effort import evaluations
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import with_optional_context
-from headwise.checker.modules.design import designs, measured_design, pair_designs, residuals, table_designs
+from headwise.checker.modules.design import designs, measured_design, residuals
 from headwise.checker.modules.extras import (
     is_norm_of_heads,
     learned_scales,
@@ -21,6 +21,7 @@ from headwise.checker.modules.extras import (
 from headwise.checker.modules.gates import gates
 from headwise.checker.modules.latent import latent_designs
 from headwise.checker.modules.layer import Parameter
+from headwise.checker.modules.more_keys import pair_designs, table_designs
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.query_key_design import measure_query_key_design
 from headwise.checker.modules.reduction import reductions, strided_kernel

@@ -1,0 +1,29 @@
+"""Layers with keys besides those of the tokens, and with the rows of a fused matrix in blocks."""
+
+import pytest
+
+from helpers.verdicts import assert_verdict
+
+pytest.importorskip("torch")
+layers = pytest.importorskip("layers.more_keys_layers")
+pytestmark = pytest.mark.parity
+
+# class: its mistakes, and conventions among others
+VERDICTS = {
+    "MemoryOfHeads": ((), ("registers",)),
+    "MemoryOfHeadsUnscaled": (("scale-missing",), ("registers",)),
+    "MemoryOfFirstHead": (("unknown",), ()),
+    "MeshedMemory": ((), ("registers",)),
+    "Resampler": ((), ("context-joined", "norm-inside")),
+    "ResamplerUnscaled": (("scale-missing",), ("context-joined", "norm-inside")),
+    "ResamplerForgetsLatents": (("unknown",), ()),
+    "Blocks": ((), ()),
+    "BlocksUnscaled": (("scale-missing",), ()),
+    "GroupsInBlocks": ((), ()),
+    "GroupsInBlocksTiled": (("groups-tiled",), ()),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdict(name):
+    assert_verdict(getattr(layers, name), *VERDICTS[name])

@@ -207,6 +207,11 @@ def joined(context_first: bool) -> Stage:
 
     def join(t: Trace) -> None:
         if t.of_tokens and t.context is not None:
+            for name in {"mask", "padding"} & t.case.keys():
+                mask = t.case[name]  # of the context; all tokens are visible
+                own = np.ones((*mask.shape[:-1], t.X.shape[1]), bool)
+                masks = (mask, own) if context_first else (own, mask)
+                t.case = t.case | {name: np.concatenate(masks, axis=-1)}
             both = (t.context, t.X) if context_first else (t.X, t.context)
             t.context = np.concatenate(both, axis=1)
 

@@ -176,6 +176,7 @@ CONVENTIONS = {
             untested="whether queries and keys are meant to be normalised over all heads together",
         ),
         Convention("softcap-built-in", "a built-in softcap of the logits"),
+        Convention("scale-configured", "a scale of the logits that its configuration gives"),
         Convention("scale-learned", "a learned scale of the logits"),
         Convention(
             "softmax-epsilon",
@@ -190,7 +191,6 @@ CONVENTIONS = {
         Convention("positions-inside", "positions added to its tokens", of_positions=True),
         Convention("sinks", "attention sinks"),
         Convention("registers", "learned tokens among its keys"),
-        Convention("context-joined", "the tokens of its queries among the keys, after the context"),
         Convention("keys-latent", "keys and values made from a latent vector"),
         Convention("keys-reduced", "keys and values of a smaller image", of_positions=True),
         Convention("gated", "a gate on its output"),

@@ -149,7 +149,11 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
         start = _start(target.forward, reading, documentation, target.convert)
         takes = start.interface.takes | target.parameters | {"heads"}
         interface = replace(
-            start.interface, takes=takes, sizes=target.sizes, dtype="float64", unscaled=documentation.unscaled
+            start.interface,
+            takes=takes,
+            sizes=target.sizes,
+            dtype="float64",
+            unscaled=documentation.unscaled or target.unscaled,
         )
         if target.sizes is not None and target.sizes.context != target.sizes.model:  # no tokens are both
             interface = replace(interface, needs=interface.needs | {"context"})

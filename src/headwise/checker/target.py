@@ -121,6 +121,8 @@ class Target:
         Whether a call of it rotates queries and keys, seen by what it runs.
     capped : bool
         Whether a softcap is among its attributes.
+    unscaled : bool
+        Whether it is of a family that has no scale, such as T5.
     window : (int, str) or None
         The window that it stores as a number, and what it says that it counts, as in `Documentation.window`.
     tables, neutral : tuple of str
@@ -161,6 +163,7 @@ class Target:
     empty_tables: Callable[[], None] | None = None
     rotates: Callable[[], bool] | None = None
     capped: bool = False
+    unscaled: bool = False
     window: tuple[int, str] | None = None
     tables: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()

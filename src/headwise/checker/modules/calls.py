@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
@@ -21,6 +22,7 @@ from headwise.checker.target import TargetSizes
 
 _NEUTRAL = {"offset": 0}  # for arguments that have to be passed
 _RESIDUAL = {"residual", "residuals", "skip", "identity", "shortcut"}  # what a layer adds to its output: nothing
+_OF_PLACES = re.compile(r"pos|bbox|coord|layout|dist|edge|rel_|bias")  # names of what is no tokens
 _CLOSE = 1e-3  # a norm adds a small number to what it divides by
 _OTHER = 9  # where the layer is as wide as that
 _MOST = 64
@@ -192,7 +194,7 @@ def _tokens(names: list[str], required: list[str]) -> dict[str, str]:
         first = by_role.get("X", by_role.get("q", ""))
         others = [name for name in required if roles[name] in ("context", "k", "v") and name != first]
         expected = {*position_arguments(names), *_RESIDUAL}
-        unknown = [name for name in required if roles[name] is None and name not in expected]
+        unknown = [n for n in required if roles[n] is None and n not in expected and not _OF_PLACES.search(n.lower())]
         others = others or unknown[:1]
         return {first: "X"} | dict.fromkeys(others, "context")
     unknown = [name for name in required if roles[name] in (None, "context")]

@@ -44,7 +44,7 @@ _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends",
 # conventions that a layer is known to follow before the search
 _KNOWN = frozenset(
     {
-        "context-joined",
+        "context-and-tokens",
         "gated",
         "keys-latent",
         "keys-reduced",
@@ -52,12 +52,14 @@ _KNOWN = frozenset(
         "qk-norm",
         "registers",
         "rope",
+        "scale-configured",
         "scale-learned",
         "set-block",
         "sinks",
         "softcap-built-in",
     }
 )
+_OF_T5 = re.compile(r"relative_attention_(num_buckets|bias)\b")  # a family without a scale
 _LOGITS = re.compile(
     r"(return|outputs?\s*=)\s[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy|position_bias)"
     r"(\.detach\(\))?(,[^\n]*)?\)?\s*(#.*)?$",
@@ -114,6 +116,7 @@ def target_of(match: Match) -> Target:
         empty_tables=functools.partial(make_neutral, layer, sizes.heads) if tables(layer) else None,
         rotates=functools.partial(rotates, call, sizes.model, sizes.context),
         capped=bool(softcaps(layer)),
+        unscaled=bool(_OF_T5.search(layer.documentation)),
         window=_window(layer),
         neutral=neutral_names(layer),
         gate=layer.gate.name if layer.gate else "",

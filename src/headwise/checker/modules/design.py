@@ -14,7 +14,6 @@ from headwise.checker.differences import difference
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.gates import gates
 from headwise.checker.modules.layer import Gate
-from headwise.checker.modules.more_keys import queries_among_keys
 from headwise.checker.modules.norms import GROUPS, norms
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
@@ -44,8 +43,8 @@ def designs(has_more: bool, of_context: bool = False, gate: Gate | None = None) 
         yield from (*possible_norms, *others)
         yield from (norm + other for norm in possible_norms for other in others if norm.goes_with(other))
     if of_context:
-        yield queries_among_keys()
-        yield from (norm + queries_among_keys() for norm in (norms(of_context) if has_more else ()))
+        joined = [one for one in singles() if one.codes == ("context-and-tokens",)]
+        yield from (norm + one for norm in (norms(of_context) if has_more else [Explanation()]) for one in joined)
 
 
 def residuals() -> list[Explanation]:

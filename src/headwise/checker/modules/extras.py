@@ -21,6 +21,10 @@ _OF_POSITIONS = re.compile(r"pos|rel|rpe|bias_table|cpb|distance|sink|alibi|embe
 _OF_DISTANCES = re.compile(r"rel|rpe|bias_table|position(al)?_bias", re.IGNORECASE)
 _OF_LOGITS = re.compile(r"logits?_?scale|temperature|(^|[._])tau$", re.IGNORECASE)
 _CAP = re.compile(r"soft_?cap|logits?_?cap|(^|_)cap$", re.IGNORECASE)
+_CONFIGURED = re.compile(
+    r"self\.(\w*scal\w*)\s*=\s*(?:\w+\.)*\w*(?:multiplier|scalar|(?<!_)scale|scaling)\w*(?:\s*\*\*\s*-0\.5)?\s*$",
+    re.MULTILINE,
+)
 _SQUASHED = re.compile(r"tanh\([^()]*?/\s*(?:self\.)?(\w+\.?\d*)")  # tanh(logits / cap)
 _LONGEST = 400  # entries along an axis of a table of which each is tried
 _SCALE = re.compile(r"(^|[._])(gamma\w*|\w*scale\w*|ls\w*|lambda\w*|gain|temperature|tau)$", re.IGNORECASE)
@@ -150,6 +154,14 @@ def learned_scales(layer: Layer, heads: int) -> list[Array]:
     rest = collect_parts(layer.parameters).rest
     scales = [p for p in rest if _OF_LOGITS.search(p.name) and p.value.size in (1, heads)]
     return [_factors(p).ravel() for p in scales]
+
+
+def configured_scale(layer: Layer) -> float | None:
+    """The scale that it stores, where this is an entry of its configuration for it, or the root of one, inverted."""
+    match = _CONFIGURED.search(layer.documentation)
+    value = layer.attributes.get(match[1]) if match else None
+    value = layer.numbers.get(match[1]) if match and value is None else value
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
 
 def softcaps(layer: Layer) -> list[float]:

@@ -1,9 +1,8 @@
-"""Keys and values besides those of the tokens: what the tables of a layer may be for, and queries among the keys."""
+"""Keys and values besides those of the tokens: what the tables of a layer may be for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from itertools import combinations
 
 from headwise.checker.numpy_guard import np
@@ -36,12 +35,6 @@ def pair_designs(tables: Mapping[str, Array], heads: int, width: int) -> Iterato
             for of_keys, of_values in factors:
                 stage = _among_scores(of_keys * keys, of_values * values)
                 yield Explanation(("registers",), ({"+hide": stage},))
-
-
-@cache
-def queries_among_keys() -> Explanation:
-    """Keys and values of the queries' own tokens, after those of the context (Alayrac et al., 2022, Perceiver)."""
-    return Explanation(("context-joined",), ({"+arrange": _join},))
 
 
 def _of_heads(table: Array, heads: int, width: int) -> Iterator[Array]:
@@ -101,13 +94,3 @@ def _among_scores(keys: Array, values: Array) -> Stage:
             t.see = np.concatenate([visible, t.see], axis=-1)
 
     return add
-
-
-def _join(t: Trace) -> None:
-    if t.context is None:
-        return
-    count = t.X.shape[1]
-    for name in {"mask", "padding"} & t.case.keys():
-        mask = t.case[name]
-        t.case = t.case | {name: np.concatenate([mask, np.ones((*mask.shape[:-1], count), bool)], axis=-1)}
-    t.context = np.concatenate([t.context, t.X], axis=1)

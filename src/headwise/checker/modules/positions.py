@@ -43,15 +43,16 @@ def image_sides(count: int) -> tuple[int, int]:
 
 
 def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:
-    """The forms in use of arguments that give positions: cosines and sines also of half the width, or in batches.
+    """The forms in use of arguments that give positions: angles also of half the width, in batches, or complex.
 
     Indices are also those of one item, or the number of the first token.
     """
     tables = ("", "half-", "batch-")
-    forms = {"cos": tables, "sin": tables, "pair": ("", "half-", ""), "indices": ("", "flat-", "first-")}
+    forms = {"cos": tables, "sin": tables, "pair": ("", "half-", "", "complex-"), "indices": ("", "flat-", "first-")}
     count = max((len(forms[kind]) for kind in kinds.values() if kind in forms), default=1)
     return [
-        {name: forms.get(kind, ("",) * count)[form] + kind for name, kind in kinds.items()} for form in range(count)
+        {name: forms.get(kind, ("",))[form % len(forms.get(kind, ("",)))] + kind for name, kind in kinds.items()}
+        for form in range(count)
     ]
 
 
@@ -80,7 +81,8 @@ def positions_of(
         return layer.convert(function(angles).astype(real))
 
     makers: dict[str, Callable[[], Any]] = {
-        "complex": lambda: layer.convert((np.cos(angles) + 1j * np.sin(angles)).astype(complex_)),
+        "complex": lambda: layer.convert(np.exp(1j * angles).astype(complex_)),
+        "complex-pair": lambda: layer.convert(np.exp(1j * angles)[None].astype(complex_)),
         "height": lambda: image_sides(count)[0],
         "width": lambda: image_sides(count)[1],
         "sides": lambda: image_sides(count),

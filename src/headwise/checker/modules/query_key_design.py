@@ -29,6 +29,7 @@ def measure_query_key_design(
     rotates: bool,
     norm: str,
     scales: list[Array],
+    configured: float | None,
     caps: list[float],
 ) -> Explanation | None:
     """Return what a layer does to its queries and keys, with its known norm and residual connection; None if nothing.
@@ -39,6 +40,7 @@ def measure_query_key_design(
     `rotates`: whether it rotates queries and keys.
     `norm`: the entry for the norm of them that it holds; empty if it holds none.
     `scales`: factors of the logits that it learns, of each head or of all.
+    `configured`: the scale that its configuration gives; None without one.
     `caps`: softcaps of the logits among its attributes.
     """
     case = _with_equal_heads(call, reading)
@@ -49,7 +51,7 @@ def measure_query_key_design(
         return None
     possible_limits = [{}, {"causal": True}, *_patterns(call, case, output)]
     nearest, least, sought = None, _CLOSE, None
-    for design, mistake in _candidates(rotates, norm, scales, caps):
+    for design, mistake in _candidates(rotates, norm, scales, configured, caps):
         codes = design.codes, mistake.codes
         if sought not in (None, codes) or not base_design.goes_with(design):
             continue
@@ -81,17 +83,18 @@ def _patterns(call: Call, case: Case, before: Array) -> Iterator[Case]:
 
 
 def _candidates(
-    rotates: bool, norm: str, learned: list[Array], caps: list[float]
+    rotates: bool, norm: str, learned: list[Array], configured: float | None, caps: list[float]
 ) -> Iterator[tuple[Explanation, Explanation]]:
     """A rotation, a norm or both, without a mistake, then with one of the scale, then one of them with any mistake."""
     every = singles()
     rotations = [one for one in every if one.codes == ("rope",)] if rotates else []
     norms = [one for one in every if one.codes == (norm,)]
-    factors = [one for factor in learned for one in _scaled_by(factor)]
-    for factor in factors:
-        others = [Explanation(), *(one for one in every if one.codes in (("qk-norm",), ("rope",)))]
-        yield from ((factor + other, Explanation()) for other in others)
     both = [norm + rotation for norm in norms for rotation in rotations]
+    factors = [one for factor in learned for one in _scaled_by(factor)]
+    factors += [_configured(configured)] if configured is not None else []
+    for factor in factors:
+        others = [Explanation(), *(one for one in every if one.codes in (("qk-norm",), ("rope",))), *both]
+        yield from ((factor + other, Explanation()) for other in others)
     mistakes = [one for one in every if one.codes[0] in CATALOGUE]
     scales = [one for one in mistakes if one.codes[0].startswith("scale")]
     capped = [Explanation(("softcap-built-in",), ({"+arrange": capped_at(cap)},)) for cap in dict.fromkeys(caps)]
@@ -112,6 +115,13 @@ def _scaled_by(factor: Array) -> Iterator[Explanation]:
     for values in (factor, np.exp(factor), 1 / factor):
         for usual in (False, True):
             yield Explanation(("scale-learned",), ({"scale": stage(values, usual)},))
+
+
+def _configured(factor: float) -> Explanation:
+    def scale(t: Trace) -> None:
+        t.scale = factor
+
+    return Explanation(("scale-configured",), ({"scale": scale},))
 
 
 def _with_equal_heads(call: Call, reading: Reading) -> Case:

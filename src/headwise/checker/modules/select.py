@@ -12,6 +12,7 @@ from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import with_optional_context
 from headwise.checker.modules.design import designs, measured_design, residuals
 from headwise.checker.modules.extras import (
+    configured_scale,
     is_norm_of_heads,
     learned_scales,
     normalizes_all_heads_together,
@@ -248,10 +249,18 @@ def _own_turn(match: Match, base_design: Explanation) -> Explanation:
     sizes, layer = match.reading.sizes, match.call.layer
     turns, norm = rotates(match.call, sizes.model, sizes.context), _norm_of_heads(match)
     scales, caps = learned_scales(layer, sizes.heads), softcaps(layer)
-    if not norm and not turns and not scales and not caps:
+    configured = configured_scale(layer)
+    if not norm and not turns and not scales and not caps and configured is None:
         return Explanation()
     design = measure_query_key_design(
-        match.call, match.reading, base_design, rotates=turns, norm=norm, scales=scales, caps=caps
+        match.call,
+        match.reading,
+        base_design,
+        rotates=turns,
+        norm=norm,
+        scales=scales,
+        configured=configured,
+        caps=caps,
     )
     return design or Explanation()
 

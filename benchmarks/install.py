@@ -106,9 +106,12 @@ def run(*command: str | Path, cwd: Path) -> str:
     return result.stdout
 
 
-def can_run(python: str) -> bool:
-    """Whether this is an interpreter on the path; a shim of pyenv may stand for one that is not installed."""
-    return bool(shutil.which(python)) and not subprocess.run([python, "--version"], capture_output=True).returncode
+def interpreter(name: str) -> str | None:
+    """The path of an interpreter that runs; those of pyenv come first, as its shims run only the selected version."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    folders = [*map(str, sorted(pyenv.glob("versions/*/bin"))), os.environ["PATH"]]
+    path = shutil.which(name, path=os.pathsep.join(folders))
+    return path if path and not subprocess.run([path, "--version"], capture_output=True).returncode else None
 
 
 def megabytes(folder: Path, *, bytecode: bool = False) -> float:
@@ -164,10 +167,11 @@ def main() -> None:
     parser.add_argument("--only", choices=("core", "extras", "sdist"), help="one part of the check")
     arguments = parser.parse_args()
     wheel, sdist = (next(arguments.dist.resolve().glob(pattern)) for pattern in ("*.whl", "*.tar.gz"))
-    pythons = [python for python in arguments.python if can_run(python)]
+    paths = {name: interpreter(name) for name in arguments.python}
+    pythons = [path for path in paths.values() if path]
     if not pythons:
         sys.exit(f"no interpreter: none of {', '.join(arguments.python)} runs here")
-    print("missing:", ", ".join(sorted(set(arguments.python) - set(pythons))) or "none", flush=True)
+    print("missing:", ", ".join(name for name, path in paths.items() if not path) or "none", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "environment"
         if arguments.only in (None, "core"):

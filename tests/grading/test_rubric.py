@@ -104,6 +104,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
         "!!python/object/apply:os.system [ls]",
         "tasks: \0",
     ],
+    ids=lambda text: text[:25],
 )
 def test_no_rubric_is_too_strange_for_a_message(text, tmp_path):
     with pytest.raises(DataError, match=r"rubric\.yaml") as error:

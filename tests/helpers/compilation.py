@@ -11,7 +11,8 @@ from headwise.attention.compiled.team import shared_kernel
 from headwise.jit import compile_kernel, numba_available
 
 MODULES = (
-    *(f"headwise.attention.compiled.{name}" for name in ("decode", "kernels", "mask_bias")),
+    "headwise.attention.compiled.decode",
+    "headwise.attention.compiled.kernels",
     "headwise.nn.ops.kernels",
 )
 

@@ -48,5 +48,5 @@ def _row(parameter, context):
     if record is None:  # an argument of click itself has no help
         record = (parameter.make_metavar(context), getattr(parameter, "help", "") or "")
     name, text = record
-    code = html.escape(" ".join(name.split())).replace("|", "&#124;")  # a bar would begin another cell
+    code = html.escape(" ".join(name.split())).replace("|", "&#124;<wbr>")  # not another cell, but a break
     return f"| <code>{code}</code> | {' '.join(text.split()).replace('|', '&#124;')} |"

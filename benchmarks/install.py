@@ -1,7 +1,8 @@
 """Install the wheel into clean environments, run each extra, and measure its size: ``make check-dist``.
 
-Every Python that is named or on the path is tried with NumPy 2.0 and with the newest; the extras, one environment for
-each, with one Python. Finally the sdist is unpacked, and its tests are collected and some of them run from there.
+Every Python that is named or on the path is tried with the oldest NumPy and with the newest; the extras, one
+environment for each, with one Python. Finally the sdist is unpacked, and its tests are collected and some of them run
+from there.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
-NUMPYS = ("numpy==2.0.*", "numpy")
+OLDEST_NUMPY = {11: "2.0", 12: "2.0", 13: "2.1", 14: "2.3"}  # of each Python 3, the first from 2.0 on with a wheel
 SECONDS = 1200  # for one command
 
 CORE = """
@@ -176,9 +177,8 @@ def main() -> None:
         folder = Path(scratch) / "environment"
         if arguments.only in (None, "core"):
             for python in pythons:
-                for numpy in NUMPYS:
-                    if numpy == NUMPYS[0] and run(python, "--version", cwd=Path(scratch)) >= "Python 3.13":
-                        numpy = "numpy==2.1.*"  # the first with a wheel for it
+                minor = int(run(python, "-c", "import sys; print(sys.version_info.minor)", cwd=Path(scratch)))
+                for numpy in (f"numpy=={OLDEST_NUMPY[minor]}.*", "numpy"):
                     row = environment(python, [str(wheel), numpy, "--only-binary=numpy"], CORE, folder)
                     print(json.dumps({"extra": "", **row}), flush=True)
         if arguments.only in (None, "extras"):

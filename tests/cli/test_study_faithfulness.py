@@ -81,6 +81,7 @@ def test_in_two_processes_it_is_the_same(model, tmp_path):
     assert json.loads(one) == json.loads(two)
 
 
+@pytest.mark.exhaustive  # test_study_tokenizers.py prints a study
 def test_what_is_printed(model, tmp_path):
     small, params, _ = load_vit(model)
     save_vit(tmp_path / "other.safetensors", small, params, {"trained_on": 60000})

@@ -9,6 +9,8 @@ from wild.reports import called_right_though_wrong, disagreement, judge, read_ca
 def _parameters():
     for case in read_cases():
         marks = [pytest.mark.parity] if case.needs_torch else []
+        if case.expected.get("variant") and not case.needs_torch:
+            marks.append(pytest.mark.exhaustive)  # a mistake that nobody reported, as in tests/planted
         if str(case) in KNOWN_FAILURES:
             marks.append(pytest.mark.xfail(reason=KNOWN_FAILURES[str(case)], strict=True))
         yield pytest.param(case, marks=marks, id=str(case))

@@ -102,24 +102,10 @@ class AxisSizes:
 
 
 def bind(pattern: str, /, **arrays: npt.NDArray[Any]) -> AxisSizes:
-    """Check arrays against one pattern and return the sizes it bound.
+    """Check arrays, by their names in error messages, against one pattern and return the sizes it bound.
 
-    Parameters
-    ----------
-    pattern : str
-        Letters separated by spaces, such as ``"B H N d"``; ``...`` first for any number of leading axes.
-    **arrays : ndarray
-        The arrays, by their names in error messages.
-
-    Returns
-    -------
-    AxisSizes
-        The sizes by letter; its ``bind`` checks further arrays against them.
-
-    Raises
-    ------
-    ShapeError
-        If the number of axes differs from the pattern, or a letter would have two sizes.
+    `pattern`: letters separated by spaces, such as ``"B H N d"``; ``...`` first for any number of leading axes.
+    Raises ShapeError if the number of axes differs from the pattern, or a letter would have two sizes.
 
     Examples
     --------
@@ -134,21 +120,7 @@ def as_float_arrays(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
     """Convert the arguments to arrays of one floating-point type, without copying those that have it.
 
     ``None`` is skipped. Different types are promoted to the widest, so that nothing is rounded.
-
-    Parameters
-    ----------
-    **arrays : array_like or None
-        The arguments by name.
-
-    Returns
-    -------
-    tuple of ndarray
-        In the same order, all of one type among float16, float32 and float64.
-
-    Raises
-    ------
-    DataError
-        If an argument cannot be converted to an array, or is not float16, float32 or float64.
+    Raises DataError if an argument cannot be converted to an array, or is not float16, float32 or float64.
 
     Examples
     --------
@@ -180,10 +152,8 @@ def refuse_masked(**arrays: npt.ArrayLike | None) -> None:
 def as_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
     """Convert an argument to an array, of whatever type its elements have.
 
-    Raises
-    ------
-    DataError
-        If it is ragged, a masked array, or an object that cannot be converted, as a tensor that requires a gradient.
+    Raises DataError if it is ragged, masked, or an object that cannot be converted, as a tensor that requires a
+    gradient.
     """
     refuse_masked(**{name: value})
     try:

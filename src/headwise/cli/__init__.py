@@ -16,9 +16,8 @@ from pathlib import Path
 import typer
 
 from headwise import __version__
-from headwise.cli.environment import check_environment
 from headwise.cli.interrupts import InterruptibleGroup, UsageError, usage_message
-from headwise.errors import HeadwiseError, describe_exception
+from headwise.errors import DataError, HeadwiseError, describe_exception
 
 __all__ = ["COMMANDS", "application", "run"]
 
@@ -39,6 +38,12 @@ COMMANDS = (
     "doctor",
     "study",
 )
+
+# environment variables, and the numbers that the libraries which read them accept
+_RANGES = {
+    "NUMBA_NUM_THREADS": (1, 2**31 - 1),
+    "SOURCE_DATE_EPOCH": (0, 253_402_300_799),  # to the last second of the year 9999
+}
 
 
 def application(commands: Sequence[str] = COMMANDS, experiment: str | None = None) -> typer.Typer:
@@ -77,7 +82,7 @@ def run() -> int:
     os.environ["MPLBACKEND"] = "agg"  # figures are files, and any other value may be one that matplotlib rejects
     typed = next(iter(sys.argv[1:]), None)
     try:
-        check_environment()
+        _check_environment()
         # only what was typed is imported
         app = application([typed] if typed in COMMANDS else COMMANDS, next(iter(sys.argv[2:]), None))
         status = app(prog_name="headwise", standalone_mode=False)
@@ -105,6 +110,21 @@ def run() -> int:
         return _fail(
             f"headwise: internal error: {_describe(error)}. HEADWISE_TRACEBACK=1 shows where; please report it."
         )
+
+
+def _check_environment() -> None:
+    """Raise DataError for a variable with which a library that reads it when imported fails without naming it."""
+    for name, (low, high) in _RANGES.items():
+        value = os.environ.get(name, str(low))
+        try:
+            valid = low <= int(value) <= high
+        except ValueError:
+            valid = False
+        if not valid:
+            raise DataError(
+                f"the environment variable {name}: expected a whole number from {low} to {high}; "
+                f"got {value[:80]!r}. Correct it, or unset it."
+            )
 
 
 def _fail(message: str) -> int:

@@ -14,10 +14,9 @@ from rich.table import Table
 from headwise.benchmark import GROUPS, PEERS, QUICK, Bench, Timing, workloads
 from headwise.benchmark import bench as measure
 from headwise.benchmark.plot import draw_ratios
-from headwise.cli.console import output, progress_bars
+from headwise.cli.console import output, progress_bars, resumable
 from headwise.cli.options import Json
 from headwise.cli.paths import check_writable_file
-from headwise.cli.runner import resumable
 from headwise.figures import check_figure_path, save_one
 
 

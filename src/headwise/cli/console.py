@@ -1,11 +1,13 @@
-"""Terminal output that commands share: consoles, tables and progress bars."""
+"""Terminal output that commands share: consoles, tables, progress bars, and what Ctrl-C prints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +26,17 @@ def progress_bars() -> Iterator[ProgressBars]:
     """Show progress bars on standard error while the block runs."""
     with show_progress(messages) as bars:
         yield bars
+
+
+@contextmanager
+def resumable(advice: str = "Run the same command again to resume", folder: Path | None = None) -> Iterator[None]:
+    """On Ctrl-C inside the block, print how to resume and exit with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        results = f" (results so far are in {folder})" if folder else ""
+        messages.print(f"Interrupted. {advice}{results}.", soft_wrap=True)
+        raise typer.Exit(130) from None
 
 
 def document_table(table: document.Table) -> Table:

@@ -12,11 +12,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from headwise.cli.console import messages, output, progress_bars
+from headwise.cli.console import messages, output, progress_bars, resumable
 from headwise.cli.notebook_options import Columns, Heads, Matrices, NotebookFile, Take, array_options
 from headwise.cli.options import PROCESSES, SEED, Json, Scheduler
 from headwise.cli.paths import check_outside, check_writable, check_writable_file
-from headwise.cli.runner import resumable
 from headwise.coursework.class_grades import with_course_arrays, with_course_names
 from headwise.coursework.notebook import ArrayOptions, read_course
 from headwise.errors import DataError

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from headwise.cli.console import output, progress_bars
+from headwise.cli.console import output, progress_bars, resumable
 from headwise.cli.notebook_options import Columns, Heads, Matrices, NotebookFile, Take, array_options
 from headwise.cli.options import Data, Out, Processes, Seed, Threads
 from headwise.cli.paths import check_outside, check_writable
-from headwise.cli.runner import resumable
 from headwise.coursework.notebook import ArrayOptions, read_course
 from headwise.coursework.report import BUDGETS, PARTS, build, write_hints
 from headwise.data.array_files import read_arrays

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from headwise.cli.console import messages, output, progress_bars
+from headwise.cli.console import messages, output, progress_bars, resumable
 from headwise.cli.options import Data, Json, Out, Seed, Threads
 from headwise.cli.paths import check_writable
-from headwise.cli.runner import resumable
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.models.vit import ViTConfig
 from headwise.parallel.threads import num_threads

@@ -68,10 +68,8 @@ def table_validation(has_categories: bool) -> dict[str, Any]:
 def target_array(y: Any, numeric: bool) -> Any:
     """Targets as an array of booleans, numbers or text: nullable columns and objects get the type of their values.
 
-    Raises
-    ------
-    DataError
-        If a value is missing, which scikit-learn does not detect in an array of objects, or is none of these.
+    Raises DataError if a value is missing, which scikit-learn does not detect in an array of objects, or is none of
+    these.
     """
     if y is None:
         return y  # scikit-learn's error names the estimator

@@ -85,7 +85,7 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """The figures with short captions, and the full ones folded, for a notebook."""
-        return explanation_html(self.figures)
+        return "".join(map(_figure_html, self.figures))
 
     def explorer(self) -> Explorer:
         """The recorded attention as an interactive page."""
@@ -264,12 +264,8 @@ def record_attention(image: Array, params: Params, model: ViTConfig, *, label: i
     )
 
 
-def explanation_html(figures: Sequence[CaptionedFigure]) -> str:
-    """Every figure as an image with alternative text, its short caption, and the full one to unfold."""
-    return "".join(map(_figure_html, figures))
-
-
 def _figure_html(figure: CaptionedFigure) -> str:
+    """The figure as an image with alternative text, its short caption, and the full one to unfold."""
     caption = figure.caption
     first, *others = map(as_html, caption.short)
     full = "".join(

@@ -88,15 +88,15 @@ def load_arrays(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
 def pack(values: Mapping[str, Any], others: Path | None = None) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a record's values, by name; `others` is the file in the same folder with those that are missing."""
     nested = {_SCORE: values["faithfulness"], _DEPENDENCE: values.get("dependence")}
-    arrays = {name: _to_array(v) for name, v in values.items() if name not in ("faithfulness", "dependence")}
+    arrays = {
+        name: np.asarray(v, dtype=str if isinstance(v, tuple) else None)
+        for name, v in values.items()
+        if name not in ("faithfulness", "dependence")
+    }
     for prefix, value in nested.items():
         if value is not None:
             arrays |= {prefix + f.name: np.asarray(getattr(value, f.name)) for f in fields(value)}
     return arrays if others is None else arrays | {_OTHERS: np.asarray(others.name)}
-
-
-def _to_array(value: Any) -> npt.NDArray[Any]:
-    return np.asarray(value, dtype=str) if isinstance(value, tuple) else np.asarray(value)
 
 
 def unpack(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:

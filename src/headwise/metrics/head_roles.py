@@ -192,7 +192,9 @@ def _measure(rows: Rows, tokens: TokenRoles, probe: Array | None) -> Iterator[tu
         yield "alignment", _Measured(_monotonic(rows.weights), nothing)
     sink = _sink(rows, np.ones(m, bool))
     yield "sink", sink
-    ordinary = ~tokens.prefix & (np.arange(m) > 0) & ~_or_none(tokens.delimiters, m)
+    ordinary = ~tokens.prefix & (np.arange(m) > 0)
+    if tokens.delimiters.size:
+        ordinary &= ~tokens.delimiters
     yield "outlier", _sink(rows, ordinary)
     if probe is not None:
         half = probe.shape[-1] // 2
@@ -210,10 +212,6 @@ def _evenness(rows: Rows) -> TargetWeight:
     effective = effective_number(normalize_rows(rows.weights[:, choice].astype(np.float64)))
     shares = (effective / rows.counts[choice]).mean(axis=1) if choice.any() else np.ones(heads)
     return TargetWeight(shares, 1.0, np.ones(heads))
-
-
-def _or_none(mask: BoolArray, m: int) -> BoolArray:
-    return mask if mask.size else np.zeros(m, bool)
 
 
 def _targets(tokens: TokenRoles, n: int, m: int) -> dict[str, BoolArray]:

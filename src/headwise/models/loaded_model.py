@@ -19,7 +19,6 @@ from headwise.models.encoder.inputs import NetworkInputs
 from headwise.models.encoder.network import NetworkCache, attention_gradients, network_backward, network_forward
 from headwise.models.families.architecture import Architecture
 from headwise.models.files import Checkpoint
-from headwise.models.output import ModelOutput
 from headwise.models.preprocess.audio import AudioPreprocessor
 from headwise.models.preprocess.images import ImagePreprocessor
 from headwise.models.preprocess.texts import TextPreprocessor
@@ -31,6 +30,26 @@ from headwise.shapes import Array, BoolArray
 
 _RANDOM_TOKENS = 32
 _INPUTS = {"text": "inputs_embeds", "image": "pixel_values", "audio": "input_features"}
+
+
+class ModelOutput(dict[str, Any]):
+    """Arrays by name, also as attributes: ``output["logits"]`` or ``output.logits``.
+
+    Examples
+    --------
+    >>> ModelOutput(last_hidden_state=0).last_hidden_state
+    0
+    >>> ModelOutput(last_hidden_state=0).logits
+    Traceback (most recent call last):
+    ...
+    AttributeError: this model has no output 'logits'; it has last_hidden_state.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"this model has no output {name!r}; it has {', '.join(self)}.") from None
 
 
 @dataclass(frozen=True, eq=False)

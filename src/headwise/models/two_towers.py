@@ -13,8 +13,7 @@ import numpy.typing as npt
 from headwise.errors import DataError
 from headwise.models.base import CAPABILITIES, Capability, Tokens
 from headwise.models.encoder.network import NetworkCache
-from headwise.models.loaded_model import Gradients, LoadedModel
-from headwise.models.output import ModelOutput
+from headwise.models.loaded_model import Gradients, LoadedModel, ModelOutput
 from headwise.recorder import Capture
 from headwise.shapes import Array, BoolArray
 

@@ -22,31 +22,17 @@ _PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2), "m
 class Follower:
     """Watches every operation of a run.
 
-    Parameters
-    ----------
-    parameters : set of int
-        Addresses of the storages of the model's parameters.
-    module : callable
-        Returns the name of the module that is running.
-    attend : callable
-        Called with the weights and their product with the values; returns why it is no attention, or nothing.
-
-    Attributes
-    ----------
-    table : TensorTable
-        What is known of each tensor.
-    softmaxes : list of Softmax
-        All of the run.
-    inside : str
-        The function that is running, where its name says more than those of its operations.
+    `parameters`: addresses of the storages of the model's parameters.
+    `module`: returns the name of the module that is running.
+    `attend`: called with the weights and their product with the values; returns why it is no attention, or nothing.
     """
 
     def __init__(
         self, parameters: set[int], module: Callable[[], str], attend: Callable[[Weights, ValueProduct], str]
     ) -> None:
-        self.table: TensorTable[Value | Unnormalised | Weighted] = TensorTable()
+        self.table: TensorTable[Value | Unnormalised | Weighted] = TensorTable()  # what is known of each tensor
         self.softmaxes: list[Softmax] = []
-        self.inside = ""
+        self.inside = ""  # the function that is running, where its name says more than those of its operations
         self._parameters, self._module, self._attend = parameters, module, attend
 
     def follow(self, operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:

@@ -119,7 +119,8 @@ def _result_routes(models: Mapping[str, ServedModel], runner: TaskRunner) -> lis
         if name not in models:
             raise RequestRejected(404, f"model: expected one of {', '.join(models)}; got {name!r}.")
         served, key, start = models[name], ResultStore.key(name, body), time.perf_counter()
-        input = await runner.run(lambda: _parse_input(body, served), request)
+        parse = (lambda: parse_text(parse_json(body))) if served.kind == "text" else lambda: parse_image(body)
+        input = await runner.run(parse, request)
         result = store.find(key) or store.add(
             await runner.run(lambda: compute_result(key, name, served.model, input), request)
         )
@@ -148,10 +149,6 @@ def _array_routes(runner: TaskRunner) -> list[Route]:
         return await runner.run(lambda: JSONResponse(attend_arrays(parse_json(body))), request)
 
     return [Route("/api/attend", post_arrays, methods=["POST"]), Route("/api/coursework", _coursework_arrays)]
-
-
-def _parse_input(body: bytes, served: ServedModel) -> Any:
-    return parse_text(parse_json(body)) if served.kind == "text" else parse_image(body)
 
 
 def _find(store: ResultStore, key: str) -> InputResult:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headwise.cli.console import document_table, output, progress_bars
+from headwise.cli.console import document_table, output, progress_bars, resumable
 from headwise.cli.paths import check_writable
-from headwise.cli.runner import resumable
 from headwise.experiments import Runner, get_experiment
 from headwise.files import lock_folder
 from headwise.text import as_text

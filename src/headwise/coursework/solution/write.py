@@ -1,4 +1,4 @@
-"""Write the worked solution: an executed notebook, a page, LaTeX, and a PDF if there is a browser.
+"""Write the worked solution (an executed notebook, a page, LaTeX, and a PDF if there is a browser) or only hints.
 
 The answers are code in the course's notation, and what it prints.
 """
@@ -9,6 +9,7 @@ import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from headwise.coursework.solution.notation import Notation
 from headwise.document import (
     Document,
     NotebookCell,
+    Paragraph,
     Section,
     Table,
     as_latex_document,
@@ -27,6 +29,7 @@ from headwise.document import (
     notebook_json,
     print_page,
 )
+from headwise.errors import require_extra
 from headwise.files import write_text
 from headwise.text import Statement, as_markdown
 
@@ -193,6 +196,26 @@ def execute(sources: Sequence[str], folder: Path) -> Iterator[NotebookCell]:
         with contextlib.redirect_stdout(printed), contextlib.chdir(folder), np.printoptions():
             exec(source, namespace)  # code that was written above
         yield NotebookCell(source, True, printed.getvalue())
+
+
+def hint_sections(parts: tuple[str, ...]) -> tuple[Section, ...]:
+    """A section for each question of these parts of the report."""
+    with require_extra("the sheet without answers", "PyYAML", "lab"):
+        import yaml
+    questions = yaml.safe_load((files("headwise.coursework.solution") / "hints.yaml").read_text(encoding="utf-8"))
+    return tuple(
+        Section(
+            f"hint-{part}-{i}",
+            hint["heading"],
+            tuple(
+                Paragraph((Statement("{label}: {text}", {"label": name.capitalize(), "text": hint[name]}),))
+                for name in ("question", "method", "check")
+            ),
+        )
+        for part in questions
+        if part in parts
+        for i, hint in enumerate(questions[part], 1)
+    )
 
 
 def _heads(study: Coursework) -> str:

@@ -6,7 +6,7 @@ Source: Zerveas et al., "A Transformer-based Framework for Multivariate Time Ser
 
 from headwise.experiments.protocol import Experiment
 from headwise.experiments.series import findings, run
-from headwise.experiments.series.attention import explain_series
+from headwise.experiments.series.findings import explain_series
 from headwise.experiments.series.result import METHOD_LABELS, SeriesPlan, SeriesResult, SeriesRun
 from headwise.experiments.series.run import list_runs
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from headwise.data.series import standardize
 from headwise.document import Table
 from headwise.experiments.plots import draw_accuracies, draw_losses
 from headwise.experiments.protocol import Findings
 from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.result import METHOD_LABELS, SeriesResult
 from headwise.experiments.statistics import ALPHA, min_attainable_p, sign_flip_test, t_interval
+from headwise.explanation import Explanation, record_input
+from headwise.figures import select_figures
+from headwise.models import SeriesTransformer
 from headwise.text import Statement, pluralize
 
 
@@ -128,3 +133,14 @@ def figures(result: SeriesResult) -> dict[str, Figure]:
         "accuracy": draw_accuracies(accuracies, highlight=ours),
         "losses": draw_losses(losses, [run.pretraining_losses for run in result.of("pre-trained")]),
     }
+
+
+def explain_series(result: SeriesResult, index: int = 0) -> Explanation:
+    """What the transformer of seed 0, the pre-trained one if there is one, attends to in a test series."""
+    method = "pre-trained" if result.plan.pretrain else "transformer"
+    model = SeriesTransformer(result.plan.model, result.params[method])
+    series = standardize(result.data).test.take(np.array([index]))
+    record = record_input(model, series.x[0, : int(series.lengths[0])], label=int(series.labels[0]))
+    top = np.argsort(-record.probabilities, kind="stable")[:2]
+    record = replace(record, top_names=tuple(result.data.classes[i] for i in top))
+    return Explanation(tuple(select_figures(record, ("maps", "matrices"))))

@@ -73,12 +73,12 @@ def _kind(module: Any, stem: str, **options: Any) -> FigureKind:
     return FigureKind(module.measure, module.draw, module.describe, stem, **options)
 
 
-def _is_self_attention(record: AttentionRecord) -> bool:
-    return record.is_self_attention
-
-
 def _has_positions(record: AttentionRecord) -> bool:
     return record.positions.size > 0 and record.num_tokens > 1 and record.kind == "image"
+
+
+def _is_self_attention(record: AttentionRecord) -> bool:
+    return record.is_self_attention
 
 
 FIGURES = {
@@ -95,6 +95,10 @@ FIGURES = {
     "roles": _kind(roles, "attention-roles"),
     "rollout": _kind(rollout, "attention-rollout", ranking=rollout.last_rollout_map, is_available=_is_self_attention),
     "depth": _kind(depth, "attention-depth", is_available=_is_self_attention),
-    "positions": _kind(positions, "attention-positions", is_available=_has_positions),
+    "positions": _kind(
+        positions,
+        "attention-positions",
+        is_available=_has_positions,
+    ),
     "deletion": _kind(deletion, "attention-deletion", ranking=lambda record: record.last_layer_map, needs_test=True),
 }

@@ -51,7 +51,8 @@ def head_forward(
     """
     source = x
     pooling = POOLS[head.pool](x, head.prefix, last, visible)
-    x = _pool(x, pooling)
+    if pooling is not None:  # (B, N, D) -> (B, K · D): the weighted sums of the tokens, next to each other
+        x = (pooling @ x).reshape(len(x), -1)
     dense = activation = norm = output = capped = None
     if weight := subtree(params, "dense"):
         x, dense = linear_forward(x, weight)
@@ -86,16 +87,9 @@ def head_backward(dy: Array, cache: HeadCache) -> tuple[Array, Params]:
     if cache.dense is not None:
         dx, dense_grads = linear_backward_parallel(dx, cache.dense)
         grads |= with_prefix("dense", dense_grads)
-    return _pool_backward(dx, cache.x, cache.pooling), grads
-
-
-def _pool(x: Array, pooling: Array | None) -> Array:
-    """(B, N, D) -> (B, K · D): the weighted sums of the tokens, next to each other."""
-    return x if pooling is None else (pooling @ x).reshape(len(x), -1)
-
-
-def _pool_backward(dy: Array, x: Array, pooling: Array | None) -> Array:
-    return dy if pooling is None else pooling.mT @ dy.reshape(*pooling.shape[:2], x.shape[-1])
+    if cache.pooling is not None:
+        dx = cache.pooling.mT @ dx.reshape(*cache.pooling.shape[:2], cache.x.shape[-1])
+    return dx, grads
 
 
 def _at(x: Array, index: IntArray | int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -107,12 +107,9 @@ def patch_size(height: int, width: int, count: int, patches: Sequence[tuple[int,
 
 
 def _fitting(height: int, width: int, count: int, patches: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
-    sizes = (*patches, *_squares(height, width))
+    sides = (side for side in range(1, min(height, width) + 1) if height % side == 0 and width % side == 0)
+    sizes = (*patches, *((side, side) for side in sides))
     return next(((tall, wide) for tall, wide in sizes if (height // tall) * (width // wide) == count), None)
-
-
-def _squares(height: int, width: int) -> Iterator[tuple[int, int]]:
-    return ((side, side) for side in range(1, min(height, width) + 1) if height % side == 0 and width % side == 0)
 
 
 def _same(a: Array, b: Array) -> BoolArray:

@@ -24,7 +24,7 @@ from headwise.errors import HeadwiseError, require_extra
 if TYPE_CHECKING:
     from headwise.checker import check
     from headwise.explanation import explain
-    from headwise.models.loading import load
+    from headwise.models.loader import load
     from headwise.recorder import capture
 
 __all__ = [
@@ -47,7 +47,7 @@ _LAZY = {
     "capture": "headwise.recorder",
     "check": "headwise.checker",
     "explain": "headwise.explanation",
-    "load": "headwise.models.loading",
+    "load": "headwise.models.loader",
 }
 
 

@@ -62,7 +62,7 @@ def test_experiments_that_run_together_find_their_own_runs(tmp_path):
 
     first, second = Runner(tmp_path / "first"), Runner(tmp_path / "second")
     first.run("doubling", runs(1))
-    run_together("both", [(first, runs(2)), (second, runs(3))], processes=1)
+    run_together([(first, runs(2)), (second, runs(3))], processes=1)
     for runner, count in ((first, 2), (second, 3)):
         outcomes = runner.run("doubling", runs(count, compute=never))
         assert [outcome.values["x"] for outcome in outcomes] == [2, 4, 6][:count]

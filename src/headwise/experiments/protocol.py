@@ -137,13 +137,11 @@ class Runner:
         return [outcomes[run.name] for run in runs]
 
 
-def run_together(title: str, runs: Sequence[tuple[Runner, Sequence[Run]]], *, processes: int) -> None:
+def run_together(runs: Sequence[tuple[Runner, Sequence[Run]]], *, processes: int) -> None:
     """Compute the runs of several experiments in the same processes; each experiment then finds its own finished.
 
     Parameters
     ----------
-    title : str
-        Of the stage, for the progress of the first runner.
     runs : sequence of (Runner, sequence of Run)
         The runs of each experiment, and the runner whose folder they are saved in.
     processes : int
@@ -156,7 +154,7 @@ def run_together(title: str, runs: Sequence[tuple[Runner, Sequence[Run]]], *, pr
         if runner.store.find(run.name, run.config) is None
     }
     progress = runs[0][0].progress
-    progress.stage(title, len(missing))
+    progress.stage("training models to compare", len(missing))
     tasks = {name: partial(_compute, run.compute, 1) for name, (_, run) in missing.items()}
     for name, outcome in run_tasks(tasks, processes=processes):
         runner, run = missing[name]

@@ -19,8 +19,8 @@ from headwise.thresholds import THRESHOLDS
 Facts = dict[str, Any]  # every number and name that a caption may state
 
 _MAX_NAMES = 12  # heads are listed by name up to this number
-_NOUNS = {"image": "image", "text": "text", "series": "series", "other": "input"}
-_UNITS = {"image": "pixels", "text": "tokens", "series": "steps", "other": "tokens"}
+NOUNS = {"image": "image", "text": "text", "series": "series", "other": "input"}
+UNITS = {"image": "pixels", "text": "tokens", "series": "steps", "other": "tokens"}
 
 
 class HeadProfiles(NamedTuple):
@@ -96,8 +96,8 @@ def measure_base(record: AttentionRecord) -> Facts:
     """Sizes, thresholds and the prediction."""
     layers, heads, rows, keys = record.weights.shape
     facts: Facts = {
-        "input": _NOUNS[record.kind],
-        "unit": _UNITS[record.kind],
+        "input": NOUNS[record.kind],
+        "unit": UNITS[record.kind],
         "layers": layers,
         "heads": heads,
         "all_heads": layers * heads,

@@ -336,10 +336,7 @@ class AttentionRecord:
         check_layout(record.kind, record.image, record.boxes)
         return record
 
-    @staticmethod
-    def is_record(arrays: Mapping[str, object]) -> bool:
-        """Whether arrays of these names were written by `save`."""
-        return is_record(arrays)
+    is_record = staticmethod(is_record)
 
 
 def _offset_text(offset: list[int]) -> str:

@@ -64,7 +64,7 @@ _INPUT_KINDS = ("image", "text", "series", "other")
 
 
 def is_record(arrays: Mapping[str, object]) -> bool:
-    """Whether arrays of these names are those of a record."""
+    """Whether arrays of these names were written by `AttentionRecord.save`."""
     return arrays.keys() >= _REQUIRED.keys()
 
 

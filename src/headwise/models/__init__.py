@@ -1,11 +1,11 @@
 """Models under one protocol: loaded from disk, run by other frameworks, or of this package."""
 
 from headwise.models.adapters import SeriesTransformer, SetTransformer, TableTransformer, ViT
+from headwise.models.any_model import find_model, open_model
 from headwise.models.base import CAPABILITIES, Capability, Model, Tokens
 from headwise.models.frameworks import FrameworkModel
 from headwise.models.loaded_model import Gradients, LoadedModel
-from headwise.models.loading import FAMILIES, load
-from headwise.models.opening import find_model, open_model
+from headwise.models.loader import FAMILIES, load
 from headwise.models.series import SeriesTransformerConfig
 from headwise.models.sets import SetTransformerConfig
 from headwise.models.tabular import TableTransformerConfig

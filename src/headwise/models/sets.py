@@ -55,13 +55,8 @@ class SetTransformerConfig:
             raise DataError(f"encoder: expected one of {', '.join(ENCODERS)}; got {self.encoder!r}.")
         if self.pooling not in POOLINGS:
             raise DataError(f"pooling: expected one of {', '.join(POOLINGS)}; got {self.pooling!r}.")
-        sizes = {
-            "n_inputs": self.n_inputs,
-            "n_outputs": self.n_outputs,
-            "n_layers": self.n_layers,
-            "n_inducing_points": self.n_inducing_points,
-        }
-        check_sizes(self.d_model, self.n_heads, **sizes)
+        names = ("n_inputs", "n_outputs", "n_layers", "n_inducing_points")
+        check_sizes(self.d_model, self.n_heads, **{name: getattr(self, name) for name in names})
 
 
 class SetCache(NamedTuple):

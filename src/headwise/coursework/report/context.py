@@ -127,4 +127,4 @@ def run_experiments(context: ReportContext, parts: Sequence[str]) -> None:
     if "vision" in parts:
         runs.append((context.runner("tokenizers"), tokenizers.list_runs(tokenizers_plan(context))))
     if runs:
-        run_together("training models to compare", runs, processes=context.processes)
+        run_together(runs, processes=context.processes)

@@ -203,15 +203,7 @@ class FaithfulnessResult:
         bounds = bootstrap(gain, rng)
         p = holm(sign_flip_tests(gain.reshape(len(gain), -1), rng)).reshape(len(pairs), -1)
         return tuple(
-            RankingTest(
-                ranking,
-                other,
-                criterion,
-                gain=float(bounds[0, i, j]),
-                low=float(bounds[1, i, j]),
-                high=float(bounds[2, i, j]),
-                p=float(p[i, j]),
-            )
+            RankingTest(ranking, other, criterion, *map(float, (*bounds[:, i, j], p[i, j])))
             for i, (ranking, other) in enumerate(pairs)
             for j, criterion in enumerate(self.scope.criteria)
         )

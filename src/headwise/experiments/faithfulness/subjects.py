@@ -63,7 +63,7 @@ class Subject:
 def load_subject(model: Path | None, data: str | None, *, pixels: int | None = None) -> Subject:
     """The subject that a command names.
 
-    `model`: a vision transformer of ``headwise train``, or whatever `headwise.models.opening.open_model` opens. A model
+    `model`: a vision transformer of ``headwise train``, or whatever `headwise.models.open_model` opens. A model
     without class scores gets a linear head, fitted on the part of the data that is not audited.
     `data`: a folder with MNIST's four idx files; a folder of images with a subfolder for each class; a CSV file with
     the columns ``text`` and ``label``; a set of series, on which a series transformer is trained. By default the digits

@@ -8,11 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.figures import AttentionRecord
-from headwise.figures.measurements import normalize_or_nan
+from headwise.figures.measurements import UNITS, normalize_or_nan
 from headwise.metrics import effective_number, entropy, weight_on_foreground
 from headwise.shapes import Array
-
-_UNITS = {"image": "pixels", "text": "tokens", "series": "steps", "other": "tokens"}
 
 
 class Measure(NamedTuple):
@@ -46,7 +44,7 @@ def measures_of(record: AttentionRecord) -> dict[str, Measure]:
         names.remove("ink")
     named = MEASURES | {
         "class": MEASURES["class"]._replace(name=f"weight on {prefix_name(record)}"),
-        "distance": MEASURES["distance"]._replace(unit=_UNITS[record.kind]),
+        "distance": MEASURES["distance"]._replace(unit=UNITS[record.kind]),
     }
     return {key: measure for key, measure in named.items() if key in names}
 

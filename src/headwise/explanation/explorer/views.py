@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.explanation.explorer.measures import prefix_name
 from headwise.figures import AttentionRecord
-from headwise.figures.measurements import even_distance, nan_mean, reached_tokens
+from headwise.figures.measurements import NOUNS, UNITS, even_distance, nan_mean, reached_tokens
 from headwise.metrics import effective_number, normalize_rows, rollout, weight_on_foreground
 from headwise.shapes import Array
 from headwise.text import Statement, capitalize_first
@@ -150,7 +150,7 @@ def _role(record: AttentionRecord, position: dict[str, int]) -> list[Statement]:
 
 def _concentration(facts: dict[str, Any], record: AttentionRecord) -> str:
     """How concentrated the weights on the input are; tokens that give it none are left out."""
-    input = {"image": "image", "text": "text", "series": "series", "other": "input"}[record.kind]
+    input, unit = NOUNS[record.kind], UNITS[record.kind]
     if np.isnan(facts["effective"]):
         return f": no token gives the {input} any weight."
     concentration = (
@@ -160,7 +160,6 @@ def _concentration(facts: dict[str, Any], record: AttentionRecord) -> str:
         return concentration + "."
     if np.isnan(facts["distance"]):
         return concentration + f"; the {input}'s own tokens give it no weight."
-    unit = {"image": "pixels", "series": "steps"}.get(record.kind, "tokens")
     even = "even spread over the visible tokens" if record.visible.size else "uniform attention"
     return concentration + f", at a mean distance of {{distance:.1f}} {unit} ({even}: {{uniform_distance:.1f}})."
 

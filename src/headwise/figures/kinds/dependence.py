@@ -39,7 +39,7 @@ def measure(record: AttentionRecord) -> Facts:
 
     Raises DataError if the record has no recommended map.
     """
-    dependence = _dependence(record)
+    dependence, (start, stop) = _dependence(record), _window(record)
     return (
         measure_base(record)
         | measure_faithfulness(record)
@@ -58,9 +58,9 @@ def measure(record: AttentionRecord) -> Facts:
             "map_top": _player_name(record, first_largest(dependence.values)),
             "map_max": float(np.abs(dependence.values).max()),
             "negative": int((dependence.values < 0).sum()),
-            "window": _window(record)[1] - _window(record)[0],
-            "window_start": _window(record)[0] + 1,
-            "window_stop": _window(record)[1],
+            "window": stop - start,
+            "window_start": start + 1,
+            "window_stop": stop,
         }
     )
 

@@ -14,7 +14,7 @@ from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import MISSING
 from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.measurements import Facts, measure_base
-from headwise.figures.panels import COLUMN, PAGE
+from headwise.figures.panels import COLUMN, LUMINANCE, PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, role_counts, summarize_roles
 from headwise.figures.save import new_figure
@@ -68,9 +68,8 @@ def _draw_squares(axes: Axes, record: AttentionRecord, side: float) -> None:
         name = roles.name(*head)
         canvas[head] = to_rgb(COLORS[name]) if name else to_rgb("#f4f5f6")
         if name and max(layers, heads) <= _MAX_LETTERED:
-            dark = float(canvas[head] @ (0.299, 0.587, 0.114)) < 0.55
             axes.text(head[1], head[0], _LETTERS[name], ha="center", va="center_baseline", fontsize=min(6.5, 24 * side),
-                      color="white" if dark else "#111111")  # fmt: skip
+                      color=_ink(COLORS[name]))  # fmt: skip
     axes.imshow(canvas, interpolation="nearest", aspect="equal")
     axes.set_xticks(np.arange(heads + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(layers + 1) - 0.5, minor=True)
@@ -91,24 +90,18 @@ def _draw_legend(axes: Axes, record: AttentionRecord, facts: Facts, height: floa
     rows = [(COLORS[name], _LETTERS[name], record.role_name(name), facts[f"role_{name}_heads"]) for name in names]
     rows += [("#f4f5f6", "", "no role above chance", none)] * bool(none)
     for y, (color, letters, phrase, count) in enumerate(rows):
-        dark = float(np.array(to_rgb(color)) @ (0.299, 0.587, 0.114)) < 0.55
         box = {"facecolor": color, "edgecolor": MISSING, "linewidth": 0.4, "boxstyle": "square,pad=0.35"}
-        ink = "white" if dark else "#111111"
-        axes.text(
-            0.05,
-            y,
-            letters or "  ",
-            ha="center",
-            family="DejaVu Sans Mono",
-            fontsize=6.5,
-            color=ink,
-            va="center",
-            bbox=box,
-        )
+        axes.text(0.05, y, letters or "  ", ha="center", va="center", bbox=box, color=_ink(color), fontsize=6.5,
+                  family="DejaVu Sans Mono")  # fmt: skip
         axes.text(0.15, y, phrase, fontsize=7.5, va="center")
         axes.text(1.0, y, str(count), fontsize=7.5, va="center", ha="right")
     axes.set(xlim=(0, 1), ylim=(max(len(rows), height / _ROW) - 0.4, -0.6))
     axes.axis("off")
+
+
+def _ink(color: str) -> str:
+    """White on a dark colour, black on a light one."""
+    return "white" if np.array(to_rgb(color)) @ LUMINANCE < 0.55 else "#111111"
 
 
 def describe(record: AttentionRecord, facts: Facts) -> Caption:

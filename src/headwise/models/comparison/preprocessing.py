@@ -76,34 +76,20 @@ def _pixels(first: Model, second: Model, input: Any, a: npt.NDArray[Any], b: npt
 
 def _variants(preprocessor: ImagePreprocessor, input: Any) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Pixels with each mistake of preprocessing."""
-    changes: list[tuple[str, ImagePreprocessor]] = [
-        (f"{name} mean and standard deviation are used", replace(preprocessor, mean=mean, std=std))
+    changes: dict[str, dict[str, Any]] = {
+        f"{name} mean and standard deviation are used": {"mean": mean, "std": std}
         for name, (mean, std) in _STATISTICS.items()
-    ]
-    changes += [
-        (f"images are resized by {name}", replace(preprocessor, resample=RESAMPLING[name])) for name in _FILTERS
-    ]
-    changes += [
-        ("pixels are not divided by 255", replace(preprocessor, rescale=0.0 if preprocessor.rescale else 1 / 255))
-    ]
-    if preprocessor.crop is not None:
-        changes += [
-            (
-                "images are resized to the whole size, without a crop",
-                replace(preprocessor, shortest=None, size=preprocessor.crop, crop=None),
-            )
-        ]
-        changes += [("images are not cut in the middle", replace(preprocessor, crop=None))]
-    if preprocessor.size is not None:
-        changes += [
-            (
-                "the shorter side is resized and the middle cut",
-                replace(preprocessor, shortest=min(preprocessor.size), size=None, crop=preprocessor.size),
-            )
-        ]
-    for text, changed in changes:
+    }
+    changes |= {f"images are resized by {name}": {"resample": RESAMPLING[name]} for name in _FILTERS}
+    changes["pixels are not divided by 255"] = {"rescale": 0.0 if preprocessor.rescale else 1 / 255}
+    if (crop := preprocessor.crop) is not None:
+        changes["images are resized to the whole size, without a crop"] = {"shortest": None, "size": crop, "crop": None}
+        changes["images are not cut in the middle"] = {"crop": None}
+    if (size := preprocessor.size) is not None:
+        changes["the shorter side is resized and the middle cut"] = {"shortest": min(size), "size": None, "crop": size}
+    for text, options in changes.items():
         try:
-            pixels = changed([input])["pixel_values"]
+            pixels = replace(preprocessor, **options)([input])["pixel_values"]
         except HeadwiseError:  # the input is no image for this preprocessor
             return
         yield text, pixels

@@ -190,12 +190,8 @@ def _from_gguf(path: Path, metadata: Mapping[str, Any]) -> Any:
     merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, merges))
     kinds = metadata.get("tokenizer.ggml.token_type", [])
-    tokenizer.add_special_tokens(
-        [AddedToken(w, normalized=False) for w, t in zip(words, kinds, strict=False) if t == _CONTROL]
-    )
-    tokenizer.add_tokens(
-        [AddedToken(w, normalized=False) for w, t in zip(words, kinds, strict=False) if t == _USER_DEFINED]
-    )
+    for kind, add in ((_CONTROL, tokenizer.add_special_tokens), (_USER_DEFINED, tokenizer.add_tokens)):
+        add([AddedToken(w, normalized=False) for w, t in zip(words, kinds, strict=False) if t == kind])
     split = _PRE_TOKENIZERS[pre]
     steps: list[Any] = []
     if split == "digits":

@@ -12,7 +12,7 @@ from headwise.errors import DataError
 from headwise.models.adapters import SeriesTransformer, SetTransformer, TableTransformer, ViT
 from headwise.models.base import Model
 from headwise.models.frameworks import InputOptions, onnx_model, torch_model
-from headwise.models.loading import load
+from headwise.models.loader import load
 from headwise.models.series import SeriesTransformerConfig
 from headwise.models.sets import SetTransformerConfig
 from headwise.models.tabular import TableTransformerConfig

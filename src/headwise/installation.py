@@ -12,7 +12,7 @@ import numpy as np
 from headwise._version import __version__
 from headwise.jit import numba_available
 from headwise.parallel.threads import num_threads
-from headwise.runtime import blas_name, cpu_name
+from headwise.runtime import blas_name, cpu_name, library_version
 
 __all__ = ["EXTRAS", "Extra", "Installation", "inspect_installation", "installation_text"]
 
@@ -89,7 +89,7 @@ def inspect_installation() -> Installation:
     "pip install 'headwise[fast]'"
     """
     names = ("numpy", "threadpoolctl", *_OPTIONAL)
-    libraries = {name: version for name in names if (version := _version(name))}
+    libraries = {name: version for name in names if (version := library_version(name))}
     try:
         extras = {name: _extra(name, purpose) for name, purpose in EXTRAS.items()}
     except metadata.PackageNotFoundError:  # run from its source without being installed
@@ -129,7 +129,7 @@ def _extra(name: str, purpose: str) -> Extra:
     installed, missing = {}, []
     for requirement in _requirements(name):
         library = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        if version := _version(library):
+        if version := library_version(library):
             installed[library] = version
         else:
             missing.append(requirement)
@@ -141,13 +141,6 @@ def _requirements(extra: str) -> list[str]:
     requirements = (line.split(";") for line in metadata.requires("headwise") or [])
     marker = re.compile(rf"""extra\s*==\s*['"]{extra}['"]""")
     return [name.strip() for name, *conditions in requirements if marker.search("".join(conditions))]
-
-
-def _version(library: str) -> str | None:
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _simd() -> tuple[str, ...]:

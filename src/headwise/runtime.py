@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib import metadata
 
 from threadpoolctl import threadpool_info
 
@@ -25,3 +26,11 @@ def blas_name() -> str:
             name = f"{pool['internal_api']} {pool['version']}, {pool.get('architecture', 'unknown')} kernels"
     override = " (chosen by OPENBLAS_CORETYPE, not by the processor)" if "OPENBLAS_CORETYPE" in os.environ else ""
     return name + override
+
+
+def library_version(name: str) -> str:
+    """The version of an installed library; empty if it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from headwise import __version__
 from headwise.coursework.report.context import Chapter
 from headwise.document import Paragraph, Section, Table
-from headwise.runtime import blas_name, cpu_name
+from headwise.runtime import blas_name, cpu_name, library_version
 from headwise.text import Statement
 
 _LIBRARIES = ("numpy", "scipy", "numba", "matplotlib", "sympy", "mlxtend", "aeon", "safetensors", "dask")
@@ -61,17 +60,10 @@ def software() -> tuple[tuple[str, str], ...]:
         ("Python", platform.python_version()),
         ("processor", cpu_name()),
         ("BLAS", blas_name()),
-        *((library, version) for library in _LIBRARIES if (version := _version(library))),
+        *((library, version) for library in _LIBRARIES if (version := library_version(library))),
     )
 
 
 def _command(budget: str, command: str) -> dict[str, str]:
     words = {"quick": "quick", "default": "standard", "full": "full"}
     return {"budget": words.get(budget, budget), "command": command}
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return ""

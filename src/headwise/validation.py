@@ -1,9 +1,9 @@
-"""Validation of arguments: counts, sizes of models, names without duplicates."""
+"""Validation of arguments: counts, choices, sizes of models, names without duplicates."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -67,6 +67,12 @@ def check_bools(**arguments: object) -> None:
     for name, value in arguments.items():
         if not isinstance(value, bool | np.bool_):
             raise DataError(f"{name}: expected True or False; got {type(value).__name__}.")
+
+
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Raise DataError unless the argument of this name has one of the values."""
+    if value not in choices:
+        raise DataError(f"{name}: expected one of {', '.join(choices)}; got {value!r}.")
 
 
 def check_unique(**arguments: Sequence[object]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from headwise.attention.textbook import softmax
 from headwise.attribution.differentiable import Differentiable, differentiable, is_differentiable
 from headwise.attribution.players import Players
-from headwise.errors import DataError, require_extra
+from headwise.errors import require_extra
 from headwise.models import ABLATIONS as DRAWING_ABLATIONS
 from headwise.models import LoadedModel, Model, ViT
 from headwise.models.base import in_batches
@@ -23,6 +23,7 @@ from headwise.models.encoder import ImageEmbedding
 from headwise.models.inpainting import inpaint
 from headwise.models.preprocess.texts import TextPreprocessor
 from headwise.shapes import Array, BoolArray
+from headwise.validation import check_choice
 
 _CELLS = 32  # the most rows and columns of cells in which an image is imputed
 _SETS_AT_ONCE = 256
@@ -211,8 +212,7 @@ def player_game(
     """
     names = ablation_names(model, input)
     ablation = ablation or names[0]
-    if ablation not in names:
-        raise DataError(f"ablation: expected one of {', '.join(names)}; got {ablation!r}.")
+    check_choice("ablation", ablation, names)
     if isinstance(model, ViT):
         drawing = replace(model, ablation=ablation)
         return PlayerGame(lambda keep: drawing.predict(input, keep), players, target)

@@ -22,6 +22,7 @@ from headwise.metrics.rollout import rollout
 from headwise.metrics.shapley import EXACT_UP_TO, coalitions, sampled_shapley, shapley
 from headwise.models.base import Model
 from headwise.shapes import Array
+from headwise.validation import check_choice
 
 IG_STEPS = 20  # points on the line from the baseline to the input
 SHAPLEY_ORDERS = 30  # random orders from which Shapley values are sampled when there are too many sets
@@ -153,8 +154,7 @@ def compute_map(run: ModelRun, name: str) -> Array:
     >>> compute_map(ModelRun(model, load_bundled_mnist().test.images[0]), "AttnLRP").shape
     (16,)
     """
-    if name not in MAPS:
-        raise DataError(f"map: expected one of {', '.join(MAPS)}; got {name!r}.")
+    check_choice("map", name, MAPS)
     if name not in (possible := available_maps(run.model)):
         raise DataError(
             f"map: {name} needs {MAPS[name].needs} of the model, which are not available; possible are "

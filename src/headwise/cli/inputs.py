@@ -12,6 +12,7 @@ from headwise.data.array_files import load_npz
 from headwise.errors import DataError
 from headwise.files import check_file
 from headwise.models.preprocess.images import NORMALIZATIONS, RESAMPLING, ImagePreprocessor
+from headwise.validation import check_choice
 
 Model = Annotated[
     str | None,
@@ -60,8 +61,7 @@ def image_preprocessor(name: str | None, size: int) -> ImagePreprocessor | None:
     """Resizes an image to a square of this many pixels and normalises its colours; None without a name."""
     if name is None:
         return None
-    if name not in NORMALIZATIONS:
-        raise DataError(f"--preprocess: expected one of {', '.join(NORMALIZATIONS)}; got {name!r}.")
+    check_choice("--preprocess", name, NORMALIZATIONS)
     mean, std = NORMALIZATIONS[name]
     return ImagePreprocessor(size=(size, size), resample=RESAMPLING["bicubic"], mean=mean, std=std)
 

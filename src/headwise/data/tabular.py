@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import MissingExtraError
+from headwise.validation import check_choice
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,7 @@ def load_table(name: str) -> TableData:
     >>> titanic.X[0].tolist(), titanic.y[0]
     (['1', 'female', 'S', 29.0, 0.0, 0.0, 211.3375], np.str_('survived'))
     """
-    if name not in TABLES:
-        raise DataError(f"table: expected one of {', '.join(TABLES)}; got {name!r}.")
+    check_choice("table", name, TABLES)
     if find_spec("sklearn") is None:
         raise MissingExtraError("the bundled tables", "scikit-learn", "lab")
     return TABLES[name]()

@@ -15,7 +15,7 @@ from headwise.estimators.encoders import stack_sequences
 from headwise.models.trainable import Inputs
 from headwise.shapes import Array
 from headwise.tokenizers.tabular import is_missing
-from headwise.validation import check_counts
+from headwise.validation import check_choice, check_counts
 
 KINDS = ("auto", "table", "series", "sets", "images")
 
@@ -35,8 +35,7 @@ def check_hyperparameters(params: dict[str, Any]) -> None:
 
 def infer_kind(kind: str, X: npt.ArrayLike) -> str:
     """The kind of data: as named, or inferred from the axes: two for a table, three for series."""
-    if kind not in KINDS:
-        raise DataError(f"kind: expected one of {', '.join(KINDS)}; got {kind!r}.")
+    check_choice("kind", kind, KINDS)
     if len({len(row) for row in X if _depth(row) == 1} if isinstance(X, (list, tuple)) else ()) > 1:
         raise ShapeError(
             "X: expected the rows of a table or series; got items with one axis and unequal lengths. Series are "

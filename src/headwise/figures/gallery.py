@@ -18,6 +18,7 @@ from headwise.figures.save import save_figure
 from headwise.figures.view import DEFAULT_VIEW, View
 from headwise.representation import brief_repr
 from headwise.shapes import Array
+from headwise.validation import check_choice
 
 _SHORT_TEXT = 32  # tokens, up to which matrices have words at their axes
 
@@ -50,8 +51,7 @@ class CaptionedFigure:
     __repr__ = brief_repr
 
     def __post_init__(self) -> None:
-        if self.kind not in FIGURES:
-            raise DataError(f"figure: expected one of {', '.join(FIGURES)}; got {self.kind!r}.")
+        check_choice("figure", self.kind, FIGURES)
         if FIGURES[self.kind].per_token:
             self.record.index(self.token)
 

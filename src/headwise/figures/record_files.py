@@ -16,6 +16,7 @@ from headwise.errors import DataError
 from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.shapes import Array, IntArray, bind
+from headwise.validation import check_choice
 
 TEST = ("ranking", "faithfulness", "curves")  # the values of a record that a faithfulness test sets
 
@@ -158,8 +159,7 @@ def _faithfulness(arrays: Mapping[str, npt.NDArray[Any]]) -> Faithfulness:
 
 def _dependence(arrays: Mapping[str, npt.NDArray[Any]]) -> Dependence:
     dependence = Dependence(**_nested(_DEPENDENCE, _DEPENDENCE_ARRAYS, arrays, "what one prediction depends on"))
-    if dependence.map not in MAPS:
-        raise DataError(f"{_DEPENDENCE}map: expected one of {', '.join(MAPS)}; got {dependence.map!r}.")
+    check_choice(f"{_DEPENDENCE}map", dependence.map, MAPS)
     return dependence
 
 

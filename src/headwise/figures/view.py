@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.colors import Normalize
 
-from headwise.errors import DataError
 from headwise.figures.record import AttentionRecord
 from headwise.metrics.concentration import entropy, normalize_rows
 from headwise.shapes import Array, BoolArray
+from headwise.validation import check_choice
 
 SCALES = ("auto", "shared", "layer", "panel")
 _QUANTILE = 0.99  # at which a scale of a layer or a panel ends
@@ -50,8 +50,7 @@ class View:
     all_heads: bool = False
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise DataError(f"scale: expected one of {', '.join(SCALES)}; got {self.scale!r}.")
+        check_choice("scale", self.scale, SCALES)
 
     def shows_all(self, record: AttentionRecord, limit: int = _MAX_PANELS) -> bool:
         """Whether every head has a panel."""

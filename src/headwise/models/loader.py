@@ -19,6 +19,7 @@ from headwise.models.files.gguf_files import read_gguf
 from headwise.models.files.safetensors_files import PICKLE_SUFFIXES, pickle_error, read_folder, read_package_checkpoint
 from headwise.models.loaded_model import LoadedModel
 from headwise.models.two_towers import TwoTowers
+from headwise.validation import check_choice
 
 FAMILIES = (
     "bert",
@@ -120,8 +121,7 @@ def _load_towers(checkpoint: Checkpoint, dtype: np.dtype[Any] | None, interpolat
 
 def _interpolating(network: Network, interpolation: str) -> Network:
     """The network with another way to resample positions."""
-    if interpolation not in INTERPOLATIONS:
-        raise DataError(f"interpolation: expected one of {', '.join(INTERPOLATIONS)}; got {interpolation!r}.")
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
     if not isinstance(network.embedding, ImageEmbedding):
         raise DataError("interpolation: only models of images have positions to resample.")
     return replace(network, embedding=replace(network.embedding, interpolation=interpolation))

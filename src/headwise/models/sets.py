@@ -14,7 +14,7 @@ import numpy as np
 from headwise import nn
 from headwise.errors import DataError
 from headwise.shapes import Array, BoolArray, IntArray, bind
-from headwise.validation import check_sizes
+from headwise.validation import check_choice, check_sizes
 
 ENCODERS = ("rFF", "SAB", "ISAB")
 POOLINGS = ("mean", "sum", "max", "PMA")
@@ -51,10 +51,8 @@ class SetTransformerConfig:
     layer_norm: bool = False
 
     def __post_init__(self) -> None:
-        if self.encoder not in ENCODERS:
-            raise DataError(f"encoder: expected one of {', '.join(ENCODERS)}; got {self.encoder!r}.")
-        if self.pooling not in POOLINGS:
-            raise DataError(f"pooling: expected one of {', '.join(POOLINGS)}; got {self.pooling!r}.")
+        check_choice("encoder", self.encoder, ENCODERS)
+        check_choice("pooling", self.pooling, POOLINGS)
         names = ("n_inputs", "n_outputs", "n_layers", "n_inducing_points")
         check_sizes(self.d_model, self.n_heads, **{name: getattr(self, name) for name in names})
 

@@ -20,6 +20,7 @@ from headwise.models.vit import ViTConfig, classify_tokens, embed_tokens
 from headwise.nn.params import Params
 from headwise.parallel.threads import parallel_map, shard_size, single_threaded_blas, split
 from headwise.shapes import Array, BoolArray, IntArray, bind
+from headwise.validation import check_choice
 
 # keep (S, N) -> embedded tokens (S, 1 + K, D), for sets that give sequences of one length
 EmbedSubsets = Callable[[BoolArray], Array]
@@ -86,8 +87,7 @@ class TokenGame:
 def ablated_logits(image: Array, keep: BoolArray, params: Params, config: ViTConfig, ablation: str) -> Array:
     """Class logits (S, C) of an image (Y, X) for sets (S, N) of kept tokens; `ablation` is a key of `ABLATIONS`."""
     bind(f"S {config.image_tokenizer.num_tokens}", keep=keep)
-    if ablation not in ABLATIONS:
-        raise DataError(f"ablation: expected one of {', '.join(ABLATIONS)}; got {ablation!r}.")
+    check_choice("ablation", ablation, ABLATIONS)
     replacement = ABLATIONS[ablation]
     embed = replacement.embed(image, params, config)
     lengths = keep.sum(axis=1) if replacement.shortens else np.full(len(keep), keep.shape[1])

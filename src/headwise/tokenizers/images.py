@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray, bind
+from headwise.validation import check_choice
 
 
 class ImageTokenizer(Protocol):
@@ -184,8 +185,7 @@ class PermutedPixels:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.permutation not in PERMUTATIONS:
-            raise DataError(f"permutation: expected one of {', '.join(PERMUTATIONS)}; got {self.permutation!r}.")
+        check_choice("permutation", self.permutation, PERMUTATIONS)
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -14,12 +14,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from headwise.errors import CheckpointError, DataError
+from headwise.errors import CheckpointError
 from headwise.files import atomic_write, check_file
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import Params
 from headwise.representation import brief_repr
 from headwise.shapes import Array
+from headwise.validation import check_choice
 
 PRETRAINED = ("7x7", "4x4", "rows")  # the tokenizers of the models shipped with the package
 
@@ -113,8 +114,7 @@ def pretrained_vit(tokenizer: str = PRETRAINED[0]) -> Checkpoint:
     >>> pretrained_vit().config.tokenizer
     '7x7'
     """
-    if tokenizer not in PRETRAINED:
-        raise DataError(f"tokenizer: expected one of {', '.join(PRETRAINED)}; got {tokenizer!r}.")
+    check_choice("tokenizer", tokenizer, PRETRAINED)
     with as_file(files("headwise.models") / "weights" / f"vit-mnist-{tokenizer}.safetensors") as path:
         return load_vit(path)
 

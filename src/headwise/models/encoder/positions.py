@@ -15,8 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from headwise.errors import DataError
 from headwise.shapes import Array
+from headwise.validation import check_choice
 
 INTERPOLATIONS = ("bicubic", "bicubic_antialias", "bicubic_offset")
 
@@ -50,8 +50,7 @@ def resampling_matrix(old: int, new: int, interpolation: str) -> Array:
     array([[ 0.5  ,  0.594, -0.094,  0.   ],
            [ 0.   , -0.094,  0.594,  0.5  ]])
     """
-    if interpolation not in INTERPOLATIONS:
-        raise DataError(f"interpolation: expected one of {', '.join(INTERPOLATIONS)}; got {interpolation!r}.")
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
     if interpolation == "bicubic_antialias":
         return _antialias(old, new)
     step = old / (new + 0.1 if interpolation == "bicubic_offset" else new)

@@ -16,6 +16,7 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.nn.rotary import Pairing, Rotation
 from headwise.shapes import Array, IntArray
+from headwise.validation import check_choice
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity: options may be a dict
@@ -33,8 +34,7 @@ class Rope:
     factors: Array | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ROPE_TYPES:
-            raise DataError(f"rope_type: expected one of {', '.join(ROPE_TYPES)}; got {self.kind!r}.")
+        check_choice("rope_type", self.kind, ROPE_TYPES)
         if missing := [name for name in _NEEDED[self.kind] if self.options.get(name) is None]:
             raise DataError(f"rope_parameters: type {self.kind!r} needs {', '.join(missing)}.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from headwise.progress import ProgressBars, show_progress
+from headwise.progress import show_progress
 from headwise.shapes import Array
 
 if TYPE_CHECKING:
@@ -21,11 +22,7 @@ output = Console(highlight=False)
 messages = Console(stderr=True, highlight=False, markup=False)  # must not end up in a pipe
 
 
-@contextmanager
-def progress_bars() -> Iterator[ProgressBars]:
-    """Show progress bars on standard error while the block runs."""
-    with show_progress(messages) as bars:
-        yield bars
+progress_bars = partial(show_progress, messages)  # in a ``with`` statement
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 
 from headwise.attribution import MAPS
 from headwise.cli.options import Json, Out, Processes, Scheduler, Seed, Threads
-from headwise.cli.study.runner import RunOptions, run_study
+from headwise.cli.study.runner import run_study
 from headwise.experiments.faithfulness import FaithfulnessPlan, load_subject
 
 
@@ -59,4 +59,4 @@ def faithfulness(
         names = tuple(name.strip() for name in maps.split(",")) if maps else ()
         return FaithfulnessPlan(subject, count, seed, names, players)
 
-    run_study("faithfulness", make_plan, RunOptions(out, threads, processes, scheduler, as_json))
+    run_study("faithfulness", make_plan, out, threads, processes, scheduler, as_json)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +14,25 @@ from headwise.files import lock_folder
 from headwise.text import as_text
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """The shared options of an experiment: where it runs, and what it prints."""
-
-    out: Path
-    threads: int | None
-    processes: int
-    scheduler: str | None
-    as_json: bool
-
-
-def run_study(name: str, make_plan: Callable[[], Any], options: RunOptions) -> None:
+def run_study(
+    name: str,
+    make_plan: Callable[[], Any],
+    out: Path,
+    threads: int | None,
+    processes: int,
+    scheduler: str | None,
+    as_json: bool,
+) -> None:
     """Run an experiment, save what it found, and print its tables and findings or everything as JSON."""
-    check_writable(options.out)
+    check_writable(out)
     experiment, plan = get_experiment(name), make_plan()
-    with resumable(folder=options.out), lock_folder(options.out), progress_bars() as progress:
-        runner = Runner(options.out, options.threads, options.processes, options.scheduler, progress)
+    with resumable(folder=out), lock_folder(out), progress_bars() as progress:
+        runner = Runner(out, threads, processes, scheduler, progress)
         result = experiment.run(plan, runner)
         progress.stage("writing results", 1)
-        experiment.save(result, options.out)
+        experiment.save(result, out)
         progress.advance()
-    if options.as_json:
+    if as_json:
         print(json.dumps(experiment.to_json(result), ensure_ascii=False))
         return
     for table in experiment.tables(result):
@@ -45,4 +41,4 @@ def run_study(name: str, make_plan: Callable[[], Any], options: RunOptions) -> N
     for heading, statements in experiment.findings(result).items():
         output.print(f"[bold]{heading}.[/bold] ", end="")
         output.print(" ".join(map(as_text, statements)) + "\n", markup=False)
-    output.print(f"Results are in {options.out}.", soft_wrap=True, markup=False)
+    output.print(f"Results are in {out}.", soft_wrap=True, markup=False)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from headwise.cli.options import OUT, Json, Processes, Scheduler, Seeds, Threads
-from headwise.cli.study.runner import RunOptions, run_study
+from headwise.cli.study.runner import run_study
 from headwise.data.series import load_series, train_validation_split
 from headwise.experiments.series import SeriesPlan
 
@@ -79,4 +79,4 @@ def series(
             pretraining=replace(recipe, epochs=pretrain_epochs),
         )
 
-    run_study("series", make_plan, RunOptions(out or Path("runs") / name, threads, processes, scheduler, as_json))
+    run_study("series", make_plan, out or Path("runs") / name, threads, processes, scheduler, as_json)

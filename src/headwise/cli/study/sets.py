@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headwise.cli.options import Json, Out, Processes, Scheduler, Seeds, Threads
-from headwise.cli.study.runner import RunOptions, run_study
+from headwise.cli.study.runner import run_study
 from headwise.experiments.sets import SetsPlan
 
 
@@ -27,5 +27,4 @@ def sets(
 
     Example: `headwise study sets --seeds 3 --steps 2000`
     """
-    options = RunOptions(out, threads, processes, scheduler, as_json)
-    run_study("sets", lambda: SetsPlan(seeds, steps), options)
+    run_study("sets", lambda: SetsPlan(seeds, steps), out, threads, processes, scheduler, as_json)

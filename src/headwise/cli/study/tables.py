@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from headwise.cli.options import Json, Out, Processes, Scheduler, Seeds, Threads
-from headwise.cli.study.runner import RunOptions, run_study
+from headwise.cli.study.runner import run_study
 from headwise.data.tabular import TABLES
 from headwise.experiments.tables import TablesPlan
 
@@ -30,5 +31,5 @@ def tables(
 
     Example: `headwise study tables wine titanic`
     """
-    options = RunOptions(out, threads, processes, scheduler, as_json)
-    run_study("tables", lambda: TablesPlan(tuple(names or TABLES), seeds), options)
+    plan = partial(TablesPlan, tuple(names or TABLES), seeds)
+    run_study("tables", plan, out, threads, processes, scheduler, as_json)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from headwise.cli.options import Data, Json, Out, Processes, Scheduler, Threads
-from headwise.cli.study.runner import RunOptions, run_study
+from headwise.cli.study.runner import run_study
 from headwise.errors import DataError
 from headwise.experiments.tokenizers import TokenizersPlan
 from headwise.experiments.tokenizers.plan import load_digits
@@ -63,7 +63,7 @@ def tokenizers(
         recipe=TrainingConfig(epochs=epochs if epochs is not None else _QUICK_EPOCHS if quick else _EPOCHS),
         load=partial(load_digits, data),
     )
-    run_study("tokenizers", plan, RunOptions(out, threads, processes, scheduler, as_json))
+    run_study("tokenizers", plan, out, threads, processes, scheduler, as_json)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

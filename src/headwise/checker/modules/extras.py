@@ -159,8 +159,9 @@ def learned_scales(layer: Layer, heads: int) -> list[Array]:
 def configured_scale(layer: Layer) -> float | None:
     """The scale that it stores, where this is an entry of its configuration for it, or the root of one, inverted."""
     match = _CONFIGURED.search(layer.documentation)
-    value = layer.attributes.get(match[1]) if match else None
-    value = layer.numbers.get(match[1]) if match and value is None else value
+    if match is None or re.search(rf"self\.{match[1]}\s*=", layer.documentation[: match.start()]):
+        return None  # a class that inherits it sets another
+    value = layer.attributes.get(match[1], layer.numbers.get(match[1]))
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
 

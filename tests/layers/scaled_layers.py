@@ -1,0 +1,63 @@
+"""Attention layers of torch that have a scale of their own, or none by design; and the same with a mistake put in."""
+
+import torch
+from torch import nn
+
+
+class OwnScale(nn.Module):
+    """The scale is an entry of its configuration, and need not be 1/√d."""
+
+    def __init__(self, d_model, n_heads, n_kv_heads, attention_multiplier=0.3):
+        super().__init__()
+        self.n_heads, self.n_kv_heads, self.width = n_heads, n_kv_heads, d_model // n_heads
+        self.scaling = attention_multiplier
+        self.q_proj, self.o_proj = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
+        self.k_proj, self.v_proj = (nn.Linear(d_model, n_kv_heads * self.width) for _ in range(2))
+
+    def grouped(self, a):
+        return a.repeat_interleave(self.n_heads // self.n_kv_heads, dim=1)
+
+    def logits(self, q, k):
+        return q @ k.mT * self.scaling
+
+    def forward(self, x):
+        q, k, v = (
+            f(x).unflatten(-1, (-1, self.width)).transpose(1, 2) for f in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        p = self.logits(q, self.grouped(k)).softmax(-1)
+        return self.o_proj((p @ self.grouped(v)).transpose(1, 2).flatten(2))
+
+
+class OwnScaleTiled(OwnScale):
+    def grouped(self, a):
+        return a.repeat(1, self.n_heads // self.n_kv_heads, 1, 1)
+
+
+class OwnScaleTwice(OwnScale):
+    def logits(self, q, k):
+        return q @ k.mT * self.scaling * self.scaling
+
+
+class LiteralScale(OwnScale):
+    """A scale of one that no configuration gives."""
+
+    def __init__(self, d_model, n_heads, n_kv_heads):
+        super().__init__(d_model, n_heads, n_kv_heads)
+        self.scaling = 1.0
+
+
+class Buckets(OwnScale):
+    """A bias for each bucket of distances and no scale, as in relatives of T5."""
+
+    def __init__(self, d_model, n_heads, n_kv_heads, relative_attention_num_buckets=64):
+        super().__init__(d_model, n_heads, n_kv_heads)
+        self.relative_attention_bias = nn.Embedding(relative_attention_num_buckets, n_heads)
+
+    def logits(self, q, k):
+        n = torch.arange(q.shape[2])
+        buckets = (n[:, None] - n + 32).clamp(0, 63)
+        return q @ k.mT + self.relative_attention_bias(buckets).movedim(-1, 0)
+
+
+class BucketsTiled(Buckets, OwnScaleTiled):
+    pass

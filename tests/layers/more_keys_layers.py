@@ -1,4 +1,4 @@
-"""Attention layers of torch with keys besides those of the tokens, or with the rows of a fused matrix in blocks."""
+"""Attention layers of torch with keys besides those of the tokens, or with projections in blocks or lists."""
 
 import torch
 from torch import nn
@@ -134,3 +134,47 @@ class GroupsInBlocksTiled(GroupsInBlocks):
         q = fused[..., :times, :].flatten(2, 3).transpose(1, 2)
         k, v = (fused[..., i, :].transpose(1, 2).repeat(1, times, 1, 1) for i in (-2, -1))
         return self.mix(q, k, v)
+
+
+class _Head(nn.Module):
+    def __init__(self, d_model, width):
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(d_model, width) for _ in range(3))
+
+    def forward(self, x):
+        return F.scaled_dot_product_attention(self.query(x), self.key(x), self.value(x))
+
+
+class Heads(nn.Module):
+    """A list of heads."""
+
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        self.heads = nn.ModuleList(self.made(d_model, n_heads))
+        self.out = nn.Linear(d_model, d_model)
+
+    def made(self, d_model, n_heads):
+        return [_Head(d_model, d_model // n_heads) for _ in range(n_heads)]
+
+    def forward(self, x):
+        return self.out(torch.cat([head(x) for head in self.heads], dim=-1))
+
+
+class OneHeadInList(Heads):
+    """The same head several times."""
+
+    def made(self, d_model, n_heads):
+        return [_Head(d_model, d_model // n_heads)] * n_heads
+
+
+class RotatesBeforeSplit(_Layer):
+    """Rotary positions over the width of the model, before the heads are split."""
+
+    def forward(self, x):
+        return self.attend(self.rope(self.query(x)), self.rope(self.key(x)), self.value(x))
+
+    def rope(self, a):
+        n, d = a.shape[-2:]
+        angles = torch.arange(n, dtype=a.dtype)[:, None] * 10000.0 ** (-torch.arange(0, d, 2, dtype=a.dtype) / d)
+        x, y = a.chunk(2, dim=-1)
+        return torch.cat([x * angles.cos() - y * angles.sin(), x * angles.sin() + y * angles.cos()], dim=-1)

@@ -222,6 +222,8 @@ def _check_targets(
         raise refusal
     best = _with_ignored_parts(_without_tables(best, kind, requirements, rng))
     target = best.target
+    if best.findings.explanation is None and target.rotates is not None and target.rotates():
+        best = replace(best, findings=replace(best.findings, unexplained=True))  # that places matter explains nothing
     gates = (target.gate,) if target.gate else ()
     more = (*target.neutral, *gates, *_needed_tables(best)) if best.findings.explanation is None else ()
     if more:

@@ -1,4 +1,4 @@
-"""Layers with keys besides those of the tokens, and with the rows of a fused matrix in blocks."""
+"""Layers with keys besides those of the tokens, and with projections in blocks or lists."""
 
 import pytest
 
@@ -21,6 +21,9 @@ VERDICTS = {
     "BlocksUnscaled": (("scale-missing",), ()),
     "GroupsInBlocks": ((), ()),
     "GroupsInBlocksTiled": (("groups-tiled",), ()),
+    "Heads": ((), ()),
+    "OneHeadInList": (("heads-share-matrices",), ()),
+    "RotatesBeforeSplit": (("unknown",), ()),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
-from headwise.checker.modules.names import is_norm
+from headwise.checker.modules.names import is_norm, role_of
 from headwise.checker.numpy_guard import np
 from headwise.errors import DataError
 from headwise.shapes import Array
@@ -126,8 +126,8 @@ def torch_layer(module: Any, name: str) -> Layer:
     clone.eval()  # what it returns is the module's own affair
     _cast(clone, torch.float64)
     _with_usual_norms(clone)
-    learned = dict(clone.named_parameters())
-    parts = torch_submodules(clone)
+    learned = _learned(clone)
+    parts = dict(clone.named_modules(remove_duplicate=False))
 
     def write(arrays: Mapping[str, Array]) -> None:
         narrow = any(array.dtype == np.float32 for array in arrays.values())
@@ -157,6 +157,16 @@ def torch_layer(module: Any, name: str) -> Layer:
         train=functools.partial(_train, clone),
         state=functools.partial(_TorchMemory, clone),
     )
+
+
+def _learned(module: Any) -> dict[str, Any]:
+    """The parameters by their names; under every name where heads share those of the queries.
+
+    Keys and values that heads share are no mistake, and count once.
+    """
+    once, each = (dict(module.named_parameters(remove_duplicate=remove)) for remove in (True, False))
+    repeated = [role_of(name) for name in each if name not in once]
+    return each if any(role is not None and "q" in role.part for role in repeated) else once
 
 
 class _TorchMemory:

@@ -56,3 +56,12 @@ class ProjectedKeys(Separate):
     def forward(self, x):
         q, (_, k, v) = self.split(self.q_proj(x)), self.projected(self.mix[: x.shape[1]].T @ x)
         return self.merged(self.weights(q, k) @ v)
+
+
+class FramesUnmoved(Separate):
+    """Attention between frames (B, T, S, C) whose axes are merged where they stand, so that it is between places."""
+
+    def forward(self, x):
+        b, t, s, c = x.shape
+        q, k, v = self.projected(x.reshape(b * s, t, c))
+        return self.merged(self.weights(q, k) @ v).reshape(b, t, s, c)

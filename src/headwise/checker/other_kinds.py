@@ -97,7 +97,8 @@ def _mixes_features(convention: CallingConvention, case: Case) -> bool:
     weights = solved.reshape(heads, width, width)
     sums = np.abs(weights.sum(axis=-1) - 1).max() < _CLOSE
     explains = np.abs(matrix @ solved - right).max() < _CLOSE * np.abs(right).max()
-    return bool(rank == heads * width**2 and explains and sums and weights.min() > -_CLOSE)
+    mixes = np.abs(weights - np.eye(width)).max() > _CLOSE  # else each token attends to itself alone
+    return bool(rank == heads * width**2 and explains and sums and mixes and weights.min() > -_CLOSE)
 
 
 def _difference_of_two(convention: CallingConvention, case: Case) -> float:

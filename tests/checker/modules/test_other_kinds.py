@@ -40,6 +40,11 @@ def test_equal_weights_are_of_no_other_kind():
     assert kind_of(layers.Uniform) == ""
 
 
+def test_tokens_that_attend_to_themselves_alone_are_of_no_other_kind():
+    assert kind_of(layers.FramesUnmoved) == ""
+    assert not hw.check(layers.FramesUnmoved).ok
+
+
 def test_the_check_refuses_with_the_kind():
     with pytest.raises(DataError, match="ChannelAttention: it attends between the features"):
         hw.check(layers.ChannelAttention)

@@ -219,3 +219,49 @@ def test_what_is_stated_and_without_effect_is_no_part_of_a_right_function(functi
 
 def test_exchanged_indices_are_found():
     assert not hw.check(flex_with_exchanged_indices).ok
+
+
+def of_blocks(q, k, v, block_size=4):
+    """Block-local attention: tokens attend within their block."""
+    n = np.arange(q.shape[-2]) // block_size
+    return hidden_unless(n[:, None] == n, scaled(q, k)) @ v
+
+
+def of_blocks_before(q, k, v, block_size=4):
+    """Block-local attention: tokens attend within their block."""
+    n = np.arange(q.shape[-2]) // block_size
+    return hidden_unless(n[:, None] >= n, scaled(q, k)) @ v
+
+
+def in_steps(q, k, v, stride=2):
+    """Strided attention: n sees the m with (n - m) % stride == 0."""
+    return hidden_unless(lags(q, k) % stride == 0, scaled(q, k)) @ v
+
+
+def in_pairs_of_steps(q, k, v, stride=2):
+    """Strided attention: n sees the m with (n - m) % stride == 0."""
+    return hidden_unless(lags(q, k) // stride % stride == 0, scaled(q, k)) @ v
+
+
+def test_a_pattern_is_the_one_that_is_stated():
+    assert hw.check(of_blocks).ok
+    assert hw.check(in_steps).ok
+    assert hw.check(of_blocks_before).mistakes == ("unknown",)
+    assert hw.check(in_pairs_of_steps).mistakes == ("unknown",)
+
+
+def of_index(q, k, v, relative_position_bias_table, relative_position_index):
+    bias = relative_position_bias_table[relative_position_index].transpose(2, 0, 1)
+    return softmax(scaled(q, k) + bias) @ v
+
+
+def of_transposed_index(q, k, v, relative_position_bias_table, relative_position_index):
+    bias = relative_position_bias_table[relative_position_index.T].transpose(2, 0, 1)
+    return softmax(scaled(q, k) + bias) @ v
+
+
+def test_a_table_of_biases_comes_with_its_index():
+    verdict = hw.check(of_index)
+    assert verdict.ok, verdict.report()
+    assert not verdict.untested
+    assert hw.check(of_transposed_index).mistakes == ("bias-transposed",)

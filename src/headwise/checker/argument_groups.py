@@ -78,14 +78,36 @@ def roles_of_unprojected(parameters: list[inspect.Parameter], known: Mapping[str
     return {}
 
 
-def options_together(known: Mapping[str, str | None]) -> dict[str, str | None]:
-    """The roles of functions that stand for a mask and a bias, and of the two sides of a window."""
+def matrices_of_heads(
+    parameters: list[inspect.Parameter], known: Mapping[str, str | None], code: str
+) -> dict[str, str]:
+    """The matrices (H, H) by which talking heads mix their logits and their weights."""
+    if not re.search(r"talking", code, re.IGNORECASE):
+        return {}
+    usual = {"X", "q", "k", "v", "Wq", "Wk", "Wv", "Wo", "heads", "context"}
+    others = [p.name for p in parameters if is_required(p) and known[p.name] not in usual]
+    after = [name for name in others if re.search(r"post|after|w$|weight|prob|2$", normalize(name))]
+    order = [name for name in others if name not in after] + after
+    return (
+        dict(zip(order, ("Tl", "Tw"), strict=False))
+        if len(order) == 2
+        else dict.fromkeys(order, "Tw" if after else "Tl")
+    )
+
+
+def options_together(known: Mapping[str, str | None], code: str) -> dict[str, str | None]:
+    """The roles of functions that stand for a mask and a bias, of the sides of a window, and of a number of keys."""
     names: dict[str | None, str] = {role: name for name, role in known.items()}
-    roles = {
+    roles: dict[str, str | None] = {
         names[f"{option} function"]: None if option in names else option
         for option in ("mask", "bias")
         if f"{option} function" in names
     }
+    lengths = [name for name, role in known.items() if role == "lengths"]
+    of_queries = [name for name in lengths if re.search(r"^(q|query|tgt)|(q|query)$", normalize(name))]
+    roles |= dict.fromkeys(of_queries if len(lengths) > len(of_queries) else (), None)
+    if known.get("K") == known.get("k") == "k" and re.search(r"top-?_?k|sort|partition", code, re.IGNORECASE):
+        roles["k"] = "topk"
     sides = [names[side] for side in ("left", "right") if side in names]
     left = [name for name, role in known.items() if role == "window" and normalize(name) == "lookback"]
     if "right" in names and left:

@@ -8,35 +8,60 @@ from dataclasses import replace
 from headwise.checker.convention_stages import capped_at, squashed
 from headwise.checker.differences import difference
 from headwise.checker.documentation import Documentation
+from headwise.checker.examination import Findings
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numbers_in_code import values_in_code
+from headwise.checker.other_weights import stated_kind
 from headwise.checker.probes import first_probe
 from headwise.checker.search import by_design
 from headwise.checker.state import Change
+from headwise.errors import DataError
 
-_CLOSE = 1e-6
 _MOST_CAPS = 8
 
 
-def with_built_in_softcap(convention: CallingConvention, documentation: Documentation) -> list[CallingConvention]:
-    """With a softcap of the logits that is a number in the code, and without, if there may be one."""
-    has_place = "softcap" in convention.interface.takes or "Sa" in convention.names or convention.load is not None
-    if has_place or not re.search(r"tanh\b", documentation.code_with_helpers):
+def with_built_in_designs(convention: CallingConvention, documentation: Documentation) -> list[CallingConvention]:
+    """The convention with what is built in, in the form that is likeliest, and without."""
+    if convention.load is not None:
         return [convention]
+    kind = stated_kind(documentation)
+    code, forms = (kind.code, kind.forms) if kind else ("softcap-built-in", _softcaps(convention, documentation))
+    likely = sorted(forms, key=lambda change: _misfit(convention, code, change))[:1]
+    return [replace(convention, design=(*convention.design, (code, form))) for form in likely] + [convention]
+
+
+def refuse_other_kind(findings: Findings, documentation: Documentation) -> None:
+    """Raise DataError for a function that says that it is no softmax attention, if nothing else explains it.
+
+    What explains it as softmax attention is then no mistake of it.
+    """
+    kind = stated_kind(documentation)
+    if kind is None or not kind.has_others or not findings.rank[0] or "topk" in findings.convention.interface.takes:
+        return
+    if findings.explanation is None or kind.code not in findings.explanation.codes:
+        raise DataError(
+            f"{documentation.name}: it says that it is {kind.name}, and none of the forms of it that are known explains"
+            " what it returns. Headwise checks softmax attention between tokens."
+        )
+
+
+def _softcaps(convention: CallingConvention, documentation: Documentation) -> tuple[Change, ...]:
+    """The reference with a softcap of the logits that is a number in the code, if there may be one."""
+    has_place = "softcap" in convention.interface.takes or "Sa" in convention.names
+    if has_place or not re.search(r"tanh\b", documentation.code_with_helpers):
+        return ()
     caps = [cap for cap in values_in_code(documentation) if cap > 0][:_MOST_CAPS]
-    designs: list[Change] = [{"+arrange": capped_at(cap)} for cap in caps]
+    changes: list[Change] = [{"+arrange": capped_at(cap)} for cap in caps]
     if not re.search(r"soft-?[ _]?cap", documentation.name + documentation.text, re.IGNORECASE):
-        designs += [{"cap": squashed(cap)} for cap in caps]
-    fitting = [change for change in designs if _fits(convention, change)]
-    likely = fitting[:1] or designs[:1]
-    return [replace(convention, design=(*convention.design, ("softcap-built-in", c))) for c in likely] + [convention]
+        changes += [{"cap": squashed(cap)} for cap in caps]
+    return tuple(changes)
 
 
-def _fits(convention: CallingConvention, change: Change) -> bool:
-    """Whether the reference with a change returns what the function does for ordinary tokens."""
+def _misfit(convention: CallingConvention, code: str, change: Change) -> float:
+    """How far the reference with a change is from what the function returns for ordinary tokens."""
     case = first_probe(convention.interface).case
-    expected = by_design((*convention.design, ("softcap-built-in", change)), {}).answer(case)
+    expected = by_design((*convention.design, (code, change)), {}).answer(case)
     output = convention.call(case).output
     if expected is None or output is None or output.shape != expected.output.shape:
-        return False
-    return difference(output, expected.output) <= _CLOSE
+        return float("inf")
+    return difference(output, expected.output)

@@ -177,6 +177,12 @@ CONVENTIONS = {
         ),
         Convention("softcap-built-in", "a built-in softcap of the logits"),
         Convention("scale-configured", "a scale of the logits that its configuration gives"),
+        Convention("sparsemax", "sparsemax in place of the softmax"),
+        Convention("entmax", "entmax in place of the softmax"),
+        Convention("relu-weights", "a ReLU in place of the softmax"),
+        Convention("sigmoid-weights", "a sigmoid in place of the softmax"),
+        Convention("kernel-weights", "a product of features in place of the softmax (linear attention)"),
+        Convention("talking-heads", "heads that are mixed before and after the softmax"),
         Convention("scale-learned", "a learned scale of the logits"),
         Convention(
             "softmax-epsilon",

@@ -9,6 +9,7 @@ from typing import Any
 
 from headwise.checker.added_positions import with_added_positions
 from headwise.checker.assessment import to_verdict
+from headwise.checker.built_in_designs import refuse_other_kind
 from headwise.checker.cached_step import with_cached_step
 from headwise.checker.confirmation import confirmed
 from headwise.checker.conventions import Requirements
@@ -148,6 +149,7 @@ def _check_function(
     tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
     documentation = document(function, text)
     findings = with_returned_caches(judge(tiers, documentation, requirements, rng))
+    refuse_other_kind(findings, documentation)
     findings = with_missing_ingredients(findings, documentation)
     findings = with_gradients(confirmed(findings, documentation, fresh(rng)))
     name = documentation.name or type(function).__name__

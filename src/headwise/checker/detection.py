@@ -202,12 +202,14 @@ def _start(
         key_heads=_GROUPED[1] if "key_heads" in reading.names else None,
         fused=bool({"Wqkv", "Wkv"} & reading.names.keys()),
         preallocated="kpast" in reading.names and documentation.writes_at(reading.names.get("offset")),
+        bias_shared="index" in reading.names,
         grid=bool({"rows", "grid"} & reading.names.keys()),
         even=bool(re.search(r"\bcos\(|rope|rotary", documentation.code_with_helpers, re.IGNORECASE)),
         packed=next((name for name in ("qkv", "kv") if name in reading.names), ""),
         masks_apart={"mask", "context"} <= reading.names.keys() and _of_context(str(reading.names.get("padding", ""))),
         unprojected=reading.unprojected,
-        unscaled=(reading.unprojected or "Ss" in reading.names) and not documentation.scaled,
+        unscaled=documentation.unscaled
+        or ((reading.unprojected or "Ss" in reading.names) and not documentation.scaled),
     )
     return CallingConvention(
         function,

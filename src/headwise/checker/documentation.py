@@ -18,7 +18,7 @@ from headwise.checker.syntax import nodes_in, parse
 
 _AXES = {
     "B": "b bs bsz batch batchsize batches nbatch nbatches items",
-    "H": "h heads head numheads nheads nhead nh numhead attentionheads numattentionheads hn",
+    "H": "h heads head numheads nheads nhead nh numhead attentionheads numattentionheads hn hq hkv hk",
     "N": "n t s l m tokens token seq length len seqlen seqlength sequence sequencelength time steps qlen klen tgtlen"
     " srclen tgt src numtokens ntokens total totaltokens nnz nseq queries keys lq lk tq tk nq nk contextlength ctx"
     " positions words q",
@@ -165,7 +165,7 @@ class Documentation:
         """Whether it says that a query sees a pattern of keys, such as those of its block."""
         return bool(
             re.search(
-                r"block|sparse|strided?|dilat|local|chunk|axial|bigbird|longformer|streaming|sink tokens",
+                r"block|sparse(?!max)|strided?|dilat|local|chunk|axial|bigbird|longformer|streaming|sink tokens",
                 self.name + self.text,
                 re.I,
             )

@@ -33,23 +33,24 @@ def is_equivariant(convention: CallingConvention) -> bool:
 
 
 def attended_keys(
-    convention: CallingConvention, count: int | None = None, options: Case | None = None
+    convention: CallingConvention, count: int | None = None, options: Case | None = None, keys: int | None = None
 ) -> BoolArray | None:
-    """Return (N, N), whether key m influences query n; None if the function refuses that many tokens, or `options`.
+    """Return (N, M), whether key m influences query n; None if the function refuses that many tokens, or `options`.
 
     For a function of tokens, a token is taken to attend to itself: its own query depends on it in any case.
     """
     sizes = convention.interface.sizes
     if count is None:
         count = sizes.tokens or min(_TOKENS, sizes.max_tokens or _TOKENS) if sizes else _TOKENS
-    case = case_with_tokens(convention, count) | (options or {})
+    keys = keys or count
+    case = case_with_tokens(convention, count, keys) | (options or {})
     before = convention.call(case).output
     if before is None or before.shape[-2] != count or not before.size:
         return None
     close = _UNCHANGED[convention.interface.dtype]
     source = "v" if "v" in case else "context" if "context" in case else "X"
-    attended = np.zeros((count, count), bool)
-    for m in range(count):
+    attended = np.zeros((count, keys), bool)
+    for m in range(keys):
         changed = case[source].copy()
         changed[..., m, :] += 0.5 * np.cos(np.arange(changed.shape[-1]))  # which no norm takes away
         after = convention.call(case | {source: changed}).output
@@ -89,13 +90,13 @@ def built_in_limits(attended: BoolArray) -> dict[str, Any]:
 
 def pattern_of_keys(convention: CallingConvention) -> tuple[str, Change]:
     """The convention that a query sees the keys that the function lets it see, measured at each number of tokens."""
-    measured: dict[int, BoolArray | None] = {}
+    measured: dict[tuple[int, int], BoolArray | None] = {}
 
     def mask(t: Trace) -> None:
         n, m = t.s.shape[-2:]
-        if n == m and n not in measured:
-            measured[n] = attended_keys(convention, n)
-        pattern = measured.get(n) if n == m else None
+        if (n, m) not in measured:
+            measured[n, m] = attended_keys(convention, n, keys=m)
+        pattern = measured[n, m]
         if pattern is not None:
             t.hide(pattern)
 
@@ -109,28 +110,30 @@ def causal_window(convention: CallingConvention) -> int | None:
     return left if right == 0 else None
 
 
-def case_with_tokens(convention: CallingConvention, count: int) -> Case:
-    """Return an ordinary case with so many tokens."""
+def case_with_tokens(convention: CallingConvention, count: int, keys: int | None = None) -> Case:
+    """Return an ordinary case with so many tokens, and so many keys if those are not as many."""
+    keys = keys or count
     interface = convention.interface
     case = dict(first_probe(interface).case)
     rng = np.random.default_rng(3)
     for name in ("X", "context", "q", "k", "v"):
         if name in case:
-            shape = (*case[name].shape[:-2], count, case[name].shape[-1])
+            number = count if name in ("X", "q") else keys
+            shape = (*case[name].shape[:-2], number, case[name].shape[-1])
             case[name] = (0.3 * rng.normal(size=shape)).astype(case[name].dtype)  # so that no weight vanishes
-    for name, value in (("mask", np.ones((1, 1, count, count), bool)), ("bias", np.zeros((1, 1, count, count)))):
+    for name, value in (("mask", np.ones((1, 1, count, keys), bool)), ("bias", np.zeros((1, 1, count, keys)))):
         if name in case:
             case[name] = value[:, :, :1] if name == "mask" and interface.key_mask else value
     if "padding" in case:
-        case["padding"] = np.ones((case["padding"].shape[0], 1, 1, count), bool)
+        case["padding"] = np.ones((case["padding"].shape[0], 1, 1, keys), bool)
     if case.get("window") is not None:
         case["window"] = tuple(side and count for side in case["window"])
     if "segments" in case:
         case["segments"] = np.ones((case["segments"].shape[0], count), int)
     if "lengths" in case:
-        case["lengths"] = np.full(case["lengths"].shape, count)
+        case["lengths"] = np.full(case["lengths"].shape, keys)
     if "mask" in case and interface.key_mask:
-        case["mask"] = np.ones((case[next(x for x in ("X", "q") if x in case)].shape[0], 1, 1, count), bool)
+        case["mask"] = np.ones((case[next(x for x in ("X", "q") if x in case)].shape[0], 1, 1, keys), bool)
     return case
 
 

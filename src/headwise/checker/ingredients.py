@@ -9,11 +9,21 @@ from dataclasses import dataclass, replace
 from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.documentation import Documentation
 from headwise.checker.examination import Findings
+from headwise.checker.influence import attended_keys
 from headwise.checker.measured_rotation import order_of_grid
+from headwise.checker.numpy_guard import np
 
 _POSITIONS = frozenset(code for code, convention in CONVENTIONS.items() if convention.of_positions)
 _BY_ROWS = (
     r"row[- ]major|row[- ]by[- ]row|raster|rows?[- ]first|C[- ]order|height *[*x×] *width|\bh *[*x×] *w\b|\(h w\)"
+)
+_OF_BLOCKS = (
+    r"(within|inside|in|of) (its|their|the same|the query's|each) (own )?(block|chunk|segment)|"
+    r"same (block|chunk|segment)|block[- ]?(diagonal|local)"
+)
+_OF_STEPS = r"multiples? of|% *`*(stride|dilation|step|d|s|r)`* *(==|=|is) *0"
+_AND_OTHERS = (
+    r"global|neighbou?r|previous|next|preceding|adjacent|overlap|random|sink|window|also|look|halo|last|first token|cls"
 )
 _NEGATED = r"\b(no|not|without|optional\w*|un(capped|normali[sz]ed))\b"
 
@@ -87,6 +97,9 @@ def with_missing_ingredients(findings: Findings, documentation: Documentation) -
             note = "It says that tokens come row by row, and rotates them as if they came column by column."
             return replace(findings, unexplained=True, notes=(*findings.notes, note))
         findings = replace(findings, observed=(*findings.observed, "grid-by-columns"))
+    if "pattern-built-in" in findings.conventions and not _keeps_pattern(findings, documentation):
+        note = "The keys that a query sees are not those of the pattern that it says that it has."
+        return replace(findings, unexplained=True, notes=(*findings.notes, note))
     for part in _stated(documentation):
         shown = part.conventions & {*findings.conventions}
         passed = part.arguments & convention.interface.takes
@@ -97,6 +110,25 @@ def with_missing_ingredients(findings: Findings, documentation: Documentation) -
         note = f"It says that it has {part.name}, and its outputs show nothing of it."
         return replace(findings, unexplained=True, notes=(*findings.notes, note))
     return findings
+
+
+def _keeps_pattern(findings: Findings, documentation: Documentation) -> bool:
+    """Whether queries see the keys of their own block, or those at multiples of a step, if that is what it says."""
+    attended = attended_keys(findings.convention)
+    if attended is None:
+        return True
+    count = len(attended)
+    rows, columns = np.arange(count)[:, None], np.arange(count)
+    causal = not np.triu(attended, 1).any()
+    patterns = [
+        [rows // size == columns // size for size in range(1, count + 1)],
+        [(rows - columns) % step == 0 for step in range(1, count + 1)],
+    ]
+    stated = [re.search(words, documentation.text, re.IGNORECASE) for words in (_OF_BLOCKS, _OF_STEPS)]
+    if not any(stated) or re.search(_AND_OTHERS, documentation.text, re.IGNORECASE):
+        return True
+    likely = [p for one, found in zip(patterns, stated, strict=True) if found for p in one]
+    return any(np.array_equal(attended, np.tril(p) if causal else p) for p in likely)
 
 
 def _stated(documentation: Documentation) -> Iterator[_Ingredient]:

@@ -18,7 +18,9 @@ from headwise.checker.packed import pack_projected, pack_tokens
 from headwise.checker.presentation import (
     arrange_axes,
     fit_to_logits,
+    index_of_table,
     present_angles,
+    present_by_index,
     present_mask,
     present_pages,
     present_score,
@@ -182,6 +184,8 @@ class CallingConvention:
             for name in ("mask", "bias", "padding"):
                 if name in case and is_function(self.names.get(name)):
                     masks[name] = as_function(case[name], str(self.names[name]), grid(case), self.convert)
+                elif name == "bias" and name in case and "index" in self.names:
+                    masks[name] = present_by_index(case[name], grid(case))
                 elif name == "bias" and name in case and self.bias_table:
                     masks[name] = present_table(case[name], self.bias_table)
                 elif name in case and name in self.names:
@@ -246,6 +250,8 @@ class CallingConvention:
         if "cos" in case:
             presented = present_angles(case["cos"], case["sin"], self.angles)
             arguments |= {name: value for name, value in presented.items() if name in self.names}
+        if "index" in self.names:
+            arguments["index"] = index_of_table(*grid(case)[2:])
         if "segments" in case:
             presented = _presented_segments(case["segments"], "B" in axes)
             arguments |= {name: value for name, value in presented.items() if name in self.names}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.acceptance import in_words
-from headwise.checker.built_in_designs import with_built_in_softcap
+from headwise.checker.built_in_designs import with_built_in_designs
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation
 from headwise.checker.effort import evaluations, limit, share_of_evaluations
@@ -75,7 +75,7 @@ def _alternatives(
 ) -> list[CallingConvention]:
     """The conventions of a tier, each with the limits that may be built into the function."""
     limited = [one for c in tier for one in _with_built_in_limits(c, documentation, requirements)]
-    return [one for convention in limited for one in with_built_in_softcap(convention, documentation)]
+    return [one for convention in limited for one in with_built_in_designs(convention, documentation)]
 
 
 def _with_built_in_limits(

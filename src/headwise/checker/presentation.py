@@ -75,6 +75,19 @@ def present_table(bias: Array, table: str) -> Array:
     return np.asarray({"LH": entries.T, "HL": entries, "L": entries[0]}[axes])
 
 
+def index_of_table(n: int, m: int) -> Any:
+    """The row of a table of biases for each pair of a query and a key, (N, M): another for each."""
+    return np.random.default_rng(11).permutation(n * m).reshape(n, m)
+
+
+def present_by_index(bias: Array, full: tuple[int, int, int, int]) -> Array:
+    """A bias (1, H, N, M) as a table with a row for each pair at the place in `index_of_table`, (N · M, H)."""
+    _, heads, n, m = full
+    table = np.empty((n * m, heads), bias.dtype)
+    table[index_of_table(n, m)] = np.broadcast_to(bias[0], (heads, n, m)).transpose(1, 2, 0)
+    return table
+
+
 def present_angles(cos: Array, sin: Array, form: str) -> dict[str, Any]:
     """Rotary angles as a function takes them."""
     if form in ("complex", "turns"):

@@ -152,6 +152,13 @@ def lengths(t: Trace) -> None:
         t.hide(np.arange(t.s.shape[-1]) < ends(t))
 
 
+def topk(t: Trace) -> None:
+    """A query sees the keys with the so many largest of its logits."""
+    if "topk" in t.case:
+        s = t.s if t.see is None else np.where(t.see, t.s, -np.inf)
+        t.hide(s >= np.sort(s, axis=-1)[..., -min(t.case["topk"], s.shape[-1]), None])
+
+
 def hide(t: Trace) -> None:
     """Hidden logits become −∞."""
     if t.see is not None:
@@ -233,6 +240,7 @@ STAGES: dict[str, Stage] = {
             causal,
             window,
             lengths,
+            topk,
         ),
         *(hide, shift, exponentiate, divide, clean, mix, merge, output, finish),
     )

@@ -77,6 +77,8 @@ _ROLES = {
     "place": "pos position cacheindex cachepos cacheposition curpos currentpos inputpos curlen curlength writepos index"
     " cacheoffset step",
     "pages": "blocktables blocktable pagetables pagetable blockindices pageindices kvindices blockids pageids",
+    "index": "relativepositionindex relpositionindex relposindex relindex relidx relativeindex relativeidx rpi rpeindex"
+    " biasindex biasidx positionindex relativecoordsindex relposidx",
     "segments": "segmentids segmentid segments documentids docids seqids sequenceids sampleids qsegmentids",
     "starts": "cuseqlens cuseqlensq cuseqlen cumulativeseqlens cumseqlens seqoffsets",
     "key_starts": "cuseqlensk cuseqlenskv",
@@ -87,6 +89,7 @@ _ROLES = {
     "logscale": "logitscale logscale loglogitscale",
     "scale": "scale scaling softmaxscale smscale beta invtemperature inversetemperature invtemp inversetemp"
     " scalefactor",
+    "topk": "topk ktop topkkeys numtopk topn ksparse sparsek numkeep keeptop",
     "temperature": "temperature temp tau",
     "slopes": "slopes slope alibislopes alibislope alibim headslopes",
     "softcap": "softcap logitcap logitsoftcap logitssoftcap softcapping attnlogitsoftcapping cap"

@@ -11,6 +11,7 @@ from typing import Any
 from headwise.checker.argument_groups import (
     SCORES,
     is_required,
+    matrices_of_heads,
     options_together,
     parts_of_score,
     roles_in_order,
@@ -33,7 +34,7 @@ from headwise.checker.settings import CONFIG
 KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
 _MATRICES = ("Wq", "Wk", "Wv")
 _OF_LOGITS = {"mask", "padding", "bias", "slopes", "causal", "window", "lengths", "scale", "temperature", "softcap"}
-_OF_LOGITS |= {*SCORES, "segments", "starts", "prefix", "logscale", "left", "right"}
+_OF_LOGITS |= {*SCORES, "Tl", "Tw", "topk", "segments", "starts", "prefix", "logscale", "left", "right"}
 _CACHED = {"kpast", "vpast", "offset"}
 _PAIRS = {"kv": ("k", "v"), "cache": ("kpast", "vpast")}  # keys and values that come in one argument
 _OF_TOKENS = frozenset(["Wo", "bq", "bk", "bv", "bo", "tokens", "heads", "key_heads", "context", "values", "params"])
@@ -43,7 +44,20 @@ _OPTIONS = {
     | _CACHED
     | frozenset(["align", "offset", "cos", "sin", "interleaved", "sinks", "qkv", "kv"]),
 }
-_HELPERS = {"weights?", "d", "D", "config", "layer", "pages", "starts", "key_starts", "longest", "longest_key", "freqs"}
+_HELPERS = {
+    "weights?",
+    "d",
+    "D",
+    "config",
+    "layer",
+    "pages",
+    "index",
+    "starts",
+    "key_starts",
+    "longest",
+    "longest_key",
+    "freqs",
+}
 _HELPERS |= {"rows", "columns", "grid", "repeats"}
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
@@ -172,7 +186,8 @@ def _by_name(
     if len(several := [p.name for p in parameters if known[p.name] == "X" and p.default is p.empty]) == 2:
         known |= dict.fromkeys(tokens_among(several)[1], "context")
     known |= parts_of_score(parameters, known, code)
-    known |= options_together(known)
+    known |= options_together(known, code)
+    known |= matrices_of_heads(parameters, known, code)
     needed = {known[p.name] for p in parameters if p.default is p.empty}
     if "Wqkv" in needed and not {"X", "q", None} & needed:  # nothing that a matrix could be applied to
         known = {name: "qkv" if role == "Wqkv" else role for name, role in known.items()}
@@ -240,7 +255,7 @@ def _by_name(
             return None
         numeric = role == "scale" and p.default is not None  # a default that is a number is used
         numeric |= role == "temperature" and isinstance(p.default, int | float) and p.default != 1
-        numeric |= role in ("softcap", "window") and isinstance(p.default, int | float) and p.default > 0
+        numeric |= role in ("softcap", "window", "topk") and isinstance(p.default, int | float) and p.default > 0
         if required or numeric or (role == "causal" and p.default is True):
             needs.add(role)
     if "params" in names:

@@ -110,7 +110,10 @@ def of_other_values(generator: Generator) -> Iterator[Further]:
         "softcap": ("a large softcap", [30.0]),
         "window": ("another window", [*windows]),
         "lengths": ("items without padding, or with as much", [*whole_items]),
-        "bias": ("a bias of each item", [] if generator.interface.bias_table else [of_items]),
+        "bias": (
+            "a bias of each item",
+            [] if generator.interface.bias_table or generator.interface.bias_shared else [of_items],
+        ),
         "prefix": ("a prefix of one token", [np.full(b, 1)]),
     }
     for name, (words, values) in other.items():

@@ -136,6 +136,9 @@ class Generator(ABC):
             "temperature": 1.7,
             "slopes": self.slopes(h),
             "softcap": 5.0,
+            "topk": m,
+            "Tl": self.normal(h, h),
+            "Tw": self.normal(h, h),
         }
         if {"Ss", "Sa"} & self.interface.needs:
             query, key = (case[x].shape[-1] for x in (("X", "context") if "X" in case else ("q", "k")))
@@ -232,6 +235,7 @@ class Generator(ABC):
             "segments": {"segments": 1 + np.sort(self.rng.integers(0, 3, (b, n)))},
             "prefix": {"prefix": np.full(b, max(3, m - 2))},
             "sinks": {"sinks": self.normal(1, h)},
+            "topk": {"topk": 3},
         }
         return {name: option for name, option in options.items() if name in self.takes}
 

@@ -167,3 +167,21 @@ def test_what_an_argument_holds_is_passed(right, wrong, mistakes):
     assert verdict.ok, verdict.report()
     if wrong is not None:
         assert set(hw.check(wrong).mistakes) == mistakes
+
+
+def eager_with_sinks(module, query, key, value, attention_mask, scaling, **kwargs):
+    s = query @ key.swapaxes(-1, -2) * scaling + attention_mask[:, :, :, : key.shape[-2]]
+    s = np.concatenate([s, np.broadcast_to(module.sinks.reshape(1, -1, 1, 1), (*s.shape[:3], 1))], axis=-1)
+    return (softmax(s)[..., :-1] @ value).swapaxes(1, 2)
+
+
+def eager_with_sinks_divided_away(module, query, key, value, attention_mask, scaling, **kwargs):
+    s = query @ key.swapaxes(-1, -2) * scaling + attention_mask[:, :, :, : key.shape[-2]]
+    s = np.concatenate([s, np.broadcast_to(module.sinks.reshape(1, -1, 1, 1), (*s.shape[:3], 1))], axis=-1)
+    weights = softmax(s)[..., :-1]
+    return (weights / weights.sum(axis=-1, keepdims=True) @ value).swapaxes(1, 2)
+
+
+def test_sinks_may_be_an_attribute_of_the_settings():
+    assert hw.check(eager_with_sinks).ok
+    assert hw.check(eager_with_sinks_divided_away).mistakes == ("sinks-ignored",)

@@ -265,3 +265,15 @@ def test_a_table_of_biases_comes_with_its_index():
     assert verdict.ok, verdict.report()
     assert not verdict.untested
     assert hw.check(of_transposed_index).mistakes == ("bias-transposed",)
+
+
+def of_sinks_and_a_window(q, k, v, sink=4, window=8):
+    """StreamingLLM: the first `sink` tokens and the last `window` tokens, causal."""
+    n, m = np.arange(q.shape[-2])[:, None], np.arange(q.shape[-2])
+    return hidden_unless((m <= n) & ((m < sink) | (n - m < window)), scaled(q, k)) @ v
+
+
+def test_a_pattern_may_show_with_many_tokens_only():
+    verdict = hw.check(of_sinks_and_a_window)
+    assert verdict.ok, verdict.report()
+    assert "pattern-built-in" in verdict.conventions

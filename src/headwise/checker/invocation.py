@@ -161,6 +161,9 @@ class CallingConvention:
             else:
                 keywords[name] = converted
         keywords |= {name: pack(leaves) for name, leaves in parts.items()}
+        for name in [name for name in keywords if "." in name]:  # an attribute of an object of settings
+            holder, _, attribute = name.partition(".")
+            keywords[holder][attribute] = keywords.pop(name)
         return [value for _, value in sorted(places, key=lambda pair: pair[0])], keywords
 
     def _converted(self, value: Any) -> Any:

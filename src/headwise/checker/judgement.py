@@ -26,6 +26,7 @@ from headwise.checker.probes import first_probe
 from headwise.checker.recovery import measured_design
 
 ANY = 4  # as many mistakes at once as are looked for
+_MORE_TOKENS = 24  # where fewer do not show a pattern
 MEASURED = 3  # one, or what the attention weights show: for modules with tables, which are emptied next
 
 
@@ -140,10 +141,13 @@ def _mask_replaces_limits(convention: CallingConvention, count: int) -> bool:
 
 def _has_pattern(convention: CallingConvention, causal: bool) -> bool:
     """Whether queries see some keys only, their own among them, which are neither a window nor all up to their own."""
-    attended = attended_keys(convention)
-    if attended is None or attended.all() or not np.diagonal(attended).all() or built_in_limits(attended):
-        return False
-    return not (causal and np.triu(attended, 1).any())
+    for count in (None, _MORE_TOKENS):
+        attended = attended_keys(convention, count)
+        if attended is None or attended.all() or not np.diagonal(attended).all():
+            return False
+        if not built_in_limits(attended):
+            return not (causal and np.triu(attended, 1).any())
+    return False
 
 
 def _best(

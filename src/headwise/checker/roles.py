@@ -41,7 +41,8 @@ _ROLES = {
     " decoderstates decoderhiddenstates decoderinput decoderinputs decoderoutput decoderstate decout decoutput tgt"
     " target targets latents latent inputx tokenembeddings inputsequence features inp tokenstates targetstates"
     " allx xall",
-    "context": "context memory encoderhiddenstates encoderoutput encoderoutputs encout encoutput cond conditioning"
+    "context": "context memory keyvalue keyvalues"
+    " encoderhiddenstates encoderoutput encoderoutputs encout encoutput cond conditioning"
     " y kv xkv keyvaluestates crossattentionstates contextstates memorybank source src z encoderstates ctx"
     " kvx contexttokens"
     " encsrc srcenc encoderinput encoderinputs encoderstate encstates encodings encoded enc contexts contextvectors"

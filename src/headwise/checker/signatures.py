@@ -261,6 +261,9 @@ def _by_name(
     if "params" in names:
         annotation = next((p.annotation for p in parameters if p.name == names["params"]), None)
         open_dictionary(names, needs, code, annotation, learned)
+    if "layer" in names and re.search(rf"\b{names['layer']}\.sinks\b", code):
+        names["sinks"] = f"{names['layer']}.sinks"
+        needs.add("sinks")
     for role in [role for role in names if role[0] == "W" and isinstance(names[role], str)]:
         open_layer(role, names, needs, code)
     reading = _reading(names, frozenset(needs), kind, given)
@@ -347,6 +350,8 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
         return "Wqkv"
     if p.name.lower() == "b" and any(role_of(o.name) == "params" and is_fused(o.name, code) for o in parameters):
         return "bqkv"
+    if role == "sinks" and isinstance(p.default, int):  # how many tokens are sinks
+        return None
     if role == "params" and ("Wq" in others or p.default is not p.empty):
         return None
     if role is None and len(p.name) == 1 and "sinks" not in others and "sink" in code.lower():

@@ -137,9 +137,8 @@ class Generator(ABC):
             "slopes": self.slopes(h),
             "softcap": 5.0,
             "topk": m,
-            "Tl": self.normal(h, h),
-            "Tw": self.normal(h, h),
         }
+        values |= {name: self.normal(h, h) for name in ("Tl", "Tw") if name in self.interface.needs}
         if {"Ss", "Sa"} & self.interface.needs:
             query, key = (case[x].shape[-1] for x in (("X", "context") if "X" in case else ("q", "k")))
             of_pair = query + 3
@@ -210,6 +209,8 @@ class Generator(ABC):
         visible = np.ones((batch, 1, 1, m), bool)
         for item in visible:
             item[..., self.rng.choice(m, min(2, m - 1), replace=False)] = False
+        if batch > 1 and (visible == visible[:1]).all():  # so that no item has the mask of another
+            visible[-1] = np.roll(visible[-1], 1)
         return self.with_visible_keys(visible)
 
     def with_visible_keys(self, mask: BoolArray) -> BoolArray:

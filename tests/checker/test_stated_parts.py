@@ -277,3 +277,28 @@ def test_a_pattern_may_show_with_many_tokens_only():
     verdict = hw.check(of_sinks_and_a_window)
     assert verdict.ok, verdict.report()
     assert "pattern-built-in" in verdict.conventions
+
+
+def of_heads_last(x, Wq, Wk, Wv, heads):
+    """The features of x are (d h), so that the head is the last axis."""
+    q, k, v = (np.moveaxis((x @ W).reshape(*x.shape[:-1], -1, heads), -1, -3) for W in (Wq, Wk, Wv))
+    return np.moveaxis(softmax(scaled(q, k)) @ v, -3, -1).reshape(*x.shape[:-1], -1)
+
+
+def of_heads_last_without_scale(x, Wq, Wk, Wv, heads):
+    """The features of x are (d h), so that the head is the last axis."""
+    q, k, v = (np.moveaxis((x @ W).reshape(*x.shape[:-1], -1, heads), -1, -3) for W in (Wq, Wk, Wv))
+    return np.moveaxis(softmax(q @ k.swapaxes(-1, -2)) @ v, -3, -1).reshape(*x.shape[:-1], -1)
+
+
+def of_heads_last_undocumented(x, Wq, Wk, Wv, heads):
+    q, k, v = (np.moveaxis((x @ W).reshape(*x.shape[:-1], -1, heads), -1, -3) for W in (Wq, Wk, Wv))
+    return np.moveaxis(softmax(scaled(q, k)) @ v, -3, -1).reshape(*x.shape[:-1], -1)
+
+
+def test_the_order_of_features_that_is_stated_is_a_convention():
+    verdict = hw.check(of_heads_last)
+    assert verdict.ok, verdict.report()
+    assert "heads-last" in verdict.conventions
+    assert hw.check(of_heads_last_without_scale).mistakes == ("scale-missing",)
+    assert hw.check(of_heads_last_undocumented).mistakes == ("heads-interleaved",)

@@ -162,9 +162,30 @@ def test_the_place_in_the_source():
     assert hw.check(unscaled, source=source).locations == ()
 
 
+def merged_unmoved(X, Wq, Wk, Wv, heads):
+    Q, K, V = (np.moveaxis((X @ W.T).reshape(len(X), heads, -1), 1, 0) for W in (Wq, Wk, Wv))
+    O = softmax(Q @ K.swapaxes(1, 2) / np.sqrt(Q.shape[-1])) @ V
+    return O.reshape(len(X), -1)
+
+
+def without_output(X, Wq, Wk, Wv, Wo, heads):
+    Q, K, V = (np.moveaxis((X @ W.T).reshape(len(X), heads, -1), 1, 0) for W in (Wq, Wk, Wv))
+    O = softmax(Q @ K.swapaxes(1, 2) / np.sqrt(Q.shape[-1])) @ V
+    return np.moveaxis(O, 0, 1).reshape(len(X), -1)
+
+
+def masked_after(q, k, v, mask):
+    weights = softmax(np.where(True, q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]), 0))
+    weights = weights * mask
+    return weights @ v
+
+
 @pytest.mark.parametrize(
     ("function", "line"),
     [
+        (merged_unmoved, "return O.reshape"),
+        (without_output, "return np.moveaxis"),
+        (masked_after, "weights * mask"),
         (handwritten.student_a, "Q, K, V = X @ Wq"),
         (handwritten.student_b, "weights = np.exp(scores)"),
         (handwritten.student_c, "np.sqrt(D)"),

@@ -26,6 +26,7 @@ from headwise.checker.verdict import ProbeResult, Verdict
 # entries that a module may contain by design, and the conventions that they are then
 _BY_DESIGN = {
     "norm-added": "norm-inside",
+    "heads-interleaved": "heads-last",
     "residual-added": "residual-inside",
     "positions-added": "position-bias",
     "qk-norm-across-heads": "qk-norm-of-all-heads",

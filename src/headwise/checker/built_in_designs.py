@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.convention_stages import capped_at, squashed
 from headwise.checker.differences import difference
 from headwise.checker.documentation import Documentation
@@ -18,6 +19,7 @@ from headwise.checker.state import Change
 from headwise.errors import DataError
 
 _MOST_CAPS = 8
+_HEADS_LAST = r"\(\s*(d|dh|hd|c|dim|dim_head|head_dim|features)\s+(h|heads?)\s*\)"  # as einops writes it
 
 
 def with_built_in_designs(convention: CallingConvention, documentation: Documentation) -> list[CallingConvention]:
@@ -26,6 +28,8 @@ def with_built_in_designs(convention: CallingConvention, documentation: Document
         return [convention]
     kind = stated_kind(documentation)
     code, forms = (kind.code, kind.forms) if kind else ("softcap-built-in", _softcaps(convention, documentation))
+    if not forms and re.search(_HEADS_LAST, documentation.text):
+        code, forms = "heads-interleaved", CATALOGUE["heads-interleaved"].changes
     likely = sorted(forms, key=lambda change: _misfit(convention, code, change))[:1]
     return [replace(convention, design=(*convention.design, (code, form))) for form in likely] + [convention]
 

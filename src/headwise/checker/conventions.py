@@ -175,6 +175,7 @@ CONVENTIONS = {
             "queries and keys normalised over all heads together",
             untested="whether queries and keys are meant to be normalised over all heads together",
         ),
+        Convention("heads-last", "the heads as the last axis of the features that are split, as it says"),
         Convention("softcap-built-in", "a built-in softcap of the logits"),
         Convention("scale-configured", "a scale of the logits that its configuration gives"),
         Convention("sparsemax", "sparsemax in place of the softmax"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +24,14 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "softmax": (r"\bexp2?\(", r"softmax\(", r"\.sum\(|\.max\("),
     "mix": (r"@\s*[vVxX]\w*\b|(einsum|matmul|dot)\(.*\b[vVxX]\w*\b",),
     "split": (r"reshape|split\(|\.view\(|rearrange", r"\[[^\]]*:[^\]]*\]"),
-    "merge": (r"concatenate|hstack|\.mean\(|merge|stack\(", r"reshape"),
+    "merge": (r"concatenate|hstack|\.mean\(|merge|stack\(|\bcat\(", r"reshape|\.view\(|flatten|rearrange"),
     "group": (r"\btile\(|repeat", r"//|%"),
     "output": (r"W_?[oO]\w*|[oO]ut\w*proj",),
     "bias": (r"\bb_?[qkvo]\b|bias",),
     "mask": (r"where\(|\binf\b|tril|triu|1e\d+|mask\w*\]|fill|(&|\||~|\*|\+)\s*\w*mask", r"mask|visible"),
+    "mask-product": (
+        r"\*=?\s*\w*(mask|adj\w*|visible|keep|allowed|valid)|(mask|adj\w*|visible|keep|allowed|valid)\w*\s*\*",
+    ),
     "causal": (r"tril|triu|causal|arange",),
     "window": (r"window|\bleft\b|\bright\b",),
     "align": (r"align|offset|\bstart\b|\bend\b",),
@@ -42,6 +46,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "residual": (r"\+\s*[xXq]\b|[xX]\s*\+|\+=\s*[xX]\b",),
     "return": (r"^\s*return\b",),
 }
+_LAST = ("merge", "return")  # operations that come after others that are written in the same way
 
 
 def source_of(function: Callable[..., Any]) -> str:
@@ -57,20 +62,22 @@ def source_of(function: Callable[..., Any]) -> str:
 
 def find_locations(source: str, name: str, codes: tuple[str, ...]) -> tuple[SourceLocation, ...]:
     """Return for each mistake the line where its operation stands, if one is found."""
-    statements = _statements(source, name) if codes else []
+    functions = _statements(source, name) if codes else []
     locations = []
     for code in codes:
-        patterns = (p for operation in CATALOGUE[code].operations for p in OPERATIONS[operation])
-        for pattern in patterns:
-            hits = [(line, text) for line, text in statements if re.search(pattern, text)]
-            if hits:
-                locations.append(SourceLocation(code, *(hits[-1] if pattern.startswith("^") else hits[0])))
-                break
+        patterns = [(operation, p) for operation in CATALOGUE[code].operations for p in OPERATIONS[operation]]
+        places = (
+            [place for place in statements if re.search(pattern, place[1])][-1 if operation in _LAST else 0]
+            for operation, pattern in patterns
+            for statements in functions
+            if any(re.search(pattern, text) for _, text in statements)
+        )
+        locations += [SourceLocation(code, *place) for place in itertools.islice(places, 1)]
     return tuple(locations)
 
 
-def _statements(source: str, name: str) -> list[tuple[int, str]]:
-    """The statements of a function, then of those of the same file that it uses: line and text."""
+def _statements(source: str, name: str) -> list[list[tuple[int, str]]]:
+    """The statements of a function, and of each of those of the same file that it uses: line and text."""
     try:
         tree = parse(source)
     except (SyntaxError, ValueError):
@@ -82,7 +89,7 @@ def _statements(source: str, name: str) -> list[tuple[int, str]]:
         if one in functions and one not in reached:
             reached[one] = functions[one]
             waiting += [_called(n) for n in nodes_in(functions[one]) if isinstance(n, ast.Name | ast.Attribute)]
-    return list(dict.fromkeys(pair for f in reached.values() for pair in _lines(f, source)))
+    return [_lines(f, source) for f in reached.values()]
 
 
 def class_members(tree: ast.AST, name: str) -> tuple[list[str], dict[str, ast.FunctionDef]]:

@@ -290,7 +290,7 @@ ENTRIES = (
         "S_h = Q_h K_hᵀ / √d, of shape (H, N, N)",
         "No token has any influence on another.",
         "Move the head axis in front of the tokens before the matrix product: (N, H, d) to (H, N, d).",
-        ("split", "logits"),
+        ("logits", "split"),
         tuple({"split": heads_as_tokens, "merge": back} for back in (tokens_again, tokens_again_moved)),
     ),
     Mistake(

@@ -166,7 +166,7 @@ ENTRIES = (
         MASK,
         "The hidden tokens have already taken their share of the sum.",
         "Hide the logits before the softmax.",
-        ("mask", "softmax"),
+        ("mask-product", "mask", "softmax"),
         ({"hide": nothing, "+divide": zeroed_after}, {"mask": nothing, "+divide": mask_zeroed_after}),
         reported_in=("pytorch-image-models#2236",),
     ),

@@ -262,7 +262,7 @@ ENTRIES = (
         "O = concat(head₀ … head_{H−1}) Woᵀ + bo",
         "Changing Wo changes nothing.",
         "Multiply the concatenated heads by Wo.T at the end.",
-        ("output", "merge", "return"),
+        ("return",),
         ({"output": unprojected}, {"output": nothing}),
     ),
     Mistake(

@@ -87,6 +87,10 @@ def causal_linear_attention(q, k, v):
     return np.einsum("...nd,...nde->...ne", q, sums) / (q * np.cumsum(k, axis=-2)).sum(-1, keepdims=True)
 
 
+def linear_attention_without_sums(q, k, v):
+    return features(q) @ (np.swapaxes(features(k), -1, -2) @ v)
+
+
 def performer_attention(q, k, v):
     """FAVOR+ with random features."""
     directions = np.random.default_rng(0).normal(size=(q.shape[-1], 32))
@@ -161,7 +165,12 @@ def test_a_mistake_next_to_it_and_other_weights_that_are_not_stated_are_not_righ
 
 
 @pytest.mark.parametrize(
-    ("function", "name"), [(performer_attention, "linear attention"), (relu_attention_over_the_root, "ReLU attention")]
+    ("function", "name"),
+    [
+        (performer_attention, "linear attention"),
+        (linear_attention_without_sums, "linear attention"),
+        (relu_attention_over_the_root, "ReLU attention"),
+    ],
 )
 def test_a_form_that_is_not_known_is_refused_by_its_name(function, name):
     with pytest.raises(DataError, match=name):

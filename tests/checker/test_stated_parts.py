@@ -59,6 +59,18 @@ def with_a_short_side(q, k, v, left, right):
     return hidden_unless((lags(q, k) <= left) & (lags(q, k) > -right), scaled(q, k)) @ v
 
 
+def with_exchanged_sides(q, k, v, n_left=3, n_right=2):
+    """Local attention to n_left tokens before and n_right after."""
+    return hidden_unless((lags(q, k) <= n_right) & (lags(q, k) >= -n_left), scaled(q, k)) @ v
+
+
+def alibi_before_scale(q, k, v):
+    """Attention with linear biases."""
+    slopes = 2.0 ** (-8 * np.arange(1, q.shape[1] + 1) / q.shape[1])
+    s = q @ k.swapaxes(-1, -2) - slopes[:, None, None] * np.abs(lags(q, k))
+    return softmax(s / np.sqrt(q.shape[-1])) @ v
+
+
 def indices(q, k):
     shape = (*q.shape[:3], k.shape[2])
     return np.ogrid[tuple(map(slice, shape))]
@@ -217,7 +229,9 @@ def test_what_is_stated_and_without_effect_is_no_part_of_a_right_function(functi
     assert set(hw.check(function).mistakes) == mistakes
 
 
-def test_exchanged_indices_are_found():
+def test_exchanged_sides_and_indices_are_found():
+    assert not hw.check(with_exchanged_sides).ok
+    assert not hw.check(alibi_before_scale).ok
     assert not hw.check(flex_with_exchanged_indices).ok
 
 

@@ -135,12 +135,12 @@ def _of_kernels() -> Iterator[Change]:
     efficient = _of_features(lambda a: _softmax(a, -1), lambda a: _softmax(a, -2))
     for features, eps in product(both, _EPSILONS):
         yield {"shift": _as_they_are, "exponentiate": features, "divide": _over_sum(eps)}
-    for features in (*both, efficient, _of_features(_same, _same)):
+    for features in (efficient, _of_features(_same, _same)):
         yield {"shift": _as_they_are, "exponentiate": features, "divide": _take_exponentials}
 
 
 def _rectifying() -> Iterator[Change]:
-    divisions = (_over_count, _over_visible, _take_exponentials, *map(_over_sum, _EPSILONS))
+    divisions = (_over_count, _over_visible, *map(_over_sum, _EPSILONS))
     for power, divide in product((1, 2), divisions):
         yield {"shift": _as_they_are, "exponentiate": _rectified(power), "divide": divide}
 

@@ -212,7 +212,7 @@ def _judged_scale(scores: Scores, case: Case) -> int:
 
 
 def _design_of_bias(convention: CallingConvention, scores: Scores, run: Recovered) -> Design:
-    """ALiBi, or a bias of its own; nothing if the bias is the mistake of a sign."""
+    """ALiBi, or a bias of its own; nothing if it is ALiBi with another sign, or divided by √d with the logits."""
     for code, change in [("alibi", c) for c in CONVENTIONS["alibi"].changes] + [
         ("alibi-sign", c) for c in CATALOGUE["alibi-sign"].changes if "+bias" in c
     ]:
@@ -221,7 +221,10 @@ def _design_of_bias(convention: CallingConvention, scores: Scores, run: Recovere
         visible = np.broadcast_to(True if trace.see is None else trace.see, run.weights.shape)
         trace.s = np.zeros_like(run.weights)
         change["+bias"](trace)
-        if np.abs(_centred(trace.s, visible)[0] - scores.bias).max() <= scores.close:
+        bias = _centred(trace.s, visible)[0]
+        if np.abs(bias * trace.q.shape[-1] ** -0.5 - scores.bias).max() <= scores.close:
+            return ()
+        if np.abs(bias - scores.bias).max() <= scores.close:
             return ((code, change),) if code == "alibi" else ()
     return (("position-bias", bias_of_positions(convention)),)
 

@@ -255,7 +255,11 @@ def _by_name(
             return None
         numeric = role == "scale" and p.default is not None  # a default that is a number is used
         numeric |= role == "temperature" and isinstance(p.default, int | float) and p.default != 1
-        numeric |= role in ("softcap", "window", "topk") and isinstance(p.default, int | float) and p.default > 0
+        numeric |= (
+            role in ("softcap", "window", "topk", "left", "right")
+            and isinstance(p.default, int | float)
+            and p.default > 0
+        )
         if required or numeric or (role == "causal" and p.default is True):
             needs.add(role)
     if "params" in names:

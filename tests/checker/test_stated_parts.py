@@ -316,3 +316,38 @@ def test_the_order_of_features_that_is_stated_is_a_convention():
     assert "heads-last" in verdict.conventions
     assert hw.check(of_heads_last_without_scale).mistakes == ("scale-missing",)
     assert hw.check(of_heads_last_undocumented).mistakes == ("heads-interleaved",)
+
+
+def of_buckets(q, k, v, relative_attention_bias, num_buckets=32):
+    """T5 attention, without a scale; relative_attention_bias (num_buckets, H)"""
+    later = (lags(q, k) < 0) * (num_buckets // 2)
+    buckets = later + np.minimum(np.abs(lags(q, k)), num_buckets // 2 - 1)
+    return softmax(q @ k.swapaxes(-1, -2) + relative_attention_bias[buckets].transpose(2, 0, 1)) @ v
+
+
+def of_clipped_distances(q, k, v, table, max_distance=4):
+    """table (2 * max_distance + 1, H)"""
+    places = np.clip(-lags(q, k), -max_distance, max_distance) + max_distance
+    return softmax(scaled(q, k) + table[places].transpose(2, 0, 1)) @ v
+
+
+def of_clipped_distances_before_scale(q, k, v, table, max_distance=4):
+    """table (2 * max_distance + 1, H)"""
+    places = np.clip(-lags(q, k), -max_distance, max_distance) + max_distance
+    return softmax(q @ k.swapaxes(-1, -2) + table[places].transpose(2, 0, 1)) @ v
+
+
+def of_clipped_places(q, k, v, table, max_distance=4):
+    """table (2 * max_distance + 1, H)"""
+    places = np.clip(np.arange(k.shape[2]) + 0 * lags(q, k), 0, max_distance)
+    return softmax(scaled(q, k) + table[places].transpose(2, 0, 1)) @ v
+
+
+def test_a_table_may_have_an_entry_for_each_bucket_of_distances():
+    for function in (of_buckets, of_clipped_distances):
+        verdict = hw.check(function)
+        assert verdict.ok, verdict.report()
+        assert {"bias-table", "position-bias"} <= {*verdict.conventions}
+        assert any("which entry" in what for what in verdict.untested)
+    assert hw.check(of_clipped_distances_before_scale).mistakes == ("scale-missing",)
+    assert hw.check(of_clipped_places).mistakes == ("unknown",)

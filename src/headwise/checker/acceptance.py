@@ -35,6 +35,8 @@ def accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = 
         variants.append(replace(start, interface=replace(start.interface, prefix_each=True)))
     if "bias" in start.interface.needs:
         variants += tables_of_bias(start)
+    if "buckets" in start.names:
+        variants = [replace(start, bias_table=table) for table in ("LH", "HL")]
     for variant in variants:
         if not is_plausible(variant, first_probe(variant.interface).case, attempts):
             continue

@@ -120,7 +120,7 @@ def _conventions(findings: Findings) -> Iterator[str]:
         yield "alibi"
     if convention.output:
         yield f"output-{convention.output}"
-    if convention.bias_table:
+    if convention.bias_table or "buckets" in convention.names:
         yield "bias-table"
     if convention.weights_only:
         yield "weights-only"
@@ -193,6 +193,8 @@ def _unknown_aims(conventions: tuple[str, ...]) -> Iterator[str]:
 
 def _untested(convention: CallingConvention, calls: list[Observation]) -> Iterator[str]:
     yield from convention.unused
+    if "buckets" in convention.names:
+        yield f"which entry of {convention.names['buckets']} belongs to which distance"
     if convention.weights_only and {"v", "Wv"} & convention.names.keys():
         yield "the output (it returns the attention weights alone)"
     for name, description in PROBES.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from headwise.checker.invocation import CallingConvention
@@ -10,7 +11,9 @@ from headwise.checker.presentation import TABLES
 from headwise.checker.probes import Probe, first_probe
 from headwise.checker.responses import Response, grid, has_shape
 from headwise.checker.search import Explanation, Observation, worst
+from headwise.checker.signatures import Reading
 
+_INTO_BUCKETS = r"bucket|cli(p|amp)\(|minimum\(|max_?(rel\w*_?)?(dist|pos)"
 _LARGEST = 9.0  # a bias that matters more than the tokens
 
 
@@ -42,3 +45,17 @@ def with_table(convention: CallingConvention) -> CallingConvention:
         if response is not None
     }
     return tables[min(differences, key=differences.__getitem__)] if differences else convention
+
+
+def with_buckets(reading: Reading, code: str) -> Reading | None:
+    """The reading in which a bias is a table of buckets of distances, if the code puts distances into buckets."""
+    name = reading.names.get("bias")
+    bucketed = re.search(r"bucket|cli(p|amp)\(|minimum\(|max_?(rel\w*_?)?(dist|pos)", code)
+    if (
+        not isinstance(name, str)
+        or not bucketed
+        or not re.search(rf"\b{re.escape(name)}\b(\[|,)|\({re.escape(name)}\b", code)
+    ):
+        return None
+    names = {"buckets" if role == "bias" else role: argument for role, argument in reading.names.items()}
+    return replace(reading, names=names, needs=reading.needs - {"bias"})

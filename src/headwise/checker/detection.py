@@ -13,7 +13,7 @@ from typing import Any
 
 from headwise.checker.acceptance import accepted, in_its_type, in_words, is_plausible, with_axes, with_windows
 from headwise.checker.argument_classes import with_fields
-from headwise.checker.bias_tables import with_table
+from headwise.checker.bias_tables import with_buckets, with_table
 from headwise.checker.containers import EACH
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation, document
@@ -81,6 +81,7 @@ def infer_calling_conventions(
     signature = [p for p in signature if p.name not in fixed] if signature is not None else None
     understood = list(readings(signature, kind, args=requirements.args, code=code, learned=learned, problems=problems))
     understood = [replace(reading, fixed={**reading.fixed, **fixed}) for reading in understood]
+    understood = [*filter(None, (with_buckets(reading, code) for reading in understood)), *understood]
     heads = list(_of_whole_rows(signature, kind)) if all(_leaves_out_heads(r, signature) for r in understood) else []
     attempts: dict[str, str] = {}
     for convert in converters:

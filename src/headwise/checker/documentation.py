@@ -112,10 +112,13 @@ class Documentation:
 
     @property
     def unscaled(self) -> bool:
-        """Whether it is of a family that has no scale: T5, GPT-Neo, non-local networks such as SAGAN."""
+        """Whether it is of a family that has no scale, T5, GPT-Neo, non-local networks such as SAGAN, or says so."""
         of_family = re.search(r"T5|GPT_?Neo(?!X)|non_?local|SAGAN", self.name, re.IGNORECASE)
+        stated = re.search(
+            r"\b(without|no) (a |any )?scal(e|ing)\b|\bunscaled\b|(not|never) scaled", self.docstring, re.I
+        )
         of_text = r"embedded gaussian|non-local (neural )?(net|block)|SAGAN|self-attention GAN"
-        return bool(of_family or re.search(of_text, self.text, re.IGNORECASE))
+        return bool(of_family or stated or re.search(of_text, self.text, re.IGNORECASE))
 
     @property
     def random(self) -> bool:

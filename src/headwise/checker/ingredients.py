@@ -10,8 +10,11 @@ from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.documentation import Documentation
 from headwise.checker.examination import Findings
 from headwise.checker.influence import attended_keys
+from headwise.checker.invocation import CallingConvention
 from headwise.checker.measured_rotation import order_of_grid
 from headwise.checker.numpy_guard import np
+from headwise.checker.probes import first_probe
+from headwise.checker.recovery import fitted_scores, recovered_runs
 
 _POSITIONS = frozenset(code for code, convention in CONVENTIONS.items() if convention.of_positions)
 _BY_ROWS = (
@@ -97,6 +100,9 @@ def with_missing_ingredients(findings: Findings, documentation: Documentation) -
             note = "It says that tokens come row by row, and rotates them as if they came column by column."
             return replace(findings, unexplained=True, notes=(*findings.notes, note))
         findings = replace(findings, observed=(*findings.observed, "grid-by-columns"))
+    if "buckets" in convention.names and not _falls_with_distance(convention):
+        note = "The bias that it takes from its table does not depend on the distance of query and key alone."
+        return replace(findings, unexplained=True, notes=(*findings.notes, note))
     if "pattern-built-in" in findings.conventions and not _keeps_pattern(findings, documentation):
         note = "The keys that a query sees are not those of the pattern that it says that it has."
         return replace(findings, unexplained=True, notes=(*findings.notes, note))
@@ -110,6 +116,16 @@ def with_missing_ingredients(findings: Findings, documentation: Documentation) -
         note = f"It says that it has {part.name}, and its outputs show nothing of it."
         return replace(findings, unexplained=True, notes=(*findings.notes, note))
     return findings
+
+
+def _falls_with_distance(convention: CallingConvention) -> bool:
+    """Whether the bias of the logits is the same for pairs of tokens at the same distance, as far as it can be told."""
+    runs = recovered_runs(convention, first_probe(convention.interface).case)
+    scores = fitted_scores(convention, runs) if runs else None
+    if scores is None or not scores.biased:
+        return False
+    steps = np.diff(scores.bias, axis=-1)
+    return bool(np.abs(steps[:, 1:, 1:] - steps[:, :-1, :-1]).max() <= 4 * scores.close)
 
 
 def _keeps_pattern(findings: Findings, documentation: Documentation) -> bool:

@@ -26,6 +26,7 @@ from headwise.checker.presentation import (
     present_score,
     present_table,
     present_weights,
+    table_of_buckets,
 )
 from headwise.checker.probes import Interface
 from headwise.checker.responses import Response, grid, has_shape, read_response, sides_of
@@ -253,6 +254,8 @@ class CallingConvention:
         if "cos" in case:
             presented = present_angles(case["cos"], case["sin"], self.angles)
             arguments |= {name: value for name, value in presented.items() if name in self.names}
+        if "buckets" in self.names:
+            arguments["buckets"] = table_of_buckets(grid(case)[1], self.bias_table)
         if "index" in self.names:
             arguments["index"] = index_of_table(*grid(case)[2:])
         if "segments" in case:
@@ -299,7 +302,7 @@ class CallingConvention:
         repeats = case["q"].shape[1] // case["k"].shape[1] if "q" in case else 1
         layer = Settings(sizes, num_key_value_groups=repeats, training=False, scaling=d**-0.5, config=config)
         gains = {role: np.ones(d) for role in self.names if role.startswith("gain of ")}
-        sides |= {"repeats": repeats, "layer": layer}
+        sides |= {"repeats": repeats, "layer": layer, "bucket count": 32, "longest distance": 128}
         return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config} | sides | gains
 
     def _read(self, result: Any, case: Case) -> Response:

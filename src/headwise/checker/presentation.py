@@ -36,6 +36,7 @@ ANGLES = ("half", "halves", "neighbours", "halves of items", "neighbours of item
 
 
 _PAGE = 4  # tokens of a page
+_BUCKETS = 96
 
 
 def arrange_axes(array: Array, axes: str, target: str) -> Array:
@@ -73,6 +74,12 @@ def present_table(bias: Array, table: str) -> Array:
     entries = np.concatenate([bias[0, :, 0, :0:-1], bias[0, :, :, 0]], axis=-1)  # from 1 − N to N − 1, query less key
     entries = entries[:, ::-1] if order == "key-query" else entries
     return np.asarray({"LH": entries.T, "HL": entries, "L": entries[0]}[axes])
+
+
+def table_of_buckets(heads: int, table: str) -> Array:
+    """A table of biases with rows for more buckets of distances than a function has, or with columns for them."""
+    entries = np.random.default_rng(13).normal(size=(_BUCKETS, heads))
+    return entries.T if table == "HL" else entries
 
 
 def index_of_table(n: int, m: int) -> Any:

@@ -66,7 +66,10 @@ _ROLES = {
     "bias function": "scoremod scorefn",
     "bias": "bias attnbias attentionbias positionbias relativepositionbias relposbias posbias relbias alibi alibibias"
     " relativepositionbiastable relposbiastable biastable relbiastable relativebiastable relativebias rpb rpbtable"
-    " relpostable reltable relativetable relativepositiontable positionbiastable positiontable relpos distancebias",
+    " relpostable reltable relativetable relativepositiontable positionbiastable positiontable relpos distancebias"
+    " table biasembedding relativeattentionbias relattnbias relbiasweight relembeddings relattentionbias",
+    "bucket count": "numbuckets nbuckets relativeattentionnumbuckets",
+    "longest distance": "maxdistance relativeattentionmaxdistance maxrelativeposition maxrelpos maxdist",
     "causal": "causal iscausal usecausalmask usecausal causalmasking",
     "window": "window slidingwindow windowsize localwindow attentionwindow radius bandwidth lookback attentionspan"
     " attnspan halfwindow halfwidth windowradius localradius halfwindowsize",

@@ -58,7 +58,7 @@ _HELPERS = {
     "longest_key",
     "freqs",
 }
-_HELPERS |= {"rows", "columns", "grid", "repeats"}
+_HELPERS |= {"buckets", "bucket count", "longest distance", "rows", "columns", "grid", "repeats"}
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
     4: (("self_attention", ("X", *_MATRICES)),),

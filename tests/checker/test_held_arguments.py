@@ -182,6 +182,12 @@ def eager_with_sinks_divided_away(module, query, key, value, attention_mask, sca
     return (weights / weights.sum(axis=-1, keepdims=True) @ value).swapaxes(1, 2)
 
 
+@pytest.mark.parity
+def test_keys_are_learned_next_to_torch_too():
+    pytest.importorskip("torch")
+    assert hw.check(with_made_keys).ok
+
+
 def test_sinks_may_be_an_attribute_of_the_settings():
     assert hw.check(eager_with_sinks).ok
     assert hw.check(eager_with_sinks_divided_away).mistakes == ("sinks-ignored",)

@@ -77,7 +77,7 @@ def infer_calling_conventions(
     problems: list[str] = []
     code = documentation.code_with_helpers or source
     signature = with_keyword_options(signature, code)
-    learned, fixed = learn_keys(function, signature, code, converters[-1])
+    learned, fixed = learn_keys(function, signature, code, converters)
     signature = [p for p in signature if p.name not in fixed] if signature is not None else None
     understood = list(readings(signature, kind, args=requirements.args, code=code, learned=learned, problems=problems))
     understood = [replace(reading, fixed={**reading.fixed, **fixed}) for reading in understood]

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -31,11 +31,12 @@ def learn_keys(
     function: Callable[..., Any],
     parameters: list[inspect.Parameter] | None,
     code: str,
-    convert: Callable[[Array], Any],
+    converters: Iterable[Callable[[Array], Any]],
 ) -> tuple[dict[str, dict[str, Path]], dict[str, Any]]:
     """Return where each matrix is in the argument that holds them, and arguments that have to be passed as they are.
 
-    Nothing where the keys are in the code, or nothing can be learned from calls.
+    Nothing where the keys are in the code, or nothing can be learned from calls. The `converters` make the arrays that
+    the function may take.
     """
     required = [p for p in parameters or [] if is_required(p)]
     for p in required:
@@ -44,7 +45,7 @@ def learn_keys(
             continue
         others = [other for other in required if other is not p]
         layers = {other.name: 0 for other in others if _LAYER.fullmatch(other.name.lower())}
-        for shape, turned, nested in product(_SHAPES, (False, True), (False, True)):
+        for convert, shape, turned, nested in product(converters, _SHAPES, (False, True), (False, True)):
             arguments = _arguments([other for other in others if other.name not in layers], shape, code)
             if arguments is None:
                 continue

@@ -135,6 +135,22 @@ Y = mha(X, params)
     assert any("the function multihead was not checked" in note for note in course.notes)
 
 
+def test_heads_in_dicts_of_matrices_called_queries_keys_and_values(tmp_path):
+    code = """
+heads = [{n: rng.normal(size=(X.shape[1], 4)) for n in ("query", "key", "value")} for _ in range(2)]
+W_out = rng.normal(size=(8, 7))
+def mha(x, heads, W_out):
+    parts = [softmax((x @ p["query"]) @ (x @ p["key"]).T / p["key"].shape[1] ** 0.5) @ (x @ p["value"]) for p in heads]
+    return np.concatenate(parts, axis=-1) @ W_out
+Y = mha(X, heads, W_out)
+"""
+    course, functions = read(tmp_path, START, code)
+    assert course.inputs.sources["Wk"] == ("heads[0]['key']", "heads[1]['key']")
+    assert functions["mha"].checked.verdict.ok
+    assert functions["mha"].comparison.call == "mha(X, heads, W_out)"  # heads is no number of them
+    assert functions["mha"].comparison.agrees
+
+
 def test_a_dict_from_a_file_next_to_the_notebook(tmp_path):
     rng = np.random.default_rng(1)
     np.savez(tmp_path / "weights.npz", **{name: rng.normal(size=(3, 7)) for name in ("Wq", "Wk", "Wv")})

@@ -63,6 +63,7 @@ def load_function(
     if len(fitting) != 1:
         defined = ", ".join((*functions, *_modules(module)))
         present = f"found {'these: ' if fitting else 'none among '}{', '.join(fitting) or defined}. Name it: FILE:NAME"
+        present += ", or check all with --notebook" if path.suffix == ".ipynb" else ""
         raise DataError(
             f"{file}: expected one function or module that can be called as attention; "
             f"{present if defined else 'it defines none'}."

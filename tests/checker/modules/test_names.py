@@ -7,9 +7,10 @@ from headwise.checker.modules.names import bias_role, is_norm, role_of
 PARTS = {
     "q": "q_proj.weight to_q.weight Wq W_q.weight W_query w_qs.weight q_lin.weight query_projection.weight wq.weight"
     " attn.self.query.weight toqueries.weight queries.weight query_conv.weight theta.weight query.linear.weight"
-    " linear_q.weight q_proj_weight W_Q omega_q transform_q.weight query_gen.weight fc_q.weight query_dense.kernel",
-    "k": "k_proj.weight to_keys.weight W_K phi.weight key_layer.weight key_net.weight",
-    "v": "v_proj.weight values.weight value_conv.weight W_value",
+    " linear_q.weight q_proj_weight W_Q omega_q transform_q.weight query_gen.weight fc_q.weight query_dense.kernel"
+    " anfrage.weight lin_requete.weight",
+    "k": "schluessel.weight k_proj.weight to_keys.weight W_K phi.weight key_layer.weight key_net.weight",
+    "v": "v_proj.weight values.weight value_conv.weight W_value wert.weight",
     "o": "o_proj.weight out_proj.weight to_out.0.weight W_o.weight unifyheads.weight fc_out.weight W_0"
     " combine_heads.weight attention.output.dense.weight attention_output.kernel output_linear.weight",
     "o?": "proj.weight c_proj.weight fc.weight dense.weight attn.proj.weight",

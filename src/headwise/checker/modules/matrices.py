@@ -52,6 +52,7 @@ class Parts:
     weights: dict[str, Matrix]
     biases: dict[str, Matrix]
     rest: tuple[Parameter, ...]
+    guessed: str = ""  # those of queries, keys and values that are told by nothing but the order of their definition
 
     @property
     def complete(self) -> bool:
@@ -77,12 +78,14 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
     _choose_groups(biases, rest)
     _name_lists(weights, rest)
     _name_lists(biases, rest)
-    _name_rest(weights, biases, rest)
+    guessed = _name_rest(weights, biases, rest)
     _name_fused(weights, biases)
     _choose_output(weights, biases, rest)
     _drop_other_biases(biases, rest)
     matrices = {part: Matrix(part, _ordered(group)) for part, group in weights.items()}
-    return Parts(matrices, {part: Matrix(part, _ordered(group)) for part, group in biases.items()}, tuple(rest))
+    return Parts(
+        matrices, {part: Matrix(part, _ordered(group)) for part, group in biases.items()}, tuple(rest), guessed
+    )
 
 
 def stored_axes(matrix: Matrix, unknown: str) -> Iterator[Matrix]:
@@ -159,14 +162,17 @@ def _name_rest(
     weights: dict[str, list[tuple[Role, Parameter]]],
     biases: dict[str, list[tuple[Role, Parameter]]],
     rest: list[Parameter],
-) -> None:
-    """The matrices that are left are those that lack, in the order of their definition, where the numbers agree."""
+) -> str:
+    """The matrices that are left are those that lack, in the order of their definition, where the numbers agree.
+
+    Returns which of queries, keys and values these are.
+    """
     lacking = [x for x in "qkv" if x not in "".join(weights)]
     has_output = bool({"o", "o?"} & set(weights))
     possible = [p for p in rest if not _is_bias(p) and not _is_table(p)]
     unnamed = [p for p in possible if len(_bare(p.shape)) >= 2 and min(_bare(p.shape)) > 1]
     if len(unnamed) not in (len(lacking), len(lacking) + (not has_output)):
-        return
+        return ""
     for part, parameter in zip([*lacking, "o"], unnamed, strict=False):
         prefix = parameter.name.rpartition(".")[0]
         weights[part] = [(Role(part, parameter.name, None), parameter)]
@@ -174,6 +180,7 @@ def _name_rest(
         for other in [p for p in rest if prefix and p.name == f"{prefix}.bias"]:
             biases[part] = [(Role(part, other.name, None), other)]
             rest.remove(other)
+    return "".join(lacking)
 
 
 def _name_fused(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from headwise.checker.roles import normalize
+
 _BEFORE = (
     "(?:self|cross|attn|attention|att|multihead|mha|ws?|to|fc|lin|linear|proj|project|transform|c|sn|conv|conv1x1|dense"
     "|weights?|kernel|mat|matrix|layer|in|input|head|get|x|map|add|added|img|image|txt|text|ctx|context)*"
@@ -102,7 +104,7 @@ def is_norm(name: str) -> bool:
 
 
 def _strip(component: str) -> str:
-    name = component.lower().replace("_", "").replace("-", "")
+    name = normalize(component)
     return re.sub(r"(weight|bias|kernel)$", "", name) or name
 
 

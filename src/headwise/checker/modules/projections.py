@@ -31,6 +31,8 @@ class Reading:
     blocks: int = 1  # as many runs of rows of each part, a run of each of them after the other
     sliced: bool = False  # whether each head projects only its own slice of the features, with a small matrix
     shared: bool = False  # whether all heads are projected with the same small matrix
+    # whether projections whose names say nothing are read in another order than that of their definition
+    reordered: bool = False
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -43,11 +45,11 @@ class Reading:
         return next((m for m in self.weights if len(m.part) > 1), None)
 
     @property
-    def unusual(self) -> tuple[bool, bool, bool]:
-        """What makes it less likely: parts in another order than the name says, another order of the rows, slices."""
+    def unusual(self) -> tuple[bool, bool, bool, bool]:
+        """What makes it less likely: parts in another order than usual, or than the name says, of the rows, slices."""
         fused = self.fused
         renamed = fused is not None and fused.part not in ("qkv", "kv", "qk")
-        return renamed, self.order != "3Hd" or self.blocks > 1, self.sliced and not self.shared
+        return self.reordered, renamed, self.order != "3Hd" or self.blocks > 1, self.sliced and not self.shared
 
     def stored(self, weights: Mapping[str, Array]) -> dict[str, Array]:
         """What the layer has to hold for these weights, by the names of its parameters."""
@@ -108,8 +110,20 @@ def readings(layer: Layer) -> list[Reading]:
     for unknown in ("io", "oi"):
         for weights in product(*(list(stored_axes(matrix, unknown)) for matrix in parts.weights.values())):
             for reading in _with_heads(layer, weights, biases):
-                distinct += [r for r in _in_orders(reading) if r not in distinct]
+                possible = [other for one in _reordered(reading, parts.guessed) for other in _in_orders(one)]
+                distinct += [r for r in possible if r not in distinct]
     return sorted(distinct, key=lambda reading: reading.unusual)
+
+
+def _reordered(reading: Reading, guessed: str) -> Iterator[Reading]:
+    """The reading with each order of the parts that nothing but the order of their definition tells."""
+    for order in permutations(guessed):
+        renamed = dict(zip(guessed, order, strict=True))
+        weights, biases = (
+            tuple(replace(m, part=renamed.get(m.part, m.part)) for m in matrices)
+            for matrices in (reading.weights, reading.biases)
+        )
+        yield replace(reading, weights=weights, biases=biases, reordered="".join(order) != guessed)
 
 
 def _with_heads(layer: Layer, weights: tuple[Matrix, ...], biases: tuple[Matrix, ...]) -> Iterator[Reading]:
@@ -138,7 +152,7 @@ def _sizes(
     more = heads if sliced else 1  # a head sees so much more with its slices than its matrix has columns
     rows = {x: heads * n for x, n in rows.items()} if shared else rows
     width, remainder = divmod(rows["q"], heads)
-    if remainder or rows["k"] % width or heads % (key_heads := max(1, rows["k"] // width)):
+    if remainder or model["k"] != model["v"] or rows["k"] % width or heads % (key_heads := max(1, rows["k"] // width)):
         return None
     values, remainder = divmod(rows["v"], key_heads)
     possible = (heads * values, values)  # or as many as one head has, if heads are averaged

@@ -151,6 +151,22 @@ def uses_values(call: Call, reading: Reading) -> bool:
     return len(outputs) < 2 or difference(*outputs) > _CLOSE
 
 
+def mixes_tokens(call: Call, reading: Reading) -> bool:
+    """Whether the output of some token depends on the first or the last of the others."""
+    X = np.random.default_rng(9).normal(size=(call.batch, max(call.rows, 2), reading.sizes.model))
+    call.layer.write(reading.stored(draw_weights(reading, np.random.default_rng(7))))
+    try:
+        output = call(X)
+        for one, others in ((0, slice(1, None)), (-1, slice(None, -1))):
+            changed = X.copy()
+            changed[:, one] *= -2
+            if output.shape[:2] != X.shape[:2] or difference(call(changed)[:, others], output[:, others]) > _CLOSE:
+                return True
+    except (CallError, ValueError):
+        return True
+    return False
+
+
 def _finds_the_values(match: Match) -> bool:
     """Whether nothing but a constant comes out of a layer without the values of a reading, whatever mistake it has."""
     weights = draw_weights(match.reading, np.random.default_rng(7))

@@ -24,7 +24,7 @@ from headwise.checker.modules.lazy_layers import with_inferred_widths
 from headwise.checker.modules.matrices import collect_parts, names_table
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.reduction import convolutions_of_features
-from headwise.checker.modules.select import select, uses_values, with_tables
+from headwise.checker.modules.select import mixes_tokens, select, uses_values, with_tables
 from headwise.checker.modules.streams import views_with_one_source
 from headwise.checker.modules.torch_modules import unwrapped
 from headwise.checker.target import Target
@@ -89,6 +89,9 @@ def _targets(instance: Any, inside: str | None, method: str | None, narrow: bool
     raise errors[-1]
 
 
+_UNNAMED = 4  # matrices whose names say nothing: queries, keys, values and the output
+
+
 def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> tuple[list[Target], bool]:
     name = type(instance).__name__
     framework = framework_of(instance)
@@ -146,6 +149,8 @@ def _targets_of(layer: Layer, narrow: bool) -> tuple[list[Target], bool]:
     ):
         return _targets_of(replace(layer, passing=kernels), narrow)
     layer = calls[0].layer
+    if collect_parts(layer.parameters).guessed and not mixes_tokens(calls[0], options[0]):
+        raise DataError(f"{title}: is no attention: what it gives for a token depends on no other token.")
     if not narrow and _is_narrow(calls[0], options):
         raise _NarrowError(f"{title}: its heads are too narrow, or its tokens too many, to tell mistakes apart.")
     matches, explained = select(calls, documented(layer, options))
@@ -173,8 +178,8 @@ def _sites(instance: Any, inside: str | None) -> list[str]:
         raise DataError(f"{name}: expected one attention; it holds {len(sites)}. Choose one with inside=: {listed}.")
     if not sites and not names:
         return [inside or ""]
-    if not sites and len([one for one in names if not names_table(one) and not one.endswith("bias")]) <= 2:
-        return [inside or ""]  # one of them may be fused
+    if not sites and len([one for one in names if not names_table(one) and not one.endswith("bias")]) <= _UNNAMED:
+        return [inside or ""]
     if not sites:
         raise _no_projections(name, names)
     return [path for path in enclosing_parts(sites[0], names, parts) if path.startswith(inside or "")]

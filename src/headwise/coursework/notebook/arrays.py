@@ -86,6 +86,8 @@ def find_arrays(
     """
     run = replace(run, values=run.values | _taken(run, options.take))
     candidates = find_candidates(run.values, run.tree, options.take)
+    if not complete_sets(candidates):
+        candidates = find_candidates(run.values, run.tree, options.take, members=True)
     assumptions: list[str] = []
     matrices = _choose_matrices(run, candidates, assumptions)
     tokens, possible = _choose_tokens(run, candidates.get("X", ()), matrices, options, assumptions)

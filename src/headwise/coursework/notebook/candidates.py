@@ -44,11 +44,12 @@ class Candidate:
 
 
 def find_candidates(
-    values: Mapping[str, Any], tree: ast.Module, overrides: Mapping[str, tuple[str, ...]]
+    values: Mapping[str, Any], tree: ast.Module, overrides: Mapping[str, tuple[str, ...]], members: bool = False
 ) -> dict[str, list[Candidate]]:
     """Candidates for each role among a notebook's values, those with the usual names first.
 
-    `overrides` has the only expression for a role, or one for each head.
+    `overrides` has the only expression for a role, or one for each head. With `members`, what a dict or an object holds
+    as queries, keys and values are their matrices.
     """
     loops = {name.id for node in ast.walk(tree) if isinstance(node, ast.For) for name in _names(node.target)}
     result: dict[str, list[Candidate]] = {}
@@ -58,6 +59,8 @@ def find_candidates(
             continue
         role, head = role_of_expression(expression)
         role = role or in_code.get(expression)
+        if members and role is None and "." in (name := _dotted(expression)):
+            role, head = role_of_expression(f"{name}.weight")
         if role:
             result.setdefault(role, []).append(_candidate(expression, role, head, value))
     for role, parts in overrides.items():

@@ -69,7 +69,8 @@ def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: Notebo
     single = kind == "self_attention"
     call, used, problem = _call(run.tree, checked, inputs, single)
     expected = _expected(inputs, single, used, _is_causal(checked.verdict.conventions))
-    return _compare(run, call, expected) if call else OutputComparison("", problem=problem)
+    result = _compare(run, call, expected) if call else OutputComparison("", problem=problem)
+    return (result.problem and compare_notebook_call(run, checked.name, inputs)) or result
 
 
 def compare_notebook_call(run: NotebookRun, name: str, inputs: NotebookArrays) -> OutputComparison | None:

@@ -65,7 +65,8 @@ def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             named = [*value.named_parameters(), *numbers]
             members = [(_INDEX.sub(r"[\1]", f"{name}.{key}"), item) for key, item in named]
         else:
-            members = [(f"{name}.{key}", item) for key, item in vars(value).items() if not key.startswith("__")]
+            private = "_" if _is_of_library(value) else "__"
+            members = [(f"{name}.{key}", item) for key, item in vars(value).items() if not key.startswith(private)]
     except Exception:  # whatever an object of the submission does when it is looked into
         return
     yield from members[: 4 * _ITEMS]

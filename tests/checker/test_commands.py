@@ -166,7 +166,7 @@ def notebook(tmp_path):
 def test_a_function_of_a_notebook_uses_its_matrices(notebook):
     result = run("check", f"{notebook}:heads")
     assert "scale-missing" in result.output
-    assert "s = q @ k.swapaxes(1, 2)" in result.output
+    assert "cell 5, line 3:  s = q @ k.swapaxes(1, 2)" in result.output
 
 
 def test_diff_with_the_functions_of_a_notebook(file, notebook):

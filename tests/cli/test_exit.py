@@ -247,3 +247,15 @@ def test_a_backend_that_matplotlib_rejects_is_not_used(monkeypatch, run_body):
     monkeypatch.setenv("MPLBACKEND", "nonsense")
     assert run_body(lambda: print(os.environ["MPLBACKEND"])) == (0, [])
     assert os.environ["MPLBACKEND"] == "agg"
+
+
+def test_the_adapter_of_a_refusal_can_be_pasted(run, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def attention(query, key, value, pages):\n    return query @ key @ value @ pages\n")
+    status, (first, *code) = run("check", f"{path}:attention")
+    assert status == 2
+    assert "unknown argument `pages`" in first
+    assert [line.strip() for line in code if line] == [
+        "def adapter(function, q, k, v):  # q, k, v (B, H, N, d)",
+        "return function(query=q, key=k, value=v, pages=...)",
+    ]

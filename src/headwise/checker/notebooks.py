@@ -6,6 +6,7 @@ import ast
 import json
 import re
 
+_CELL = re.compile(r"# %% cell (\d+)$")
 _CELLS_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%python", "%%python3", "%%prun")
 
 
@@ -33,6 +34,30 @@ def notebook_code(text: str) -> tuple[str, list[str]]:
             continue
         parts += [f"# %% cell {number}", code]
     return "\n".join(parts) + "\n", notes
+
+
+def name_cells(source: str, text: str) -> str:
+    r"""A text about the code of a notebook, with lines of its cells instead of lines of all of them in one.
+
+    Examples
+    --------
+    >>> name_cells("# %% cell 2\na = 1\n# %% cell 4\nb = 2\nc = 3", "probably line 5: c = 3")
+    'probably cell 4, line 2: c = 3'
+    """
+    if not _CELL.match(source.partition("\n")[0]):
+        return text
+
+    def in_cell(match: re.Match[str]) -> str:
+        cell, line = place_in_cells(source, int(match[1]))
+        return f"cell {cell}, line {line}"
+
+    return re.sub(r"\bline (\d+)\b", in_cell, text)
+
+
+def place_in_cells(source: str, line: int) -> tuple[int, int]:
+    """The cell of a line of the source, and the line in the cell."""
+    starts = [(i, int(match[1])) for i, text in enumerate(source.splitlines(), 1) if (match := _CELL.match(text))]
+    return next(((cell, line - start) for start, cell in reversed(starts) if start <= line), (1, line))
 
 
 def _without_magics(code: str) -> str:

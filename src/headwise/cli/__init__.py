@@ -128,8 +128,9 @@ def _check_environment() -> None:
 
 
 def _fail(message: str) -> int:
-    """Print a message on one line; returns the status."""
-    print(" ".join(message.split()), file=sys.stderr)
+    """Print a message on one line, and below it code to paste, if it has any; returns the status."""
+    sentence, blank, code = message.partition("\n\n    def ")
+    print(" ".join(sentence.split()) + (blank + code.rstrip()), file=sys.stderr)
     return 2
 
 

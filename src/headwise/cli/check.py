@@ -11,6 +11,7 @@ import typer
 from headwise.checker.conventions import Requirements
 from headwise.checker.core import check as find_mistakes
 from headwise.checker.loading import load_function
+from headwise.checker.notebooks import name_cells
 from headwise.cli.notebook_options import NotebookFile, check_notebook
 from headwise.errors import DataError
 
@@ -96,5 +97,6 @@ def check(
         inside=inside,
         source=source,
     )
-    print(verdict.report("json" if json else "markdown" if markdown else "text").rstrip("\n"))
+    text = verdict.report("json" if json else "markdown" if markdown else "text").rstrip("\n")
+    print(text if json else name_cells(source, text))
     raise typer.Exit(0 if verdict.ok and not (strict and verdict.hazards) else 1)

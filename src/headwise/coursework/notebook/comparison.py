@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from headwise.attention import multi_head_attention
+from headwise.checker.notebooks import name_cells
 from headwise.checker.roles import FLAGS, normalize, role_of
 from headwise.coursework.notebook.arrays import ArrayOptions, NotebookArrays, find_arrays
 from headwise.coursework.notebook.candidates import head_counts, role_of_expression
 from headwise.coursework.notebook.classes import instances
 from headwise.coursework.notebook.functions import CheckedFunction
-from headwise.coursework.notebook.run import NotebookRun, name_cells
+from headwise.coursework.notebook.run import NotebookRun
 from headwise.coursework.steps import causal_multi_head
 from headwise.errors import HeadwiseError, describe_exception
 from headwise.shapes import Array

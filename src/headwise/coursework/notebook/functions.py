@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from headwise.checker import UncallableError, Verdict, check
+from headwise.checker.notebooks import name_cells
 from headwise.coursework.notebook.candidates import role_of_expression
 from headwise.coursework.notebook.classes import check_classes
 from headwise.coursework.notebook.projections import projection_roles
-from headwise.coursework.notebook.run import NotebookRun, name_cells
+from headwise.coursework.notebook.run import NotebookRun
 from headwise.errors import HeadwiseError
 from headwise.grading.column_lists import define_column_list_adapter, parameters_text
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.checker.notebooks import notebook_code
+from headwise.checker.notebooks import notebook_code, place_in_cells
 from headwise.errors import DataError
 from headwise.files import check_file
 from headwise.grading import Limits, Sandbox, SubmissionError, uses_torch
@@ -20,7 +20,6 @@ from headwise.grading import Limits, Sandbox, SubmissionError, uses_torch
 LIMITS = Limits(
     seconds_per_call=120.0, seconds_in_all=300.0, memory_mb=16384, answer_mb=256, seconds_per_statement=30.0
 )
-_CELL = re.compile(r"# %% cell (\d+)$")
 _RANDOM = re.compile(r"\brand|\bnormal_?\(|\bsample\(|\bshuffle\(|\bdefault_rng\(|\bPRNGKey\(")
 
 
@@ -104,33 +103,14 @@ def _read(path: Path) -> tuple[str, list[str]]:
 
 def _failure(source: str, line: int, error: str) -> Failure:
     text = source.splitlines()[line - 1].strip()[:80] if line else ""
-    return Failure(_place(source, line)[0], text, error)
-
-
-def name_cells(source: str, text: str) -> str:
-    r"""A text about the code of a notebook, with lines of its cells instead of lines of all of them in one.
-
-    Examples
-    --------
-    >>> name_cells("# %% cell 2\na = 1\n# %% cell 4\nb = 2\nc = 3", "probably line 5: c = 3")
-    'probably cell 4, line 2: c = 3'
-    """
-    if not _CELL.match(source.partition("\n")[0]):
-        return text
-    return re.sub(r"\bline (\d+)\b", lambda match: "cell {}, line {}".format(*_place(source, int(match[1]))), text)
-
-
-def _place(source: str, line: int) -> tuple[int, int]:
-    """The cell of a line of the source, and the line in the cell."""
-    starts = [(i, int(match[1])) for i, text in enumerate(source.splitlines(), 1) if (match := _CELL.match(text))]
-    return next(((cell, line - start) for start, cell in reversed(starts) if start <= line), (1, line))
+    return Failure(place_in_cells(source, line)[0], text, error)
 
 
 def _assigned_again(source: str, values: dict[str, Any]) -> Iterator[str]:
     """Names of arrays that different cells assign, since only the last value counts."""
     cells: dict[str, list[int]] = {}
     for node in ast.parse(source).body:
-        number, _ = _place(source, node.lineno)
+        number, _ = place_in_cells(source, node.lineno)
         targets = node.targets if isinstance(node, ast.Assign) else []
         for name in {item.id for target in targets for item in ast.walk(target) if isinstance(item, ast.Name)}:
             if isinstance(values.get(name), np.ndarray) and number not in cells.setdefault(name, []):

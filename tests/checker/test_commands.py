@@ -143,6 +143,62 @@ def test_diff_of_functions():
         diff(hw.self_attention, hw.attention)
 
 
+SCORES = """
+import numpy as np
+
+def weigh(s, v):
+    e = np.exp(s - s.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True) @ v
+
+def scores(q, k):
+    return q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+
+def added(q, k, v, mask):
+    \"\"\"mask: 0 or -inf, added to the logits\"\"\"
+    return weigh(scores(q, k) + mask, v)
+
+def hides(q, k, v, mask):
+    \"\"\"mask: True hides\"\"\"
+    return weigh(np.where(mask, -np.inf, scores(q, k)), v)
+
+def fills(q, k, v, mask):
+    \"\"\"mask: True hides\"\"\"
+    return weigh(np.where(mask, -1e9, scores(q, k)), v)
+
+def banded(s, v, least):
+    i, j = np.indices(s.shape[-2:])
+    return weigh(np.where((i - j >= 0) & (i - j < least), s, -np.inf), v)
+
+def counts(q, k, v, window):
+    return banded(scores(q, k), v, window)
+
+def reaches(q, k, v, window):
+    return banded(scores(q, k), v, window + 1)
+"""
+
+
+@pytest.fixture
+def scores(tmp_path):
+    path = tmp_path / "scores.py"
+    path.write_text(SCORES)
+    return path
+
+
+def test_diff_of_two_conventions_and_of_edge_cases(scores):
+    same, edges = run("diff", f"{scores}:added", f"{scores}:hides"), run("diff", f"{scores}:fills", f"{scores}:hides")
+    assert (same.exit_code, edges.exit_code) == (0, 0)
+    assert "They differ in edge cases: queries that may attend to nothing" in edges.output
+    assert run("diff", f"{scores}:fills", f"{scores}:hides", "--strict").exit_code == 1
+
+
+def test_diff_says_for_which_inputs_and_by_which_convention(scores):
+    result = run("diff", f"{scores}:counts", f"{scores}:reaches")
+    assert result.exit_code == 1
+    assert "a window; with other inputs they are the same." in result.output
+    assert "counts: a window given as one number of keys, counting the token itself" in result.output
+    assert "reaches: a window given as one number of keys, not counting the token itself" in result.output
+
+
 NOTEBOOK = (
     "import numpy as np\nd_model, num_heads = 12, 3\nrng = np.random.default_rng(0)",
     "Wq, Wk, Wv = (rng.normal(size=(d_model, d_model)) for _ in range(3))",

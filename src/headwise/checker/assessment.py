@@ -148,6 +148,10 @@ def _phrase(code: str, convention: CallingConvention) -> str:
     if code == "window-built-in" and window:
         sides = [f"{size} {side}" for size, side in zip(window, ("before", "after"), strict=True) if size is not None]
         return f"a built-in window ({' and '.join(sides)} the token)"
+    if code == "window-as-number":
+        how = {"reach": "not counting the token itself", "size": "counting both sides"}
+        counted = how.get(convention.window.partition("-")[0], "counting the token itself")
+        return f"a window given as one number of keys, {counted}"
     return CONVENTIONS[code].phrase
 
 

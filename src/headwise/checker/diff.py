@@ -12,11 +12,12 @@ from headwise.checker.conventions import Requirements
 from headwise.checker.core import check
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
 from headwise.checker.differences import PRECISIONS, difference
+from headwise.checker.examination import EDGES
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.locate import source_of
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.numpy_guard import np
-from headwise.checker.probes import probes
+from headwise.checker.probes import PROBES, probes
 from headwise.checker.verdict import Verdict
 from headwise.errors import DataError
 
@@ -31,11 +32,15 @@ class Difference:
     first: Verdict
     second: Verdict
     inputs: int  # how many inputs both answered
-    max_difference: float  # the largest difference of their outputs, relative to the largest number in the first's
+    # the largest difference of their outputs, apart from edge cases, relative to the largest number in the first's
+    max_difference: float
+    where: tuple[str, ...]  # the kinds of inputs for which they differ, in words, and how many there are of others
+    others: int
+    edge_cases: tuple[str, ...]  # the edge cases in which they differ, in words
 
     @property
     def same(self) -> bool:
-        """Whether their outputs are the same, to rounding, on every input that both accept."""
+        """Whether their outputs are the same, to rounding, on every input that both accept, apart from edge cases."""
         return self.max_difference <= PRECISIONS["float64"]
 
     @property
@@ -71,6 +76,7 @@ class Difference:
         finite = np.isfinite(self.max_difference)
         fields = {"same": self.same, "added": self.added, "removed": self.removed, "shared": self.shared}
         fields |= {"inputs": self.inputs, "max_difference": self.max_difference if finite else None}
+        fields |= {"where": self.where, "edge_cases": self.edge_cases}
         fields |= {"first": json.loads(self.first.to_json()), "second": json.loads(self.second.to_json())}
         return json.dumps(fields, ensure_ascii=False, indent=2)
 
@@ -83,6 +89,10 @@ class Difference:
             lines = [f"On {self.inputs} inputs {a} and {b} give the same outputs, to {self.max_difference:.1e}."]
         else:
             lines = [f"On {self.inputs} inputs {a} and {b} differ {far}."]
+            if self.others and PROBES["plain"] not in self.where:
+                lines.append(f"They differ with {'; '.join(self.where)}; with other inputs they are the same.")
+        if self.edge_cases:
+            lines.append(f"They differ in edge cases: {'; '.join(self.edge_cases)}.")
         lines += [""] * (item == "- ")
         for who, codes in ((b, self.added), (a, self.removed), ("Both", self.shared)):
             lines += [f"{item}{who}: {code}. {CATALOGUE[code].title}" for code in codes if code not in _UNEXPLAINED]
@@ -166,8 +176,7 @@ def diff(
     options: dict[str, Any] = {"adapter": adapter, "weights": weights, "mask": mask, "convention": convention}
     options |= {"args": args, "inside": inside, "init": init}
     verdicts = [check(f, kinds[0], source=s, **options) for f, s in zip((first, second), sources, strict=True)]
-    inputs, max_difference = _compare(*_with_shared_arguments(*conventions))
-    return Difference(verdicts[0], verdicts[1], inputs, max_difference)
+    return Difference(verdicts[0], verdicts[1], *_compare(*_with_shared_arguments(*conventions)))
 
 
 def _with_shared_arguments(a: CallingConvention, b: CallingConvention) -> tuple[CallingConvention, CallingConvention]:
@@ -190,13 +199,18 @@ def _with_shared_arguments(a: CallingConvention, b: CallingConvention) -> tuple[
     return replace(a, interface=both[0]), replace(b, interface=both[1])
 
 
-def _compare(a: CallingConvention, b: CallingConvention) -> tuple[int, float]:
-    """How many inputs both accept, and by how much their outputs differ at most."""
+def _compare(a: CallingConvention, b: CallingConvention) -> tuple[int, float, tuple[str, ...], int, tuple[str, ...]]:
+    """The numbers of a `Difference`: on how many inputs, by how much, and with which kinds of them outputs differ."""
     rng = np.random.default_rng(20260)
-    count, largest = 0, 0.0
+    count, errors = 0, dict[str, float]()
     for probe in (p for number in (0, 1) for p in probes(a.interface, number, rng) if p.name != "float32"):
         outputs = [c.call(probe.case).output for c in (a, b)]
         if outputs[0] is not None and outputs[1] is not None:
             count += 1
-            largest = max(largest, difference(outputs[1], outputs[0]))
-    return count, largest
+            errors[probe.name] = max(errors.get(probe.name, 0.0), difference(outputs[1], outputs[0]))
+    differing = [name for name, error in errors.items() if error > PRECISIONS["float64"]]
+    ordinary = [name for name in errors if name not in EDGES]
+    where = tuple(PROBES[name] for name in differing if name in ordinary)
+    edge_cases = tuple(PROBES[name] for name in differing if name in EDGES)
+    largest = max((errors[name] for name in ordinary), default=0.0)
+    return count, largest, where, len(ordinary) - len(where), edge_cases

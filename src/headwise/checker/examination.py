@@ -20,7 +20,7 @@ from headwise.checker.search import Agreement, Explanation, Observation, explain
 
 Searches: TypeAlias = dict[int, tuple[tuple[str, int, int], ...]]
 
-_EDGES = ("empty-rows", "hidden-nan", "large-logits")
+EDGES = ("empty-rows", "hidden-nan", "large-logits")
 _OF_LOGITS = {"mask", "mask-each", "mask-keys", "bias", "together"}
 # how many mistakes at once are looked for at each level, by the precision of the comparison, and how many combinations
 _SEARCHES: Searches = {
@@ -211,7 +211,7 @@ def _despite(findings: Findings, unexplained: list[Observation], last: bool) -> 
         findings = replace(findings, observed=(*findings.observed, "equal-lengths"))
         unexplained = [a for a in unexplained if not _has_apart_neighbours(a)]
     names = {a.probe.name for a in unexplained}
-    allowed = set(_EDGES)
+    allowed = set(EDGES)
     if findings.convention.interface.of_tokens and findings.convention.interface.multi_head:
         allowed.add("wide")
     right = not findings.rank[0]

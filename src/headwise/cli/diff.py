@@ -95,7 +95,7 @@ def diff(
     same = True
     for result in results:
         print(result.report("json" if json else "markdown" if markdown else "text").rstrip("\n"))
-        same &= result.same and not (strict and bool(result.added or result.removed))
+        same &= result.same and not (strict and bool(result.added or result.removed or result.edge_cases))
     raise typer.Exit(0 if same else 1)
 
 

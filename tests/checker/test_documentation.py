@@ -83,10 +83,35 @@ def merged_unmoved(X, W_Q, W_K, W_V, W_O, num_heads):
     return (weights @ v).reshape(n, width) @ W_O
 
 
+def from_first_key(q, k, v, causal=True):
+    """q (B, H, T, d) are the last T of the S tokens in k and v (B, H, S, d)."""
+    n, m = q.shape[-2], k.shape[-2]
+    s = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    return softmax(np.where(np.tri(n, m, dtype=bool), s, -np.inf) if causal else s) @ v
+
+
+def items_of_tokens(q, k, v):
+    """q, k, v (tokens, heads, size)"""
+    return np.stack([softmax(q[:, h] @ k[:, h].T / q.shape[-1] ** 0.5) @ v[:, h] for h in range(q.shape[1])], axis=1)
+
+
+def heads_of_tokens(q, k, v):
+    s = np.einsum("nhd,mhd->hnm", q, k) / np.sqrt(q.shape[-1])
+    return np.einsum("hnm,mhd->nhd", softmax(s), v)
+
+
+def heads_of_tokens_unscaled(q, k, v):
+    return np.einsum("hnm,mhd->nhd", softmax(np.einsum("nhd,mhd->hnm", q, k)), v)
+
+
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [
         (padded, ()),
+        (from_first_key, ("causal-alignment",)),
+        (items_of_tokens, ()),
+        (heads_of_tokens, ()),
+        (heads_of_tokens_unscaled, ("scale-missing",)),
         (padded_the_other_way, ("mask-inverted",)),
         (hidden_where_allowed, ("scale-no-root", "mask-inverted")),
         (last_tokens, ()),

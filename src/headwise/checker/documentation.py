@@ -21,9 +21,9 @@ _AXES = {
     "H": "h heads head numheads nheads nhead nh numhead attentionheads numattentionheads hn hq hkv hk",
     "N": "n t s l m tokens token seq length len seqlen seqlength sequence sequencelength time steps qlen klen tgtlen"
     " srclen tgt src numtokens ntokens total totaltokens nnz nseq queries keys lq lk tq tk nq nk contextlength ctx"
-    " positions words q",
+    " positions words q qseq kseq kvseq",
     "D": "d c e k v f dim features width channels hidden embed dmodel headdim dk dv dh hd embeddim embeddingdim"
-    " modeldim emb nembd hiddendim hiddensize dhead depth din ninput featuredim embedding dimension embdim units",
+    " modeldim emb nembd hiddendim hiddensize dhead depth din ninput featuredim embedding dimension embdim units size",
 }
 _AXIS = {name: axis for axis, names in _AXES.items() for name in names.split()}
 _LAYOUTS = {
@@ -178,7 +178,8 @@ class Documentation:
     def alignment(self) -> str:
         """``"end"`` or ``"start"`` if it says how queries and keys line up, else nothing."""
         if re.search(
-            r"bottom.?right|last (\w+ )?quer|end of the keys|kv.?cache|cached keys|past keys|decod|chunked prefill",
+            r"bottom.?right|last (\w+ )?quer|last \w+ of (the |its |all )*(\w+ )?(tokens|keys)|end of the keys|"
+            r"kv.?cache|cached keys|past keys|decod|chunked prefill",
             self.text,
             re.I,
         ):

@@ -12,7 +12,7 @@ from headwise.checker.invocation import CallingConvention
 from headwise.checker.packed import LAYOUTS, MERGED, axes_of, by_dimensions
 
 _MATRICES = frozenset({"Wq", "Wk", "Wv"})
-_QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN"), ("Nd", "dN"))
+_QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN", "NHd"), ("Nd", "dN"))
 _WITH_HEADS = ("BHNd", "BNHd", "HNd", "NHd")
 _ONE_QUERY_AXES = (("BNd", "BdN"), ("Nd", "dN"), ("BHNd", "BNHd"), ("HNd",))
 _PACKED_AXES = (("NHd", "HNd"), ("Nd", "dN"))  # of sequences one after the other

@@ -30,6 +30,7 @@ CONVENTIONS = {
     "rope": r"rope|rotary",
     "qk-norm": r"qk-?norm|normali[sz]ed",
     "sink": r"sink|plus.one",
+    "unscaled": r"without a scale",
 }
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 EXPECT = {
-    "RelativeBias": {"mistakes": ["scale-missing"], "conventions": ["position"]},
+    "RelativeBias": {"conventions": ["position", "unscaled"]},
     "RelativeBiasScaled": {"conventions": ["position"], "variant": True},
-    "RelativeBiasOverHeads": {"mistakes": ["softmax-over-heads", "scale-missing"], "variant": True},
+    "RelativeBiasOverHeads": {"mistakes": ["softmax-over-heads"], "conventions": ["unscaled"], "variant": True},
 }
 
 

@@ -134,3 +134,93 @@ class FlaggedCacheUnread(FlaggedCache):
     def joined(self, k, v):
         super().joined(k, v)
         return k, v
+
+
+class RotaryCache(Projected):
+    """Rotates queries and keys by angles that it keeps, and returns its keys and values."""
+
+    def __init__(self, dim, n_heads):
+        super().__init__(dim, n_heads)
+        width = dim // n_heads
+        self.register_buffer("freqs", 10000.0 ** (-torch.arange(0, width, 2).double() / width))
+        self.angles = {}
+
+    def forward(self, x, past=None):
+        q, k, v = self.projected(x)
+        offset = 0 if past is None else past[0].shape[2]
+        q, k = self.rotated(q, offset), self.rotated(k, offset)
+        if past is not None:
+            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
+        return self.attended(q, k, v), (k, v)
+
+    def rotated(self, x, offset):
+        key = self.key(x.shape[2], offset)
+        if key not in self.angles:
+            self.angles[key] = torch.outer(torch.arange(x.shape[2]) + offset, self.freqs).repeat_interleave(2, -1)
+        angles = self.angles[key].to(x.dtype)
+        turned = torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2)
+        return x * angles.cos() + turned * angles.sin()
+
+    def key(self, count, offset):
+        return count, offset
+
+
+class RotaryCacheStale(RotaryCache):
+    """The angles of a later token are those of the first that came alone."""
+
+    def key(self, count, offset):
+        return count
+
+
+class Shelf(nn.Module):
+    """Keeps what it is given in a dictionary that it shares."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def forward(self, k, v):
+        self.kept[k.shape[2]] = k, v
+
+
+class SharedCache(Projected):
+    """Keys and values of other calls are on a shelf, and its weights in a list too."""
+
+    def __init__(self, dim, n_heads):
+        super().__init__(dim, n_heads)
+        self.kept = {}
+        self.shelf = Shelf(self.kept)
+        self.weights = [self.wq.weight, self.wk.weight, self.wv.weight]
+
+    def projected(self, x):
+        return [(x @ w.T).unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for w in self.weights]
+
+    def forward(self, x, start_pos: int = 0):
+        q, k, v = self.projected(x)
+        if start_pos:
+            k, v = (torch.cat(pair, 2) for pair in zip(self.kept[start_pos], (k, v), strict=True))
+        self.shelf(k, v)
+        return self.attended(q, k, v)
+
+
+class OwnCacheFrozen(OwnCache):
+    """Its place in the buffers is the one of the first token that came alone."""
+
+    def __init__(self, dim, n_heads):
+        super().__init__(dim, n_heads)
+        self.kept = {}
+
+    def places(self, start_pos, count):
+        return self.kept.setdefault(count, super().places(start_pos, count))
+
+
+class DictCacheStale(DictCache):
+    """The values of a later token are those of the first that came alone."""
+
+    def __init__(self, dim, n_heads):
+        super().__init__(dim, n_heads)
+        self.kept = {}
+
+    def projected(self, x):
+        q, k, v = super().projected(x)
+        return q, k, v if x.shape[1] > 1 else self.kept.setdefault(1, v)

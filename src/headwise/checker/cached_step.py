@@ -31,6 +31,11 @@ from headwise.shapes import Array
 _ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
 _CLOSE = 1e-4  # a module may compute in float32
 _SEVERAL = "several new tokens at once"
+_ONE_BY_ONE = 3  # new tokens, with one call for each
+_DISTURBED = (
+    "Its result depends on earlier calls: with earlier tokens in its cache each new token by itself gets the right"
+    " output, but one after the other they get other outputs."
+)
 
 
 def with_cached_step(findings: Findings, target: Target) -> Findings:
@@ -46,9 +51,12 @@ def with_cached_step(findings: Findings, target: Target) -> Findings:
     convention.call(case)  # puts the weights in
     steps = _Steps(convention, case["X"], target.state)
     with contextlib.suppress(Exception):  # whatever somebody's module raises
-        full = steps.call(0, None)[0]
+        full, before = steps.call(0, None)[0], steps.state() if steps.state else None
         if step := steps.nearest(case, full):
             result = _with_step(findings, *step, full[:, -1:], case)
+            with contextlib.suppress(Exception):  # it may take no fewer tokens
+                if before and result.rank == findings.rank and _disturb_each_other(steps, case, before):
+                    return _with_note(result, _DISTURBED)
             several = None if result.rank > findings.rank else replace(steps, new=2).nearest(case, full)
             differs = several is not None and difference(several[1], full[:, -2:]) > _CLOSE
             masked = {"mask", "padding"} & convention.names.keys() and step[0]
@@ -82,7 +90,28 @@ def _with_step(findings: Findings, arguments: tuple[str, ...], got: Array, full:
 
 def _differs(findings: Findings, tokens: str, arguments: tuple[str, ...]) -> Findings:
     note = f"With earlier tokens in its cache (`{'`, `'.join(arguments)}`), {tokens} got other outputs."
+    return _with_note(findings, note)
+
+
+def _with_note(findings: Findings, note: str) -> Findings:
     return replace(findings, unexplained=True, notes=(*findings.notes, note))
+
+
+def _disturb_each_other(steps: _Steps, case: Case, before: Memory) -> bool:
+    """Whether calls for one new token each are right if the module holds what it held before, and not in sequence."""
+    expected, count = list[Array](), steps.X.shape[1]
+    for last in range(count - _ONE_BY_ONE + 1, count + 1):
+        X = steps.X[:, :last]
+        shorter = replace(steps, X=X)
+        expected.append(shorter.call(0, None)[0][:, -1:])
+        before.restore()
+        alone = shorter.nearest({**case, "X": X}, expected[-1])
+        before.restore()
+        if alone is None or difference(alone[1], expected[-1]) > _CLOSE:
+            return False
+    rows = np.concatenate(expected, axis=1)
+    in_turn = replace(steps, new=_ONE_BY_ONE, at_once=1).nearest(case, rows)
+    return in_turn is not None and difference(in_turn[1], rows) > _CLOSE
 
 
 def _wants_mask(convention: CallingConvention, definition: Explanation, case: Case, output: Array) -> bool:
@@ -101,6 +130,7 @@ class _Steps:
     X: Array
     state: Callable[[], Memory] | None = None  # what the module holds
     new: int = 1  # how many tokens come after the others
+    at_once: int | None = None  # how many of these a call gets; None for all
     parameters: list[inspect.Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,6 +141,12 @@ class _Steps:
     def starts(self) -> tuple[str, ...]:
         """The arguments that say how many tokens came before."""
         return tuple(p.name for p in self.parameters if role_of(p.name) == "offset")
+
+    @property
+    def ends(self) -> list[tuple[int, int]]:
+        """Where the new tokens of each call begin and end."""
+        last, step = self.X.shape[1], self.at_once or self.new
+        return [(first, first + step) for first in range(last - self.new, last, step)]
 
     @property
     def flags(self) -> dict[str, bool]:
@@ -136,7 +172,7 @@ class _Steps:
                 yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
         elif {"kpast", "vpast"} <= roles.keys():
             pair = roles["kpast"], roles["vpast"]
-            makers = [partial(self._paired, pair, *args) for args in _pairs(self.convention, case, self.new)]
+            makers = [partial(self._paired, pair, *args) for args in _pairs(self.convention, case)]
             yield pair, [output for make in makers for output in self._attempts(make)]
         elif start or self.flags or FIRST_POSITION in vars(self.convention.function):
             yield start or tuple(self.flags), list(self._attempts(self._remembered))
@@ -155,16 +191,20 @@ class _Steps:
 
     def last(self, **others: Any) -> Array:
         """The output for the last tokens."""
-        return self.call(self.X.shape[1] - self.new, None, **others)[0]
+        return np.concatenate([self.call(first, last, **others)[0] for first, last in self.ends], axis=1)
 
     def _attempts(self, step: Callable[[], Array]) -> Iterator[Array]:
         with contextlib.suppress(Exception):  # whatever somebody's module raises: it wants its cache in another way
             yield step()
 
     def _returned(self, name: str) -> Array:
-        """With what the call for the others has returned."""
-        cache = next(part for part in self.call(0, -self.new, **self.flags)[1] if _is_cache(part))
-        return self.last(**self.flags, **{name: cache})
+        """With what the call before has returned."""
+        outputs, returned = list[Array](), self.call(0, -self.new, **self.flags)[1]
+        for first, last in self.ends:
+            cache = next(part for part in returned if _is_cache(part))
+            output, returned = self.call(first, last, **{**self.flags, name: cache})
+            outputs.append(output)
+        return np.concatenate(outputs, axis=1)
 
     def _filled(self, name: str, empty: Callable[[], Any]) -> Array:
         """With an object that the call for the others has filled."""
@@ -189,9 +229,13 @@ class _Steps:
             raise LookupError("it keeps nothing")
         return outputs[1]
 
-    def _paired(self, names: tuple[str, str], keys: Array, values: Array) -> Array:
-        """With keys and values of the others."""
-        return self.last(**dict(zip(names, map(self.convention.convert, (keys, values)), strict=True)))
+    def _paired(self, names: tuple[str, str], axis: int, pair: tuple[Array, Array]) -> Array:
+        """With keys and values of the tokens before, of those of all tokens, which lie along an axis."""
+        outputs = []
+        for first, last in self.ends:
+            past = (self.convention.convert(a.take(range(first), axis)) for a in pair)
+            outputs.append(self.call(first, last, **dict(zip(names, past, strict=True)))[0])
+        return np.concatenate(outputs, axis=1)
 
 
 class _Keeper:
@@ -216,8 +260,8 @@ class _Keeper:
         return int(self._kept[0].shape[-2]) if self._kept else 0
 
 
-def _pairs(convention: CallingConvention, case: Case, new: int) -> Iterator[tuple[Array, Array]]:
-    """Keys and values of all but the new tokens, (B, G, M, d) or (B, M, G, d), before their rotation and after it."""
+def _pairs(convention: CallingConvention, case: Case) -> Iterator[tuple[int, tuple[Array, Array]]]:
+    """Keys and values, (B, G, M, d) or (B, M, G, d), before their rotation and after it, and the axis of the tokens."""
     design = [change for _, change in convention.design]
     for stage in ("+split", "+rotate"):
         recorded: list[tuple[Array, Array]] = []
@@ -225,10 +269,10 @@ def _pairs(convention: CallingConvention, case: Case, new: int) -> Iterator[tupl
         def note(t: Trace, recorded: list[tuple[Array, Array]] = recorded) -> None:
             recorded.append((t.k, t.v))
 
-        evaluate({**case, "X": case["X"][:, :-new]}, build([*design, {stage: note}]))
+        evaluate(case, build([*design, {stage: note}]))
         for keys, values in recorded:
-            yield keys, values
-            yield keys.swapaxes(1, 2), values.swapaxes(1, 2)
+            yield 2, (keys, values)
+            yield 1, (keys.swapaxes(1, 2), values.swapaxes(1, 2))
 
 
 def _is_cache(part: Any) -> bool:

@@ -20,6 +20,8 @@ VERDICTS = {
     "ObjectCacheSwapped": (("unknown",), ()),
     "FlaggedCache": ((), ()),
     "FlaggedCacheUnread": (("unknown",), ()),
+    "RotaryCache": ((), ()),
+    "SharedCache": ((), ()),
 }
 
 
@@ -27,3 +29,10 @@ VERDICTS = {
 def test_verdict(name):
     verdict = hw.check(getattr(layers, name))
     assert (verdict.mistakes, verdict.untested) == VERDICTS[name]
+
+
+@pytest.mark.parametrize("name", ["RotaryCacheStale", "OwnCacheFrozen", "DictCacheStale"])
+def test_a_call_that_disturbs_later_ones_is_a_mistake(name):
+    verdict = hw.check(getattr(layers, name))
+    assert verdict.mistakes == ("unknown",)
+    assert any(note.startswith("Its result depends on earlier calls: ") for note in verdict.notes)

@@ -173,8 +173,9 @@ class _TorchMemory:
     """What a module holds besides its parameters, such as a cache."""
 
     def __init__(self, module: Any) -> None:
+        clones = dict[int, Any]()
         self._attributes = [
-            (vars(part), {key: _cloned(value) for key, value in vars(part).items() if key not in _LEARNED})
+            (vars(part), {key: _cloned(value, clones) for key, value in vars(part).items() if key not in _LEARNED})
             for part in module.modules()
         ]
 
@@ -185,30 +186,37 @@ class _TorchMemory:
 
     def restore(self) -> None:
         """Let the module hold this again."""
+        clones = dict[int, Any]()
         for attributes, values in self._attributes:
             for key in attributes.keys() - values.keys() - _LEARNED:
                 del attributes[key]
-            attributes.update(_cloned(values))
+            attributes.update(_cloned(values, clones))
 
 
 _LEARNED = frozenset({"_parameters", "_modules"})
 
 
-def _cloned(value: Any) -> Any:
+def _cloned(value: Any, clones: dict[int, Any]) -> Any:
+    """A copy, of which parts share what they shared, with the parameters themselves; `clones` are by identity."""
     import torch
 
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    if type(value) is dict:
-        return {key: _cloned(item) for key, item in value.items()}
-    return type(value)(map(_cloned, value)) if type(value) in (list, tuple) else value
+    if isinstance(value, torch.nn.Parameter):
+        return value
+    if id(value) not in clones:
+        if isinstance(value, torch.Tensor):
+            clones[id(value)] = value.detach().clone()
+        elif type(value) is dict:
+            clones[id(value)] = {key: _cloned(item, clones) for key, item in value.items()}
+        elif type(value) in (list, tuple):
+            clones[id(value)] = type(value)(_cloned(item, clones) for item in value)
+    return clones.get(id(value), value)
 
 
 def _arrays(value: Any) -> Iterator[Array]:
     import torch
 
     if isinstance(value, torch.Tensor):
-        yield value.cpu().numpy()
+        yield value.detach().cpu().numpy()
     elif type(value) in (dict, list, tuple):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _arrays(item)

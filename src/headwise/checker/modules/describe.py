@@ -59,7 +59,7 @@ _KNOWN = frozenset(
         "softcap-built-in",
     }
 )
-_OF_T5 = re.compile(r"relative_attention_(num_buckets|bias)\b")  # a family without a scale
+_OF_T5 = re.compile(r"relative_attention_num_buckets\b")  # a family without a scale
 _LOGITS = re.compile(
     r"(return|outputs?\s*=)\s[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy|position_bias)"
     r"(\.detach\(\))?(,[^\n]*)?\)?\s*(#.*)?$",

@@ -199,6 +199,21 @@ def test_diff_says_for_which_inputs_and_by_which_convention(scores):
     assert "reaches: a window given as one number of keys, not counting the token itself" in result.output
 
 
+@pytest.mark.parity
+def test_a_framework_that_computes_in_float32_gives_the_same_outputs(tmp_path):
+    pytest.importorskip("jax")
+    path = tmp_path / "in_jax.py"
+    path.write_text(
+        "import jax\n"
+        "def plain(q, k, v):\n    return jax.nn.softmax(q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5) @ v\n"
+        "def warm(q, k, v):\n    return jax.nn.softmax(0.99 * q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5) @ v\n"
+    )
+    own = tmp_path / "own.py"
+    own.write_text(SCORES + "\ndef plain(q, k, v):\n    return weigh(scores(q, k), v)\n")
+    assert run("diff", f"{path}:plain", f"{own}:plain").exit_code == 0
+    assert run("diff", f"{path}:warm", f"{own}:plain").exit_code == 1
+
+
 NOTEBOOK = (
     "import numpy as np\nd_model, num_heads = 12, 3\nrng = np.random.default_rng(0)",
     "Wq, Wk, Wv = (rng.normal(size=(d_model, d_model)) for _ in range(3))",

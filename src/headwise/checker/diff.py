@@ -34,6 +34,7 @@ class Difference:
     inputs: int  # how many inputs both answered
     # the largest difference of their outputs, apart from edge cases, relative to the largest number in the first's
     max_difference: float
+    rounding: float  # how large a difference may be: more if one of them computes in float32
     where: tuple[str, ...]  # the kinds of inputs for which they differ, in words, and how many there are of others
     others: int
     edge_cases: tuple[str, ...]  # the edge cases in which they differ, in words
@@ -41,7 +42,7 @@ class Difference:
     @property
     def same(self) -> bool:
         """Whether their outputs are the same, to rounding, on every input that both accept, apart from edge cases."""
-        return self.max_difference <= PRECISIONS["float64"]
+        return self.max_difference <= self.rounding
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -199,18 +200,21 @@ def _with_shared_arguments(a: CallingConvention, b: CallingConvention) -> tuple[
     return replace(a, interface=both[0]), replace(b, interface=both[1])
 
 
-def _compare(a: CallingConvention, b: CallingConvention) -> tuple[int, float, tuple[str, ...], int, tuple[str, ...]]:
+def _compare(
+    a: CallingConvention, b: CallingConvention
+) -> tuple[int, float, float, tuple[str, ...], int, tuple[str, ...]]:
     """The numbers of a `Difference`: on how many inputs, by how much, and with which kinds of them outputs differ."""
     rng = np.random.default_rng(20260)
+    rounding = PRECISIONS["float32" if any(c.lowers or c.interface.dtype == "float32" for c in (a, b)) else "float64"]
     count, errors = 0, dict[str, float]()
     for probe in (p for number in (0, 1) for p in probes(a.interface, number, rng) if p.name != "float32"):
         outputs = [c.call(probe.case).output for c in (a, b)]
         if outputs[0] is not None and outputs[1] is not None:
             count += 1
             errors[probe.name] = max(errors.get(probe.name, 0.0), difference(outputs[1], outputs[0]))
-    differing = [name for name, error in errors.items() if error > PRECISIONS["float64"]]
+    differing = [name for name, error in errors.items() if error > rounding]
     ordinary = [name for name in errors if name not in EDGES]
     where = tuple(PROBES[name] for name in differing if name in ordinary)
     edge_cases = tuple(PROBES[name] for name in differing if name in EDGES)
     largest = max((errors[name] for name in ordinary), default=0.0)
-    return count, largest, where, len(ordinary) - len(where), edge_cases
+    return count, largest, rounding, where, len(ordinary) - len(where), edge_cases

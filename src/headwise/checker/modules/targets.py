@@ -30,6 +30,8 @@ from headwise.checker.modules.torch_modules import unwrapped
 from headwise.checker.target import Target
 from headwise.errors import DataError
 
+_UNNAMED = 4  # matrices whose names say nothing: queries, keys, values and the output
+
 
 def find_targets(
     value: Any, *, init: str | Mapping[str, Any] | None = None, inside: str | None = None, others: bool = False
@@ -87,9 +89,6 @@ def _targets(instance: Any, inside: str | None, method: str | None, narrow: bool
         if explained or path in (inside or "", paths[-1]):
             return targets
     raise errors[-1]
-
-
-_UNNAMED = 4  # matrices whose names say nothing: queries, keys, values and the output
 
 
 def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> tuple[list[Target], bool]:

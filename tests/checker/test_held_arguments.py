@@ -148,12 +148,40 @@ def in_pages_without_the_last(query, key_cache, value_cache, block_tables, conte
     return in_pages(query, key_cache, value_cache, block_tables, context_lens, short=1)
 
 
+def of_a_tuple_of_heads(X, params):
+    V, K, Q, O = params
+    heads = [softmax(X @ Q[h] @ (X @ K[h]).T / Q.shape[-1] ** 0.5) @ X @ V[h] for h in range(len(Q))]
+    return np.hstack(heads) @ O
+
+
+def of_a_tuple_of_heads_unscaled(X, params):
+    V, K, Q, O = params
+    heads = [softmax(X @ Q[h] @ (X @ K[h]).T) @ X @ V[h] for h in range(len(Q))]
+    return np.hstack(heads) @ O
+
+
+def with_a_list_of_biases(query, key, value, biases):
+    s = query @ key.swapaxes(-1, -2) / np.sqrt(query.shape[-1])
+    for bias in biases:
+        s = s + bias
+    return softmax(s) @ value
+
+
+def with_a_list_of_biases_before_the_scale(q, k, v, biases=None):
+    s = q @ k.swapaxes(-1, -2)
+    for bias in biases or []:
+        s = s + bias
+    return softmax(s / np.sqrt(q.shape[-1])) @ v
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "mistakes"),
     [
         (with_made_keys, with_made_keys_and_no_scale, {"scale-missing"}),
         (of_a_layer, of_a_layer_with_values_as_keys, {"kv-swapped"}),
         (with_a_path_as_key, None, set()),
+        (of_a_tuple_of_heads, of_a_tuple_of_heads_unscaled, {"scale-missing"}),
+        (with_a_list_of_biases, with_a_list_of_biases_before_the_scale, {"bias-before-scale"}),
         (with_projections_next_to_tokens, with_a_bias_left_out, {"bias-missing"}),
         (of_a_tuple, of_a_tuple_over_queries, {"softmax-axis"}),
         (of_a_dataclass, of_a_dataclass_never_causal, {"causal-missing"}),

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
+from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
 from headwise.checker.syntax import nodes_in, parse
 
@@ -50,7 +51,10 @@ def _looked_up(argument: str, code: str) -> dict[Path, str]:
     for _ in range(3):  # a name may be used above the line that binds it, as in a comprehension
         lookups.visit(tree)
     inner = {path[:end] for path in lookups.paths for end in range(len(path))}
-    return {path: name for path, name in lookups.paths.items() if path and path not in inner}
+    own = {
+        path: name or lookups.paths.get(path[:-1], "") * (path[-1:] == (EACH,)) for path, name in lookups.paths.items()
+    }
+    return {path: name for path, name in own.items() if path and path not in inner}
 
 
 def pack(leaves: Sequence[tuple[Path, Any]]) -> Any:
@@ -58,7 +62,8 @@ def pack(leaves: Sequence[tuple[Path, Any]]) -> Any:
     if not leaves[0][0]:
         return leaves[0][1]
     if leaves[0][0][0] == EACH:
-        return [pack([(path[1:], value[i]) for path, value in leaves]) for i in range(len(leaves[0][1]))]
+        items = [pack([(path[1:], value[i]) for path, value in leaves]) for i in range(len(leaves[0][1]))]
+        return np.stack(items) if all(type(item) is np.ndarray for item in items) else items
     groups: dict[str | int, list[tuple[Path, Any]]] = {}
     for path, value in leaves:
         groups.setdefault(path[0], []).append((path[1:], value))
@@ -98,7 +103,8 @@ def role_at(path: Path, name: str = "", layer: str = "") -> str | None:
     for word in (name, keys[-1] if keys else ""):
         if isinstance(word, str) and (role := _matrix(word)):
             return role
-    return _IN_ORDER[key] if isinstance(key, int) and 0 <= key < len(_IN_ORDER) else None
+    place = keys[-1] if keys else ""
+    return _IN_ORDER[place] if isinstance(place, int) and 0 <= place < len(_IN_ORDER) else None
 
 
 def _matrix(word: str) -> str | None:

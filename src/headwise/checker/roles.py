@@ -125,7 +125,7 @@ _LETTER = "(queries|query|keys|key|values|value|output|out|[qkvo0])"
 _MATRIX = re.compile(
     rf"^(?:(?:w|p(?!os)|omega|phi|theta|weights?|matrix|mat|m|u|to|linear|fc|proj|projection|kernel|psi)s?{_LETTER}"
     rf"(?:weights?|proj(?:ection)?|kernel|matrix|mat|heads?|list|stack|all|s)?"
-    rf"|{_LETTER}(?:weights?|w|proj(?:ection)?s?|kernel|matrix|mat|linear|heads?|projw|projweights?))(\d*)$"
+    rf"|{_LETTER}(?:weights?|w|proj(?:ection)?s?|kernel|matrix|mat|linear|heads?|stacks?|projw|projweights?))(\d*)$"
 )
 _BIAS = re.compile(rf"^(?:(?:b|beta|bias)(?:e?s)?{_LETTER}s?|{_LETTER}(?:b|bias|projbias))(\d*)$")
 

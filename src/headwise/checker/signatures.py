@@ -247,6 +247,8 @@ def _by_name(
                 unused.append(p.name)
             continue
         names[role] = place if p.kind is p.POSITIONAL_ONLY else p.name
+        if role == "bias" and re.search(rf"\bin {p.name}\b", code):
+            names[role] = (p.name, 0)  # of several, in a list
         if role in _PAIRS and not given and open_pair(p.name, _PAIRS[role], names, needs, code):
             del names[role]
             continue
@@ -337,6 +339,13 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
     if role in (None, "heads") and p.default is p.empty and is_complete(matrices_in(p.name, code)):
         return "params"  # it holds the matrices, under whatever name
     others = {role_of(o.name) for o in parameters if o is not p}
+    if (
+        role is None
+        and p.name.endswith("biases")
+        and {"q", "k", "v"} <= others
+        and re.search(rf"\bin {p.name}\b", code)
+    ):
+        return "bias"
     if role == "context" and "q" in others and "kv" in p.name.lower():
         pair = holds_pair(p.name, code) or len(paths_in(p.name, code)) == 2
         return "kv" if pair else role

@@ -11,6 +11,8 @@ VERDICTS = {
     layers.SelfAttention: (),
     layers.Unscaled: ("scale-missing",),
     layers.OverQueries: ("softmax-axis",),
+    layers.OfBoxes: (),
+    layers.OfBoxesUnscaled: ("scale-missing",),
     layers.MultiHead: (),
     layers.MergedUnmoved: ("heads-merged-unmoved",),
     layers.ValuesFromKeys: ("values-are-keys",),

@@ -33,7 +33,7 @@ _OUTPUT = (
 _WEAK_OUTPUT = re.compile(
     "(?:attn|attention|att|c|sn|heads?|conv|conv1x1|img|image|txt|text|ctx|context)*(?:proj|projection|project|dense|fc|linear|lin|attn|w|z)"
 )
-_LEAVES = {"weight", "bias", "kernel", "w", "b", "weights", "biases", "gamma", "beta", "scale"}
+_LEAVES = {"data", "array", "weight", "bias", "kernel", "w", "b", "weights", "biases", "gamma", "beta", "scale"}
 # names that say nothing: what contains them may say more
 _GENERIC = {"linear", "lin", "layer", "module", "fn", "net", "dense", "conv", "function", "seq"}
 _GENERIC |= {"base", "baselayer", "orig", "original", "pretrained", "frozen", "wrapped"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from headwise.shapes import Array
 _METHODS = tuple(
     ["forward", "__call__", "call", "attend", "attention", "self_attention", "apply", "compute", "predict", "run"]
 )
+
+_OF_TRAINING = re.compile(r"_?(grad|gradient|velocity|momentum)s?")  # next to the numbers of a parameter
 
 
 def call_method(value: Any) -> str | None:
@@ -126,7 +129,8 @@ def _items(value: Any) -> Iterator[tuple[str, Any, Callable[[Any], None]]]:
             yield str(i), item, _fixed
     else:
         for key, item in vars(value).items():
-            yield key, item, functools.partial(setattr, value, key)
+            if not _OF_TRAINING.fullmatch(key.lower()):
+                yield key, item, functools.partial(setattr, value, key)
 
 
 def _fixed(item: Any) -> None:

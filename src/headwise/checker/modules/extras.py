@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,7 +23,7 @@ _OF_DISTANCES = re.compile(r"rel|rpe|bias_table|position(al)?_bias", re.IGNORECA
 _OF_LOGITS = re.compile(r"logits?_?scale|temperature|(^|[._])tau$", re.IGNORECASE)
 _CAP = re.compile(r"soft_?cap|logits?_?cap|(^|_)cap$", re.IGNORECASE)
 _CONFIGURED = re.compile(
-    r"self\.(\w*scal\w*)\s*=\s*(?:\w+\.)*\w*(?:multiplier|scalar|(?<!_)scale|scaling)\w*(?:\s*\*\*\s*-0\.5)?\s*$",
+    r"self\.(\w*scal\w*)\s*=\s*(?:\w+\.)*(\w*(?:multiplier|scalar|(?<!_)scale|scaling)\w*)(\s*\*\*\s*-0\.5)?\s*$",
     re.MULTILINE,
 )
 _SQUASHED = re.compile(r"tanh\([^()]*?/\s*(?:self\.)?(\w+\.?\d*)")  # tanh(logits / cap)
@@ -162,7 +163,11 @@ def configured_scale(layer: Layer) -> float | None:
     if match is None or re.search(rf"self\.{match[1]}\s*=", layer.documentation[: match.start()]):
         return None  # a class that inherits it sets another
     value = layer.attributes.get(match[1], layer.numbers.get(match[1]))
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        return None
+    entry = layer.attributes.get(f"config.{match[2]}", value)
+    entry = entry**-0.5 if match[3] and f"config.{match[2]}" in layer.attributes else entry
+    return float(value) if math.isclose(value, entry) else None
 
 
 def softcaps(layer: Layer) -> list[float]:

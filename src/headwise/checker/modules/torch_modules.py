@@ -317,10 +317,15 @@ def _axes(key: str, parts: dict[str, Any]) -> str:
 def _numbers(module: Any) -> Iterator[tuple[str, int]]:
     """Those of the parts first, so that the module's own come last and win."""
     for part in reversed(list(module.modules())):
-        for key in ("config", "cfg", "args"):
-            config = vars(part).get(key)
-            yield from _whole(config if isinstance(config, Mapping) else getattr(config, "__dict__", {}))
+        for config in _configurations(part):
+            yield from _whole(config)
         yield from _whole(vars(part))
+
+
+def _configurations(module: Any) -> Iterator[Mapping[str, Any]]:
+    for key in ("config", "cfg", "args"):
+        config = vars(module).get(key)
+        yield config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
 
 
 def _whole(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
@@ -341,6 +346,8 @@ def _attributes(module: Any) -> Iterator[tuple[str, Any]]:
     inner = [part for part in module.modules() if type(part) is torch.nn.MultiheadAttention and part is not module]
     if len(inner) == 1:
         yield "inner_batch_first", inner[0].batch_first
+    for config in _configurations(module):
+        yield from ((f"config.{key}", value) for key, value in config.items() if isinstance(value, int | float))
     for key, value in vars(module).items():
         if isinstance(value, bool | float | str) and not key.startswith("_"):
             yield key, value

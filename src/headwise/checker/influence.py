@@ -49,6 +49,8 @@ def attended_keys(
         return None
     close = _UNCHANGED[convention.interface.dtype]
     source = "v" if "v" in case else "context" if "context" in case else "X"
+    if source == "X" and keys != count:
+        return None  # keys that it makes itself, such as those of a smaller image
     attended = np.zeros((count, keys), bool)
     for m in range(keys):
         changed = case[source].copy()

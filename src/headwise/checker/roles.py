@@ -67,7 +67,7 @@ _ROLES = {
     "bias": "bias attnbias attentionbias positionbias relativepositionbias relposbias posbias relbias alibi alibibias"
     " relativepositionbiastable relposbiastable biastable relbiastable relativebiastable relativebias rpb rpbtable"
     " relpostable reltable relativetable relativepositiontable positionbiastable positiontable relpos distancebias"
-    " table biasembedding relativeattentionbias relattnbias relbiasweight relembeddings relattentionbias",
+    " table biasembedding relativeattentionbias relattnbias relbiasweight relattentionbias",
     "bucket count": "numbuckets nbuckets relativeattentionnumbuckets",
     "longest distance": "maxdistance relativeattentionmaxdistance maxrelativeposition maxrelpos maxdist",
     "causal": "causal iscausal usecausalmask usecausal causalmasking",

@@ -249,13 +249,14 @@ def test_a_backend_that_matplotlib_rejects_is_not_used(monkeypatch, run_body):
     assert os.environ["MPLBACKEND"] == "agg"
 
 
-def test_the_adapter_of_a_refusal_can_be_pasted(run, tmp_path):
+def test_the_adapter_of_a_refusal_can_be_pasted(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def attention(query, key, value, pages):\n    return query @ key @ value @ pages\n")
-    status, (first, *code) = run("check", f"{path}:attention")
-    assert status == 2
-    assert "unknown argument `pages`" in first
-    assert [line.strip() for line in code if line] == [
+    shown = headwise("check", f"{path}:attention")
+    assert shown.returncode == 2
+    assert "unknown argument `pages`" in shown.stderr
+    assert len(shown.stderr.splitlines()) == 1
+    assert shown.stdout.splitlines() == [
         "def adapter(function, q, k, v):  # q, k, v (B, H, N, d)",
-        "return function(query=q, key=k, value=v, pages=...)",
+        "    return function(query=q, key=k, value=v, pages=...)",
     ]

@@ -141,7 +141,8 @@ def test_an_invalid_command_line_is_one_line_and_status_2(name, command, functio
         signal.alarm(15)  # what is accepted may run for hours
         shown = headwise(*arguments)
         signal.alarm(0)
-        if (shown.returncode, shown.stdout, len(shown.stderr.splitlines())) != (2, "", 1):
+        code_to_fill_in = name in ("check", "diff") and shown.stdout.startswith("def adapter(")
+        if (shown.returncode, len(shown.stderr.splitlines())) != (2, 1) or (shown.stdout and not code_to_fill_in):
             wrong.append((shown.returncode, " ".join(arguments)[:150], shown.stdout[:100], shown.stderr[:200]))
     assert not wrong, "\n" + "\n".join(map(repr, wrong))
     assert sorted(path.name for path in folder.rglob("*")) == before

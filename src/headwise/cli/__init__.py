@@ -128,9 +128,11 @@ def _check_environment() -> None:
 
 
 def _fail(message: str) -> int:
-    """Print a message on one line, and below it code to paste, if it has any; returns the status."""
-    sentence, blank, code = message.partition("\n\n    def ")
-    print(" ".join(sentence.split()) + (blank + code.rstrip()), file=sys.stderr)
+    """Print a message on one line, and code to fill in, if it has any, on standard output; returns the status."""
+    sentence, start, code = message.partition("\n\n    def ")
+    print(" ".join(sentence.split()), file=sys.stderr, flush=True)
+    if code:
+        print(f"{start.lstrip()}{code.rstrip()}".replace("\n    ", "\n"))
     return 2
 
 

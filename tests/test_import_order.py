@@ -41,9 +41,30 @@ ORDER = [
     {"cli"},
 ]
 RANK = {package: rank for rank, packages in enumerate(ORDER) for package in packages}
+# the checker is as large as several packages together, and has an order of its own
+CHECKER = [
+    "user_code",
+    "reference",
+    "target",
+    "arguments",
+    "probes",
+    "catalogue",
+    "calling",
+    "measurement",
+    "search",
+    "modules",
+    "detection",
+    "confirmation",
+    "report",
+    "judgement",
+    "core",
+    "loading",
+    "diff",
+]
 
 
-def packages_imported(code: str):
+def packages_imported(code: str, within: str = "headwise"):
+    """The packages of Headwise that code imports, or those of one of its packages."""
     for node in ast.walk(ast.parse(code)):
         names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
         if isinstance(node, ast.ImportFrom) and node.module == "headwise":
@@ -52,9 +73,8 @@ def packages_imported(code: str):
             assert node.level < 2, f"line {node.lineno}: more than one dot can lead to another package"
             names = [node.module or ""] if not node.level else []
         for name in names:
-            parts = name.split(".")
-            if parts[0] == "headwise" and len(parts) > 1:
-                yield parts[1]
+            if name.startswith(f"{within}."):
+                yield name.removeprefix(f"{within}.").split(".")[0]
 
 
 def home(name: str):
@@ -79,6 +99,15 @@ def test_imports_point_up(path):
         return
     for imported in packages_imported(path.read_text()):
         assert imported == package or RANK[imported] < RANK[package], f"{package} imports {imported}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "checker").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_within_the_checker_point_up(path):
+    package = path.relative_to(ROOT / "checker").parts[0].removesuffix(".py")
+    if package == "__init__":
+        return
+    for imported in packages_imported(path.read_text(), "headwise.checker"):
+        assert CHECKER.index(imported) <= CHECKER.index(package), f"{package} imports {imported}"
 
 
 def test_every_package_has_a_rank():

@@ -10,11 +10,11 @@ import pytest
 
 from headwise.checker import CATALOGUE
 from headwise.checker.catalogue.docs import mistakes_page
-from headwise.checker.differences import PRECISIONS, difference
-from headwise.checker.locate import OPERATIONS
 from headwise.checker.probes import Interface, probes
-from headwise.checker.reference import STAGES
-from headwise.checker.search import Explanation
+from headwise.checker.reference.definition import STAGES
+from headwise.checker.reference.differences import PRECISIONS, difference
+from headwise.checker.report.locations import OPERATIONS
+from headwise.checker.search.mistakes import Explanation
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -5,7 +5,7 @@ import pytest
 
 import headwise as hw
 from headwise.checker import UncallableError
-from headwise.checker.conventions import Requirements
+from headwise.checker.reference.conventions import Requirements
 from headwise.errors import DataError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
-from headwise.checker.documentation import document
+from headwise.checker.arguments.documentation import document
 
 
 def softmax(s):

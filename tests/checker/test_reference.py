@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headwise.checker.probes import Interface, probes
-from headwise.checker.reference import STAGES, build, combine, evaluate, rotated_halves, rotated_neighbours
+from headwise.checker.reference.definition import STAGES, build, combine, evaluate, rotated_halves, rotated_neighbours
 from helpers.oracles import attention_loop, self_attention_loop
 
 EVERYTHING = frozenset(["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap"])

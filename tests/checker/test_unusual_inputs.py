@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
-from headwise.checker.effort import limited_evaluations
+from headwise.checker.search.effort import limited_evaluations
 
 
 def softmax(s):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import headwise as hw
-from headwise.checker.refusal import UncallableError
+from headwise.checker.detection.refusal import UncallableError
 from helpers.commands import headwise, headwise_process
 
 RIGHT = """

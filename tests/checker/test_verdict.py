@@ -9,7 +9,7 @@ import pytest
 
 import headwise as hw
 from headwise.checker import CATALOGUE, CheckError, Verdict
-from headwise.checker.effort import limited_evaluations
+from headwise.checker.search.effort import limited_evaluations
 from headwise.errors import DataError
 from planted import handwritten
 

@@ -6,10 +6,10 @@ from itertools import combinations
 import numpy as np
 
 from headwise.checker.catalogue import CATALOGUE
-from headwise.checker.conventions import Requirements
-from headwise.checker.detection import UncallableError, infer_calling_conventions
+from headwise.checker.detection.calling_conventions import UncallableError, infer_calling_conventions
 from headwise.checker.probes import probes
-from headwise.checker.reference import combine
+from headwise.checker.reference.conventions import Requirements
+from headwise.checker.reference.definition import combine
 from planted import mutants
 
 # pairs of which the first leaves nothing for the others to show on

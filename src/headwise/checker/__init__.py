@@ -4,11 +4,11 @@
 """
 
 from headwise.checker.catalogue import CATALOGUE, Mistake
-from headwise.checker.conventions import CONVENTIONS, Convention
 from headwise.checker.core import check
-from headwise.checker.refusal import CheckError, UncallableError
+from headwise.checker.detection.refusal import CheckError, UncallableError
+from headwise.checker.reference.conventions import CONVENTIONS, Convention
+from headwise.checker.report.verdict import Example, ProbeResult, Property, SourceLocation, Verdict
 from headwise.checker.target import Target, TargetSizes
-from headwise.checker.verdict import Example, ProbeResult, Property, SourceLocation, Verdict
 
 __all__ = [
     "CATALOGUE",

@@ -7,32 +7,32 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headwise.checker.added_positions import with_added_positions
-from headwise.checker.assessment import to_verdict
-from headwise.checker.built_in_designs import refuse_other_kind
-from headwise.checker.cached_step import with_cached_step
-from headwise.checker.confirmation import confirmed
-from headwise.checker.conventions import Requirements
-from headwise.checker.detection import conventions_of_target, infer_calling_conventions
-from headwise.checker.documentation import Documentation, document
-from headwise.checker.effort import limited_evaluations, quick_compilation
-from headwise.checker.examination import Findings
-from headwise.checker.further_calls import with_further_calls
-from headwise.checker.gradients import with_gradients
-from headwise.checker.influence import attended_keys
-from headwise.checker.ingredients import with_missing_ingredients
-from headwise.checker.invocation import CallingConvention
+from headwise.checker.arguments.documentation import Documentation, document
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.confirmation.added_positions import with_added_positions
+from headwise.checker.confirmation.cached_step import with_cached_step
+from headwise.checker.confirmation.further_calls import with_further_calls
+from headwise.checker.confirmation.further_inputs import confirmed
+from headwise.checker.confirmation.gradients import with_gradients
+from headwise.checker.confirmation.returned_caches import with_returned_caches
+from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
+from headwise.checker.detection.refusal import CheckError, UncallableError
 from headwise.checker.judgement import ANY, MEASURED, fresh, judge
-from headwise.checker.locate import source_of
+from headwise.checker.measurement.influence import attended_keys
+from headwise.checker.measurement.other_kinds import other_kind
+from headwise.checker.measurement.recovery import is_softmax, recovered_runs
 from headwise.checker.modules import find_targets, is_module, one_thread, without_dropout
-from headwise.checker.numpy_guard import np
-from headwise.checker.other_kinds import other_kind
 from headwise.checker.probes import first_probe
-from headwise.checker.recovery import is_softmax, recovered_runs
-from headwise.checker.refusal import CheckError, UncallableError
-from headwise.checker.returned_caches import with_returned_caches
+from headwise.checker.reference.conventions import Requirements
+from headwise.checker.report.assessment import to_verdict
+from headwise.checker.report.verdict import Verdict
+from headwise.checker.search.built_in_designs import refuse_other_kind
+from headwise.checker.search.effort import limited_evaluations, quick_compilation
+from headwise.checker.search.examination import Findings
+from headwise.checker.search.ingredients import with_missing_ingredients
 from headwise.checker.target import Target
-from headwise.checker.verdict import Verdict
+from headwise.checker.user_code.numpy_guard import np
+from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError, HeadwiseError, describe_exception
 from headwise.parallel import single_threaded_blas
 

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.catalogue import CATALOGUE
-from headwise.checker.conventions import Requirements
 from headwise.checker.core import check
-from headwise.checker.detection import conventions_of_target, infer_calling_conventions
-from headwise.checker.differences import PRECISIONS, difference
-from headwise.checker.examination import EDGES
-from headwise.checker.invocation import CallingConvention
-from headwise.checker.locate import source_of
+from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
 from headwise.checker.modules import find_targets, is_module
-from headwise.checker.numpy_guard import np
 from headwise.checker.probes import PROBES, probes
-from headwise.checker.verdict import Verdict
+from headwise.checker.reference.conventions import Requirements
+from headwise.checker.reference.differences import PRECISIONS, difference
+from headwise.checker.report.verdict import Verdict
+from headwise.checker.search.examination import EDGES
+from headwise.checker.user_code.numpy_guard import np
+from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError
 
 _UNEXPLAINED = {"unknown", "tokens-scrambled"}

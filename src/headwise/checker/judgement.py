@@ -5,25 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from headwise.checker.acceptance import in_words
-from headwise.checker.built_in_designs import with_built_in_designs
-from headwise.checker.conventions import Requirements
-from headwise.checker.documentation import Documentation
-from headwise.checker.effort import evaluations, limit, share_of_evaluations
-from headwise.checker.examination import (
+from headwise.checker.arguments.documentation import Documentation
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.detection.acceptance import in_words
+from headwise.checker.measurement.influence import (
+    attended_keys,
+    built_in_limits,
+    causal_window,
+    is_equivariant,
+    pattern_of_keys,
+)
+from headwise.checker.measurement.norm import designs_with_norm
+from headwise.checker.measurement.recovery import measured_design
+from headwise.checker.measurement.rotation import design_with_rotation
+from headwise.checker.probes import first_probe
+from headwise.checker.reference.conventions import Requirements
+from headwise.checker.search.built_in_designs import with_built_in_designs
+from headwise.checker.search.effort import evaluations, limit, share_of_evaluations
+from headwise.checker.search.examination import (
     Examination,
     Findings,
     examine,
     explain_at_level,
     explain_what_is_left,
 )
-from headwise.checker.influence import attended_keys, built_in_limits, causal_window, is_equivariant, pattern_of_keys
-from headwise.checker.invocation import CallingConvention
-from headwise.checker.measured_norm import designs_with_norm
-from headwise.checker.measured_rotation import design_with_rotation
-from headwise.checker.numpy_guard import np
-from headwise.checker.probes import first_probe
-from headwise.checker.recovery import measured_design
+from headwise.checker.user_code.numpy_guard import np
 
 ANY = 4  # as many mistakes at once as are looked for
 _MORE_TOKENS = 24  # where fewer do not show a pattern

@@ -14,13 +14,13 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from headwise.checker.conventions import Requirements
-from headwise.checker.detection import infer_calling_conventions
-from headwise.checker.devices import prepare_devices
+from headwise.checker.detection.calling_conventions import infer_calling_conventions
+from headwise.checker.detection.refusal import UncallableError
 from headwise.checker.modules import find_targets, is_module
-from headwise.checker.notebooks import notebook_code
-from headwise.checker.refusal import UncallableError
-from headwise.checker.user_code import user_code
+from headwise.checker.reference.conventions import Requirements
+from headwise.checker.user_code.devices import prepare_devices
+from headwise.checker.user_code.execution import user_code
+from headwise.checker.user_code.notebooks import notebook_code
 from headwise.errors import DataError, HeadwiseError, describe_exception
 from headwise.files import check_file
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from headwise.checker.state import Change
+from headwise.checker.reference.state import Change
 from headwise.shapes import Array
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from headwise.checker.conventions import Requirements
 from headwise.checker.core import check as find_mistakes
 from headwise.checker.loading import load_function
-from headwise.checker.notebooks import name_cells
+from headwise.checker.reference.conventions import Requirements
+from headwise.checker.user_code.notebooks import name_cells
 from headwise.cli.notebook_options import NotebookFile, check_notebook
 from headwise.errors import DataError
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from headwise.checker.conventions import Requirements
 from headwise.checker.diff import diff as compare
 from headwise.checker.loading import load_function
+from headwise.checker.reference.conventions import Requirements
 from headwise.cli.check import (
     AdapterOption,
     ArgsOption,

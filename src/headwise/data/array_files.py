@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.checker.roles import role_of
+from headwise.checker.arguments.roles import role_of
 from headwise.errors import DataError, ShapeError
 from headwise.files import check_file
 

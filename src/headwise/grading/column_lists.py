@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from headwise.checker.roles import role_of
+from headwise.checker.arguments.roles import role_of
 from headwise.grading.sandbox import Sandbox
 
 _ADAPTER = """

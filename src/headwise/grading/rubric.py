@@ -17,10 +17,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from headwise.checker.arguments.signatures import KINDS
 from headwise.checker.catalogue import CATALOGUE
-from headwise.checker.conventions import Requirements
 from headwise.checker.probes import PROBES
-from headwise.checker.signatures import KINDS
+from headwise.checker.reference.conventions import Requirements
 from headwise.errors import DataError, require_extra
 from headwise.grading.sandbox import Limits
 

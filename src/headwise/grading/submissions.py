@@ -19,7 +19,7 @@ from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
-from headwise.checker.notebooks import notebook_code
+from headwise.checker.user_code.notebooks import notebook_code
 from headwise.errors import DataError
 
 _SUFFIXES = (".py", ".ipynb")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from headwise.attention import attention
 from headwise.checker.catalogue import CATALOGUE, Mistake
-from headwise.checker.reference import build, evaluate
+from headwise.checker.reference.definition import build, evaluate
 from headwise.errors import DataError, ShapeError
 from headwise.recorder.key_mask import KeyMask
 from headwise.representation import brief_repr

@@ -3,10 +3,10 @@
 import pytest
 
 import headwise as hw
-from headwise.checker.conventions import Requirements
-from headwise.checker.detection import conventions_of_target
+from headwise.checker.detection.calling_conventions import conventions_of_target
+from headwise.checker.measurement.other_kinds import other_kind
 from headwise.checker.modules import find_targets
-from headwise.checker.other_kinds import other_kind
+from headwise.checker.reference.conventions import Requirements
 from headwise.errors import DataError
 
 pytest.importorskip("torch")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from headwise.checker.state import Change
+from headwise.checker.reference.state import Change
 
 __all__ = ["Mistake"]
 
@@ -27,7 +27,8 @@ class Mistake:
     fix : str
         How to correct it.
     operations : tuple of str
-        Operations in the source where it may be, the likeliest first; names of `headwise.checker.locate.OPERATIONS`.
+        Operations in the source where it may be, the likeliest first; names in
+        `headwise.checker.report.locations.OPERATIONS`.
     changes : tuple of Change
         The reference with this mistake put in: the ways in which people write it. Empty for what shows while
         the function runs and not in its outputs.

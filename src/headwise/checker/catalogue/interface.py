@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from headwise.checker.catalogue.entry import Mistake
-from headwise.checker.numpy_guard import np
-from headwise.checker.state import Change, Stage, Trace
+from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 __all__ = ["ENTRIES"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.masking import filled, lowered, zero_over_zero
 from headwise.checker.catalogue.projections import nothing
-from headwise.checker.numpy_guard import np
-from headwise.checker.reference import cap, causal, ends, or_in_prefix, shift, windowed
-from headwise.checker.state import Change, Stage, Trace
+from headwise.checker.reference.definition import cap, causal, ends, or_in_prefix, shift, windowed
+from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.user_code.numpy_guard import np
 
 __all__ = ["ENTRIES"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
-from headwise.checker.numpy_guard import np
-from headwise.checker.reference import ends, every_key, row_sums
-from headwise.checker.state import Change, Stage, Trace
+from headwise.checker.reference.definition import ends, every_key, row_sums
+from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 __all__ = ["ENTRIES"]

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
-from headwise.checker.convention_stages import SLOPES, alibi
-from headwise.checker.numpy_guard import np
-from headwise.checker.reference import distances, rotated_halves, rotated_neighbours
-from headwise.checker.state import Change, Stage, Trace
+from headwise.checker.reference.definition import distances, rotated_halves, rotated_neighbours
+from headwise.checker.reference.stages import SLOPES, alibi
+from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 __all__ = ["ENTRIES"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
-from headwise.checker.numpy_guard import np
-from headwise.checker.reference import project as project_all
-from headwise.checker.state import Stage, Trace
+from headwise.checker.reference.definition import project as project_all
+from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 __all__ = ["ENTRIES"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headwise.checker.catalogue.entry import Mistake
-from headwise.checker.reference import scale as scale_by_width
-from headwise.checker.state import Change, Stage, Trace
+from headwise.checker.reference.definition import scale as scale_by_width
+from headwise.checker.reference.state import Change, Stage, Trace
 
 __all__ = ["ENTRIES"]
 

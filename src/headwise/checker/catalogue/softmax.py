@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
-from headwise.checker.numpy_guard import np
-from headwise.checker.reference import exponentiate, row_sums
-from headwise.checker.state import Stage, Trace
+from headwise.checker.reference.definition import exponentiate, row_sums
+from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.user_code.numpy_guard import np
 
 __all__ = ["ENTRIES"]
 

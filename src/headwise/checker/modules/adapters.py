@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 
+from headwise.checker.arguments.roles import role_of
 from headwise.checker.modules.heads import head_count_attribute
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.matrices import Parts, collect_parts
-from headwise.checker.roles import role_of
 
 
 def adapter_skeleton(layer: Layer) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 
-from headwise.checker.documentation import document
+from headwise.checker.arguments.documentation import document
+from headwise.checker.arguments.roles import role_of
 from headwise.checker.modules.call import Call
 from headwise.checker.modules.calls import takes_masks
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.select import Match
-from headwise.checker.roles import role_of
 
 # arguments of nn.MultiheadAttention that change no output by themselves: is_causal is a hint about the mask
 _OF_TORCH = {"is_causal": "", "average_attn_weights": ""}

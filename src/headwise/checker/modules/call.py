@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from headwise.checker.arguments.roles import role_of
+from headwise.checker.calling.responses import bare, parts_of
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.layouts import present, restore
 from headwise.checker.modules.pairs import Pairs
 from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.torch_modules import without_dropout
-from headwise.checker.numpy_guard import np
-from headwise.checker.responses import bare, parts_of
-from headwise.checker.roles import role_of
-from headwise.checker.user_code import user_code
+from headwise.checker.user_code.execution import user_code
+from headwise.checker.user_code.numpy_guard import np
 from headwise.errors import describe_exception
 from headwise.shapes import Array
 

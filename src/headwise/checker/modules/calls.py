@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
 
-from headwise.checker.differences import difference
+from headwise.checker.arguments.roles import FLAGS, role_of, tokens_among
 from headwise.checker.modules.call import USUAL_COUNT, Call, CallError
 from headwise.checker.modules.extras import tables
 from headwise.checker.modules.layer import Layer
@@ -16,9 +16,9 @@ from headwise.checker.modules.layouts import AXES, TOKENS_FIRST
 from headwise.checker.modules.pairs import Pairs, possible_pairs, without_pairs
 from headwise.checker.modules.positions import position_arguments, position_forms
 from headwise.checker.modules.reduction import strided_kernel
-from headwise.checker.numpy_guard import np
-from headwise.checker.roles import FLAGS, role_of, tokens_among
+from headwise.checker.reference.differences import difference
 from headwise.checker.target import TargetSizes
+from headwise.checker.user_code.numpy_guard import np
 
 _NEUTRAL = {"offset": 0}  # for arguments that have to be passed
 _RESIDUAL = {"residual", "residuals", "skip", "identity", "shortcut"}  # what a layer adds to its output: nothing

@@ -11,9 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headwise.checker.locate import source_of
-from headwise.checker.modules.layer import documentation_of
-from headwise.checker.settings import (
+from headwise.checker.arguments.settings import (
     CONFIG,
     GROUPED,
     OTHERS,
@@ -26,7 +24,9 @@ from headwise.checker.settings import (
     role_of_setting,
     value_of_setting,
 )
-from headwise.checker.user_code import user_code
+from headwise.checker.modules.layer import documentation_of
+from headwise.checker.user_code.execution import user_code
+from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError, describe_exception
 
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")

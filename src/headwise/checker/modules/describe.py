@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from headwise.checker.documentation import Documentation, document
+from headwise.checker.arguments.documentation import Documentation, document
+from headwise.checker.arguments.roles import role_of
+from headwise.checker.calling.responses import bare
 from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of
 from headwise.checker.modules.call import Call
 from headwise.checker.modules.calls import takes_any_count
@@ -32,11 +34,9 @@ from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.rotary_tables import call_with_tables
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.modules.select import Match
-from headwise.checker.numpy_guard import np
-from headwise.checker.responses import bare
-from headwise.checker.roles import role_of
-from headwise.checker.state import Change
+from headwise.checker.reference.state import Change
 from headwise.checker.target import Target
+from headwise.checker.user_code.numpy_guard import np
 
 _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
 # what True means in the masks of the frameworks' own layers

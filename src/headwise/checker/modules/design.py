@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from headwise.checker.differences import difference
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.gates import gates
 from headwise.checker.modules.layer import Gate
 from headwise.checker.modules.norms import GROUPS, norms
 from headwise.checker.modules.projections import Reading
-from headwise.checker.numpy_guard import np
-from headwise.checker.search import Explanation, singles
-from headwise.checker.state import Case, Change, Trace
+from headwise.checker.reference.differences import difference
+from headwise.checker.reference.state import Case, Change, Trace
+from headwise.checker.search.mistakes import Explanation, singles
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 _CLOSE = 1e-6  # a layer may compute its norm in float32

@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from headwise.checker.documentation import document
+from headwise.checker.arguments.documentation import document
 from headwise.checker.modules.layer import Layer
 
 

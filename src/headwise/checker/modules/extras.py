@@ -12,7 +12,7 @@ from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
 from headwise.checker.modules.names import is_norm
 from headwise.checker.modules.reduction import of_one_pixel
-from headwise.checker.numpy_guard import np
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 _OF_HEADS = re.compile(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headwise.checker.numpy_guard import np
+from headwise.checker.user_code.numpy_guard import np
 
 
 def put_each_first(tokens: Any) -> Any:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
 
-from headwise.checker.locate import source_of
+from headwise.checker.arguments.roles import role_of
 from headwise.checker.modules.inside import attention_sites
 from headwise.checker.modules.plain_classes import plain_names
-from headwise.checker.numpy_guard import np
-from headwise.checker.roles import role_of
+from headwise.checker.user_code.numpy_guard import np
+from headwise.checker.user_code.source import source_of
 
 _SIZES = {"heads": "num_heads", "d": "d_k", "D": "d_model"}  # what the variables that are sizes become as arguments
 _PARTS = (("q", "k", "v"), ("Q", "K", "V"), ("query", "key", "value"))  # by which names of matrices differ

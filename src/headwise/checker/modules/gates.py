@@ -16,9 +16,9 @@ from headwise.checker.modules.extras import linear_functions
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Gate, Layer, Parameter
 from headwise.checker.modules.matrices import Matrix, Parts, collect_parts
-from headwise.checker.numpy_guard import np
-from headwise.checker.search import Explanation
-from headwise.checker.state import Stage, Trace
+from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.search.mistakes import Explanation
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 
 _OPEN = 40.0  # of which sigmoid and tanh are one

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headwise.checker.locate import source_of
+from headwise.checker.arguments.settings import SIZES, role_of_setting
+from headwise.checker.calling.responses import bare
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
-from headwise.checker.numpy_guard import np
-from headwise.checker.responses import bare
-from headwise.checker.settings import SIZES, role_of_setting
-from headwise.checker.user_code import user_code
+from headwise.checker.user_code.execution import user_code
+from headwise.checker.user_code.numpy_guard import np
+from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError, describe_exception
 from headwise.shapes import Array
 

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headwise.checker.convention_stages import rotary
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.names import is_norm, latent_part
-from headwise.checker.numpy_guard import np
-from headwise.checker.reference import rotated_halves, rotated_neighbours
-from headwise.checker.search import Explanation
-from headwise.checker.state import Stage, Trace
+from headwise.checker.reference.definition import rotated_halves, rotated_neighbours
+from headwise.checker.reference.stages import rotary
+from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.search.mistakes import Explanation
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 _LENGTH = 1e4  # of a token, so that the number that a norm adds does not matter

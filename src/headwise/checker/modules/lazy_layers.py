@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from headwise.checker.arguments.roles import role_of
 from headwise.checker.modules.torch_modules import is_torch_module, without_dropout
-from headwise.checker.roles import role_of
-from headwise.checker.user_code import user_code
+from headwise.checker.user_code.execution import user_code
 from headwise.errors import DataError, describe_exception
 
 _TOKENS = {None, "X", "q", "k", "v", "context"}

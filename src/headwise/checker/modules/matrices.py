@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from headwise.checker.modules.layer import Parameter
 from headwise.checker.modules.names import OF_SOURCE, Role, bias_role, is_norm, role_of
-from headwise.checker.numpy_guard import np
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 _TABLES = ("embed", "table", "pos", "token", "rel", "codebook", "register", "null_", "mem_k")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from headwise.checker.numpy_guard import np
-from headwise.checker.search import Explanation
-from headwise.checker.state import Stage, Trace
+from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.search.mistakes import Explanation
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 

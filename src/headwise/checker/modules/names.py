@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from headwise.checker.roles import normalize
+from headwise.checker.arguments.roles import normalize
 
 _BEFORE = (
     "(?:self|cross|attn|attention|att|multihead|mha|ws?|to|fc|lin|linear|proj|project|transform|c|sn|conv|conv1x1|dense"

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TypeAlias
 
 from headwise.checker.catalogue.interface import layer_norm, rms_norm
-from headwise.checker.numpy_guard import np
-from headwise.checker.search import Explanation, singles
-from headwise.checker.state import Change, Stage, Trace
+from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.search.mistakes import Explanation, singles
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 GROUPS = (32, 16, 8, 4, 2, 1)  # numbers of groups of features, for norms of images

@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from headwise.checker.arguments.roles import role_of
+from headwise.checker.calling.responses import bare
 from headwise.checker.modules.layer import Layer
-from headwise.checker.numpy_guard import np
-from headwise.checker.responses import bare
-from headwise.checker.roles import role_of
+from headwise.checker.user_code.numpy_guard import np
 
 _PLACES = {"BNHd": (2, 3, 1), "BHNd": (1, 0, 2)}  # of the axis of queries, keys and values among the others
 _SIZES = {"B": 2, "N": 5, "H": 3, "d": 4}

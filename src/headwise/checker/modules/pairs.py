@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from headwise.checker.arguments.roles import role_of
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
-from headwise.checker.numpy_guard import np
-from headwise.checker.roles import role_of
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 _NAME = re.compile(r"pair|edge|(^|_)z(_|$)|(^|_)e(_|$)|adj|dist|rel")

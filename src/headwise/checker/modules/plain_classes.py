@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from headwise.checker.locate import source_of
+from headwise.checker.calling.responses import bare
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.modules.names import bias_role, role_of
 from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
-from headwise.checker.numpy_guard import np
-from headwise.checker.responses import bare
+from headwise.checker.user_code.numpy_guard import np
+from headwise.checker.user_code.source import source_of
 from headwise.shapes import Array
 
 _METHODS = tuple(

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from headwise.checker.modules.layer import Layer
-from headwise.checker.numpy_guard import np
+from headwise.checker.user_code.numpy_guard import np
 
 FIRST_POSITION = "first_position"  # the keyword of a call of tokens that come after others
 NEIGHBOURS = "neighbours-"  # what begins a kind of tables in which the angle of a pair is in neighbouring places

@@ -9,9 +9,9 @@ from itertools import permutations, product
 from headwise.checker.modules.heads import head_counts
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.matrices import Matrix, collect_parts, stored_axes
-from headwise.checker.numpy_guard import np
 from headwise.checker.probes.generator import block_diagonal
 from headwise.checker.target import TargetSizes
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 # orders of the rows of a fused matrix: parts (queries, keys, values), heads, features; the usual first

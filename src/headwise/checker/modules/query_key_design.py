@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from itertools import product
 
 from headwise.checker.catalogue import CATALOGUE
-from headwise.checker.convention_stages import capped_at
-from headwise.checker.differences import difference
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.projections import Reading
-from headwise.checker.numpy_guard import np
-from headwise.checker.search import Explanation, singles
-from headwise.checker.state import Case, Stage, Trace
+from headwise.checker.reference.differences import difference
+from headwise.checker.reference.stages import capped_at
+from headwise.checker.reference.state import Case, Stage, Trace
+from headwise.checker.search.mistakes import Explanation, singles
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 _CLOSE = 1e-5  # a layer may compute its angles in float32

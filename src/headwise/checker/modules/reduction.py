@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
 from headwise.checker.modules.positions import image_sides
-from headwise.checker.numpy_guard import np
-from headwise.checker.search import Explanation, singles
-from headwise.checker.state import Change, Stage, Trace
+from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.search.mistakes import Explanation, singles
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 LARGEST_STRIDE = 8  # with more there would be too many tokens

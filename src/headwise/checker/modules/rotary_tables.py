@@ -7,7 +7,7 @@ from dataclasses import replace
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.positions import NEIGHBOURS
 from headwise.checker.modules.select import Match
-from headwise.checker.numpy_guard import np
+from headwise.checker.user_code.numpy_guard import np
 
 _TABLES = {"pair", "cos", "sin", "batch-cos", "batch-sin"}
 

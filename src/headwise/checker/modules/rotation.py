@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from headwise.checker.modules.call import Call, CallError
-from headwise.checker.numpy_guard import np
+from headwise.checker.user_code.numpy_guard import np
 
 _NAME = re.compile(r"rope(?!r)|rotary|rotate_?(half|halves|every|pairs|neighbou?rs|queries|keys|qk)|apply_?rot", re.I)
 _LINE = re.compile(r"\*\s*(self\.)?\w*cos\b|\bcos\w*\s*\*")  # a product with a cosine

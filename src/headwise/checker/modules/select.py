@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product, takewhile
 
-from headwise.checker.differences import difference
-from headwise.checker.effort import evaluations
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import with_optional_context
 from headwise.checker.modules.design import designs, measured_design, residuals
@@ -27,9 +25,11 @@ from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.query_key_design import measure_query_key_design
 from headwise.checker.modules.reduction import reductions, strided_kernel
 from headwise.checker.modules.rotation import rotates
-from headwise.checker.numpy_guard import np
-from headwise.checker.search import Explanation, singles
-from headwise.checker.state import Case
+from headwise.checker.reference.differences import difference
+from headwise.checker.reference.state import Case
+from headwise.checker.search.effort import evaluations
+from headwise.checker.search.mistakes import Explanation, singles
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 _CLOSE = 1e-5  # a layer may compute in float32

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from headwise.checker.arguments.roles import role_of
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import Matrix, collect_parts
 from headwise.checker.modules.names import OF_SOURCE
 from headwise.checker.modules.names import role_of as part_of
-from headwise.checker.numpy_guard import np
-from headwise.checker.roles import role_of
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 

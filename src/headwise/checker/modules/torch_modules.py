@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.modules.names import is_norm, role_of
-from headwise.checker.numpy_guard import np
+from headwise.checker.user_code.numpy_guard import np
+from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError
 from headwise.shapes import Array
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headwise.checker.numpy_guard import np
 from headwise.checker.probes.further import (
     ALIKE,
     LARGE,
@@ -36,6 +35,7 @@ from headwise.checker.probes.generator import MANY_TOKENS, Generator
 from headwise.checker.probes.kinds import PROBES, Interface, Probe, ProbeShape
 from headwise.checker.probes.qkv import Projected
 from headwise.checker.probes.tokens import Tokens
+from headwise.checker.user_code.numpy_guard import np
 
 __all__ = [
     "PROBES",

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from headwise.checker.numpy_guard import np
 from headwise.checker.probes.generator import Generator, to_float32
 from headwise.checker.probes.kinds import Probe, ProbeShape
-from headwise.checker.state import Case
+from headwise.checker.reference.state import Case
+from headwise.checker.user_code.numpy_guard import np
 
 MANY, ONE = ProbeShape(5, 8, 9, 11, 3, 5, 17), ProbeShape(1, 1, 6, 3, 1, 2, 1)
 ALIKE = ProbeShape(4, 4, 4, 4, 2, 2, 8)

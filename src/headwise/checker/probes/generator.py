@@ -6,9 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
-from headwise.checker.numpy_guard import np
 from headwise.checker.probes.kinds import Interface, Probe, ProbeShape
-from headwise.checker.state import Case
+from headwise.checker.reference.state import Case
+from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 
 _TRIES = 200

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from headwise.checker.state import Case
+from headwise.checker.reference.state import Case
 from headwise.checker.target import TargetSizes
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headwise.checker.numpy_guard import np
 from headwise.checker.probes.generator import Generator, to_float32
 from headwise.checker.probes.kinds import Probe
-from headwise.checker.state import Case
+from headwise.checker.reference.state import Case
+from headwise.checker.user_code.numpy_guard import np
 
 
 class Projected(Generator):

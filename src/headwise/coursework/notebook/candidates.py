@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.checker.roles import normalize, role_of
+from headwise.checker.arguments.roles import normalize, role_of
 from headwise.coursework.notebook.projections import projection_roles, statements_outside
 from headwise.shapes import Array
 

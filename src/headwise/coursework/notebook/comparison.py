@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from headwise.attention import multi_head_attention
-from headwise.checker.notebooks import name_cells
-from headwise.checker.roles import FLAGS, normalize, role_of
+from headwise.checker.arguments.roles import FLAGS, normalize, role_of
+from headwise.checker.user_code.notebooks import name_cells
 from headwise.coursework.notebook.arrays import ArrayOptions, NotebookArrays, find_arrays
 from headwise.coursework.notebook.candidates import head_counts, role_of_expression
 from headwise.coursework.notebook.classes import instances

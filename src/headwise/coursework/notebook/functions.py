@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headwise.checker import UncallableError, Verdict, check
-from headwise.checker.notebooks import name_cells
+from headwise.checker.user_code.notebooks import name_cells
 from headwise.coursework.notebook.candidates import role_of_expression
 from headwise.coursework.notebook.classes import check_classes
 from headwise.coursework.notebook.projections import projection_roles

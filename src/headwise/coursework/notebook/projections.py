@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from headwise.checker.roles import role_of
+from headwise.checker.arguments.roles import role_of
 
 _PRODUCTS = ("dot", "matmul", "mm", "bmm")
 

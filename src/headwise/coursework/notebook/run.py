@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.checker.notebooks import notebook_code, place_in_cells
+from headwise.checker.user_code.notebooks import notebook_code, place_in_cells
 from headwise.errors import DataError
 from headwise.files import check_file
 from headwise.grading import Limits, Sandbox, SubmissionError, uses_torch

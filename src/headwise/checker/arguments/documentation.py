@@ -1,0 +1,343 @@
+"""What a function says about its arguments: in its docstring, its comments, its annotations and its unpacked shapes."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from headwise.checker.arguments.packed import LAYOUTS
+from headwise.checker.arguments.roles import normalize, role_of
+from headwise.checker.user_code.source import class_members, nodes_in, parse
+
+_AXES = {
+    "B": "b bs bsz batch batchsize batches nbatch nbatches items",
+    "H": "h heads head numheads nheads nhead nh numhead attentionheads numattentionheads hn hq hkv hk",
+    "N": "n t s l m tokens token seq length len seqlen seqlength sequence sequencelength time steps qlen klen tgtlen"
+    " srclen tgt src numtokens ntokens total totaltokens nnz nseq queries keys lq lk tq tk nq nk contextlength ctx"
+    " positions words q qseq kseq kvseq",
+    "D": "d c e k v f dim features width channels hidden embed dmodel headdim dk dv dh hd embeddim embeddingdim"
+    " modeldim emb nembd hiddendim hiddensize dhead depth din ninput featuredim embedding dimension embdim units size",
+}
+_AXIS = {name: axis for axis, names in _AXES.items() for name in names.split()}
+_LAYOUTS = {
+    "attention": ("BHNd", "BNHd", "HNd", "NHd", "BNd", "NBd", "BHdN", "BdN", "Nd", "dN"),
+    "tokens": ("BND", "NBD", "BDN", "ND", "DN"),
+}
+
+_IN = r"(in|d_?in|in_?features|inputs?|features?_in|d_?model|model_?dim|embed(ding)?_?dim|n_?embd|hidden(_size|_dim)?)"
+_OUT = (
+    r"(out|d_?out|out_?features|outputs?|features?_out|d_?k|d_?v|d_?q|d_?head|head_?dim|d_?attn|h\s*\*\s*d\w*|"
+    r"n_?heads?\s*\*\s*\w+)"
+)
+_IN_OUT = re.compile(rf"[\(\[]\s*{_IN}\s*,\s*{_OUT}\s*[\)\]]", re.IGNORECASE)
+_OUT_IN = re.compile(rf"[\(\[]\s*{_OUT}\s*,\s*{_IN}\s*[\)\]]|nn\.Linear", re.IGNORECASE)
+
+_PRODUCT = re.compile(
+    r"(?:@\s*|\bdot\(\s*(?:[\w.]+\s*,\s*)?|\bmatmul\(\s*[\w.]+\s*,\s*)(\w+)(?:\[[^\]]*\])?(\.T\b|\.transpose|\.swapaxes)?"
+)
+
+_VISIBLE = (
+    r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
+    r"(are|is) there\b|present|exist|looked at|tak\w+ part|influenc|consider)"
+)
+_HIDDEN = (
+    r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|"
+    r"not (to )?(be )?(there|present|exist|attend|allow|visible|seen|valid|influenc|consider))"
+)
+_YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
+_ADDITIVE = re.compile(
+    r"additive|float mask|added to the (attention )?(scores|logits)|large negative|"
+    r"-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)|"
+    r"\b0\b[^.=]{0,30}\b(and|or|,)[^.=]{0,15}-\s*(1e\d+|10{3,}|inf)",
+    re.I,
+)
+
+_EITHER = re.compile(r"1/0|0/1|true/false|ones? and zeros?|1s? and 0s?|zero / non")
+# whether a window counts the query's own key, with the name of the argument in place of WINDOW
+_OWN_KEY_COUNTS = (
+    r"own (key|token|position)?.{0,20}(among|includ|count)|includ\w+ (itself|its own|the current)|"
+    r"itself (is )?(included|counted|among)|in all|"
+    r"\w\s*[-−]\s*1\s+(\w+\s+){0,2}(before|prev|earlier|preceding|past|back|to the left)|last `*WINDOW\b|"
+    r"\|\s*\w+\s*[-−]\s*\w+\s*\|\s*< *`*WINDOW\b"
+)
+_OWN_KEY_APART = (
+    r"\bWINDOW`*\s+(\w+\s+){0,2}(before|earlier|preceding|back|to the left).{0,20}"
+    r"(and|plus|besides|as well as) (it(self)?|its own|the current|the query)\b|"
+    r"\bWINDOW`*\s+(\w+\s+){0,2}(on|to) (each|either|both) sides?\b|"
+    r"\b\w *[-−] *WINDOW\b.{0,12}\b\w *\+ *WINDOW\b|"
+    r"\|\s*\w+\s*[-−]\s*\w+\s*\|\s*(<=|≤) *`*WINDOW\b"
+)
+_REACH = re.compile(r"radius|bandwidth|half")  # names of windows that do not count it
+
+
+@dataclass(frozen=True, slots=True)
+class Documentation:
+    """What a function says about itself."""
+
+    name: str  # the function's name
+    text: str  # docstring, annotations and comments
+    code: str = ""  # its own lines
+    source: str = ""  # the text of its file
+    docstring: str = ""
+
+    @property
+    def code_with_helpers(self) -> str:
+        """Its own lines, and those of the functions of its file that it calls and that these call."""
+        parts = [textwrap.dedent(self.code)]
+        with contextlib.suppress(SyntaxError, ValueError):
+            helpers = {node.name: node for node in parse(self.source).body if isinstance(node, ast.FunctionDef)}
+            helpers.pop(self.name, None)
+            for part in parts:  # which grows
+                calls = [node.func for node in nodes_in(parse(part)) if isinstance(node, ast.Call)]
+                names = dict.fromkeys(call.id for call in calls if isinstance(call, ast.Name))
+                parts += [ast.unparse(helpers.pop(name)) for name in names if name in helpers]
+        return "\n".join(parts)
+
+    @property
+    def dtype(self) -> str:
+        """The type that it says that it works in."""
+        return "float32" if re.search(r"float32|single precision", self.text) else "float64"
+
+    @property
+    def scaled(self) -> bool:
+        """Whether it says that its logits are scaled."""
+        return bool(re.search(r"(?<!un)(?<!not )scaled|sqrt|√|square root", self.name + self.text, re.IGNORECASE))
+
+    @property
+    def unscaled(self) -> bool:
+        """Whether it is of a family that has no scale, T5, GPT-Neo, non-local networks such as SAGAN, or says so."""
+        of_family = re.search(r"T5|GPT_?Neo(?!X)|non_?local|SAGAN", self.name, re.IGNORECASE)
+        stated = re.search(
+            r"\b(without|no) (a |any )?scal(e|ing)\b|\bunscaled\b|(not|never) scaled", self.docstring, re.I
+        )
+        of_text = r"embedded gaussian|non-local (neural )?(net|block)|SAGAN|self-attention GAN"
+        return bool(of_family or stated or re.search(of_text, self.text, re.IGNORECASE))
+
+    @property
+    def random(self) -> bool:
+        """Whether its code mentions a generator of random numbers, which may give the same ones at each call."""
+        return bool(re.search(r"random|rng|bernoulli|binomial|seed", self.code + self.text, re.IGNORECASE))
+
+    @property
+    def matrices(self) -> str:
+        """``"in-out"`` or ``"out-in"`` if it gives the shape of its matrices, else nothing."""
+        stated = _IN_OUT.search(self.text), _OUT_IN.search(self.text)
+        return "" if all(stated) or not any(stated) else "in-out" if stated[0] else "out-in"
+
+    @property
+    def multiplied(self) -> str:
+        """The orientation that its products suggest: ``"in-out"`` for ``x @ W``, ``"out-in"`` for ``x @ W.T``."""
+        transposed = {bool(match[2]) for match in _PRODUCT.finditer(self.code) if (role_of(match[1]) or "")[:1] == "W"}
+        return "" if len(transposed) != 1 else "out-in" if transposed.pop() else "in-out"
+
+    @property
+    def window(self) -> str:
+        """``"count"`` or ``"reach"`` if it says that a window as a number counts the query's own key or does not."""
+        return self.window_of("window")
+
+    def window_of(self, name: str) -> str:
+        """As `window`, for the argument of this name."""
+        word = rf"(window\w*|w|{re.escape(name)})"
+        stated = (re.search(text.replace("WINDOW", word), self.text) for text in (_OWN_KEY_COUNTS, _OWN_KEY_APART))
+        counts, apart = stated
+        return "count" if counts else "reach" if apart or _REACH.search(name) else ""
+
+    @property
+    def causal(self) -> bool:
+        """Whether it says that it is causal, in its name or in the first line of its docstring."""
+        first = self.text.strip().partition("\n")[0].lower()
+        stated = re.search(r"\bcausal\b", first) and not re.search(
+            r"non-?causal|not causal|(if|or|optional\w*) causal|causal(ly)? or|opt", first
+        )
+        return "causal" in re.sub(r"non_?causal", "", self.name.lower()) or bool(stated)
+
+    @property
+    def mentions_causal(self) -> bool:
+        """Whether its file mentions something causal."""
+        return bool(re.search(r"tril\b|triu\b|np\.tri\b|causal", self.source, re.IGNORECASE))
+
+    @property
+    def patterned(self) -> bool:
+        """Whether it says that a query sees a pattern of keys, such as those of its block."""
+        return bool(
+            re.search(
+                r"block|sparse(?!max)|strided?|dilat|local|chunk|axial|bigbird|longformer|streaming|sink tokens",
+                self.name + self.text,
+                re.I,
+            )
+        )
+
+    @property
+    def alignment(self) -> str:
+        """``"end"`` or ``"start"`` if it says how queries and keys line up, else nothing."""
+        if re.search(
+            r"bottom.?right|last (\w+ )?quer|last \w+ of (the |its |all )*(\w+ )?(tokens|keys)|end of the keys|"
+            r"kv.?cache|cached keys|past keys|decod|chunked prefill",
+            self.text,
+            re.I,
+        ):
+            return "end"
+        return "start" if re.search(r"top.?left|first query", self.text, re.IGNORECASE) else ""
+
+    def mask(self, name: str) -> str:
+        """``"attends"``, ``"hides"`` or ``"adds"`` if it says what the mask of this name means, else nothing."""
+        for sentence in self._about(name):
+            if meaning := _polarity(sentence):
+                return meaning
+        plain = normalize(name)
+        if plain.endswith("paddingmask") or plain in ("padding", "ispadding", "hidden", "blocked", "ignore", "ignored"):
+            return "hides"
+        return (
+            "attends" if re.fullmatch("visible|keep|allowed|(is|key)?valid(mask|tokens)?|nonpad(ding)?", plain) else ""
+        )
+
+    def numbers_in_mask(self, name: str) -> bool:
+        """Whether it says what 1 or 0 means in the mask of this name."""
+        return any(
+            re.search(r"\b([01]|ones|zeros)\b", s) and _polarity(s) in ("attends", "hides") for s in self._about(name)
+        )
+
+    def adds_numbers(self, name: str) -> bool:
+        """Whether it says that the mask of this name is of numbers, and not only of 0 and −∞."""
+        about = [s for s in self._about(name) if re.search(rf"\b{re.escape(name)}\b", s)]
+        return any(re.search(r"float|added to", s) and not re.search(r"inf\b|1e\d|negative|∞", s) for s in about)
+
+    def mask_axes(self, name: str) -> str:
+        """The axes of a mask, the most that it gives: ``"BM"``, ``"M"``, ``"NM"``, ``"BNM"`` or ``"BHNM"``."""
+        return max(self.mask_layouts(name), key=len, default="")
+
+    def mask_layouts(self, name: str) -> tuple[str, ...]:
+        """The axes of a mask, in each form that it gives after its name."""
+        shape = r"[\(\[]([\w\s,]+)[\)\]]"
+        match = re.search(rf"\b{re.escape(name)}\b[^()\[\]\n]{{0,60}}?{shape}((,|,? or) {shape})*", self.text)
+        stated = re.findall(shape, match[0]) if match else []
+        layouts = []
+        for one in stated:
+            axes = [_AXIS.get(normalize(word.strip()), "?") for word in one.split(",") if word.strip()]
+            if axes and axes[0] != "?" and len(axes) <= 4:
+                layouts.append({1: "M", 2: "BM" if axes[0] == "B" else "NM", 3: "BNM", 4: "BHNM"}[len(axes)])
+        return tuple(layouts)
+
+    def count_of_axes(self, name: str) -> int:
+        """How many axes an argument has, if they are given after its name; else 0."""
+        stated = re.search(rf"\b{re.escape(name)}\b[^()\[\]\n,;]{{0,40}}[\(\[]([\w\s,*]+)[\)\]]", self.text)
+        return len([word for word in stated[1].split(",") if word.strip()]) if stated else 0
+
+    def expands(self, name: str) -> bool:
+        """Whether its code gives an argument an axis of one after its first."""
+        word = re.escape(name)
+        axis = r"\[:, *(None|np\.newaxis|jnp\.newaxis)(, *:)?\]|\.unsqueeze\((1|2|-1)\)|\[:, *:, *None\]"
+        return bool(re.search(rf"\b{word}({axis})|expand_dims\(\s*{word}\b", self.code))
+
+    def writes_at(self, name: object) -> bool:
+        """Whether its code writes into an array at the place that an argument gives."""
+        assignment = rf"\[[^\]\n]*\b{re.escape(str(name))}\b[^\]\n]*\]\s*=(?!=)|dynamic_update|index_copy|\.at\["
+        return isinstance(name, str) and bool(re.search(assignment, self.code))
+
+    def axes(self, kind: str) -> tuple[str, ...]:
+        """The layouts that it states for its tokens or its queries, in the order in which it states them."""
+        stated = [*self._tuples(self.docstring), *self._unpacked(), *self._tuples(self.text)]
+        layouts = _LAYOUTS["attention" if kind == "attention" else "tokens"]
+        return tuple(dict.fromkeys(axes for words in stated for axes in [_layout(words, kind)] if axes in layouts))
+
+    @property
+    def packed(self) -> tuple[str, ...]:
+        """The layouts that it states for queries, keys and values in one array, as ``"BN3Hd"``."""
+        layouts = LAYOUTS[False]
+        stated = (_packed_layout(words) for words in (*self._unpacked(), *self._tuples(self.text)))
+        return tuple(dict.fromkeys(layout for layout in stated if layout in layouts))
+
+    def _about(self, name: str) -> Iterator[str]:
+        """Sentences that name an argument; if none says what True means, then others that speak of masks or padding."""
+        sentences = [" ".join(s.split()) for s in re.split(r"\n\s*\n|(?<=[.;])\s|\n(?=\s*\w+\s*[:(])", self.text)]
+        with_name = [s for s in sentences if re.search(rf"\b{re.escape(name)}\b", s)]
+        yield from with_name
+        if any(re.search(_YES, s.lower()) for s in with_name):
+            return  # the others say it of another mask
+        yield from (s for s in sentences if s not in with_name and re.search(r"mask|padding", s, re.IGNORECASE))
+
+    def _tuples(self, text: str) -> Iterator[list[str]]:
+        for inside in re.findall(r"[\(\[]([\w\s,*/·.]+)[\)\]]", text):
+            yield [word.strip() for word in inside.split(",") if word.strip()]
+
+    def _unpacked(self) -> Iterator[list[str]]:
+        for names in re.findall(r"^\s*\(?([\w, ]+?)\)?\s*=\s*\w+\.(?:shape|size\(\))\s*(?:#.*)?$", self.code, re.M):
+            yield [word.strip() for word in names.split(",")]
+
+
+def _polarity(sentence: str) -> str:
+    text = re.sub(r"\b([01])\.0?(?![\w.])", r"\1", sentence.lower())
+    if _EITHER.search(text) and not re.search(r"=\s*\w", text):
+        return ""
+    if _ADDITIVE.search(text):
+        return "adds"
+    for subject, visible, hidden in ((_YES, "attends", "hides"), (_NO, "hides", "attends")):
+        for match in re.finditer(subject, text):
+            clause = re.split(_NO if subject is _YES else _YES, text[match.end() : match.end() + 70])[0]
+            stated = {meaning: re.search(words, clause) for meaning, words in ((visible, _VISIBLE), (hidden, _HIDDEN))}
+            first = min((m.start(), meaning) for meaning, m in stated.items() if m) if any(stated.values()) else None
+            if first and not re.search(r"^\W*(,|\.)", clause):
+                return first[1]
+    return ""
+
+
+def _packed_layout(words: list[str]) -> str:
+    marks = ["3" if word in ("3", "three", "2", "two", "_") else _AXIS.get(normalize(word), "?") for word in words]
+    return "".join(marks).replace("D", "d") if marks.count("3") == 1 else ""
+
+
+def _layout(words: list[str], kind: str) -> str:
+    if any("*" in word for word in words):
+        return ""
+    names = [normalize(word) for word in words]
+    axes = [_AXIS.get(name, "?") for name in names]
+    if "B" not in axes and axes.count("N") == 2 and names.count("n") == 1 and "m" not in names:
+        axes[names.index("n")] = "B"  # next to L, S or T, N is the batch, as in torch's documentation
+    if axes[:1] == ["N"] and len(axes) == (4 if kind == "attention" else 3) and "B" not in axes:
+        axes[0] = "B"
+    layout = "".join(axes)
+    layout = layout.replace("D", "d") if kind == "attention" else layout
+    return layout if "?" not in layout and len(set(layout)) == len(layout) else ""
+
+
+def document(function: Callable[..., Any], source: str, name: str = "") -> Documentation:
+    """Collect what a function says about itself, from the function and from its source text."""
+    name = name or str(getattr(function, "__name__", ""))
+    of_class, node = _definition(source, name)
+    lines = [inspect.cleandoc(getattr(function, "__doc__", None) or ""), *of_class, *_annotations(function)]
+    code = ""
+    if node is not None:
+        docstring = ast.get_docstring(node) or ""
+        if docstring and docstring not in lines[0]:
+            lines.insert(0, docstring)
+        lines_of_code = source.splitlines()[node.lineno - 1 : node.end_lineno]
+        lines += [line.partition("#")[2] for line in lines_of_code if "#" in line]
+        code = "\n".join(lines_of_code)
+    return Documentation(name, "\n".join(lines), code, source, lines[0])
+
+
+def _annotations(function: Callable[..., Any]) -> list[str]:
+    try:
+        parameters: Iterable[inspect.Parameter] = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    stated = [[value for value in (p.annotation, p.default) if value is not p.empty] for p in parameters]
+    return ["\n" + " ".join(map(str, values)) + "\n" for values in stated if values]  # a sentence each
+
+
+def _definition(source: str, name: str) -> tuple[list[str], ast.FunctionDef | None]:
+    """The definition of a function, or of a method such as ``Net.forward`` and what its class says."""
+    try:
+        tree = parse(source)
+    except (SyntaxError, ValueError):
+        return [], None
+    of_class, methods = class_members(tree, name)
+    plain = name.rpartition(".")[2]
+    functions = (n for n in nodes_in(tree) if isinstance(n, ast.FunctionDef) and n.name == plain)
+    return of_class, methods.get(plain) or next(functions, None)

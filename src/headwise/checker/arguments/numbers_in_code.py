@@ -1,0 +1,60 @@
+"""The numbers in a function's code, of which some may be sizes of blocks: larger inputs may be treated apart."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from types import CodeType
+
+from headwise.checker.arguments.documentation import Documentation
+from headwise.checker.user_code.source import nodes_in, parse
+
+_LEAST, _MOST = 128, 1024  # numbers that are worth an input of their own
+
+
+def numbers_in_code(documentation: Documentation) -> tuple[int, ...]:
+    """The smallest and the largest of the numbers that may be sizes of blocks, of the function and what it uses.
+
+    They are literals, defaults of arguments, and the variables of its file that are numbers; products and powers of
+    numbers count as one.
+    """
+    numbers = {number for number in values_in_code(documentation) if isinstance(number, int)}
+    likely = sorted(number for number in numbers if _LEAST <= number <= _MOST)
+    return tuple(dict.fromkeys((likely[0], likely[-1]))) if likely else ()
+
+
+def values_in_code(documentation: Documentation) -> tuple[int | float, ...]:
+    """All of these numbers, of whatever size and with fractions."""
+    code = documentation.code_with_helpers
+    numbers: dict[int | float, None] = {}
+    for text in (code, *_variables(documentation.source, code)):
+        try:
+            numbers |= dict.fromkeys(_numbers(compile(text, "", "exec")))
+        except (SyntaxError, ValueError):
+            continue
+    return tuple(numbers)
+
+
+def _variables(source: str, code: str) -> Iterator[str]:
+    """The assignments of a file to variables that some code mentions."""
+    try:
+        mentioned = {node.id for node in nodes_in(parse(code)) if isinstance(node, ast.Name)}
+        statements = [node for node in parse(source).body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    except (SyntaxError, ValueError):
+        return
+    for statement in statements:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if mentioned & {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}:
+            yield ast.unparse(statement)
+
+
+def _numbers(code: CodeType) -> Iterator[int | float]:
+    waiting: list[object] = [code]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, CodeType):
+            waiting += value.co_consts
+        elif isinstance(value, tuple):
+            waiting += value
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield value

@@ -1,0 +1,121 @@
+"""What a function returned: its output and its weights in the reference's layout.
+
+It is not trusted either: it is copied into a plain float64 array before it is compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from headwise.checker.arguments.presentation import AXES, restore_axes
+from headwise.checker.reference.definition import mix_values
+from headwise.checker.reference.state import Case
+from headwise.checker.user_code.numpy_guard import np
+from headwise.shapes import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a function returned, in the reference's layout; `error` if it raised or returned no array."""
+
+    output: Array | None
+    weights: Array | None = None
+    dtype: str = ""
+    framework: str = ""
+    changed: tuple[str, ...] = ()
+    error: str = ""
+
+
+def read_response(result: Any, case: Case, axes: str, weights_only: bool = False, merged: bool = False) -> Response:
+    """Turn what was returned, in a layout, into an output (B, N, D') or (B, H, N, e), and weights (B, H, N, M).
+
+    Weights that come alone are given the output that they make of the values; `merged` for an output with the heads
+    side by side, in place of an axis for them.
+    """
+    of_tokens = "X" in case
+    _, _, n, m = grid(case)
+    one_query = "N" not in axes
+    parts = parts_of(result, least=1 if one_query else 2)
+    if any(bare(part).dtype.kind == "c" for part in parts):
+        raise TypeError("returned complex numbers")
+    dtype = str(getattr(parts[0], "dtype", "float64")).rpartition(".")[2].strip("'>")
+    framework = type(parts[0]).__module__.partition(".")[0]
+    arrays = [np.array(bare(part), dtype=np.float64) for part in parts[:2]]
+    if weights_only:
+        weights = _with_all_axes(arrays[0], axes)
+        return Response(mix_values(case, weights), weights, dtype, framework)
+    sizes = [a.shape[-1:] if one_query else a.shape[-2:] for a in arrays]
+    shape = (m,) if one_query else (n, m)
+    if len(arrays) == 2 and sizes[0] == shape != sizes[1]:
+        arrays.reverse()
+        sizes.reverse()
+    if merged and arrays[0].ndim == len(axes) - 1 and not arrays[0].shape[-1] % case["q"].shape[1]:
+        arrays[0] = arrays[0].reshape(*arrays[0].shape[:-1], case["q"].shape[1], -1)
+    output = restore_axes(arrays[0], axes, AXES[of_tokens])
+    batch, heads, *_ = grid(case)
+    folded = "B" in axes and heads > 1 and arrays[-1].shape[:-2] == (batch * heads,)  # in whatever order
+    if len(arrays) == 1 or {*sizes[1]} != {*shape} or folded:  # it is something else, such as a cache
+        return Response(output, None, dtype, framework)
+    return Response(output, _with_all_axes(arrays[1], axes, grid(case)), dtype, framework)
+
+
+def _with_all_axes(weights: Array, axes: str, shape: tuple[int, ...] = ()) -> Array:
+    """Weights as (B, H, N, M), which may come with heads first."""
+    if shape != weights.shape == (shape[1::-1] + shape[2:]):
+        return weights.swapaxes(0, 1)
+    if "N" not in axes:
+        weights = weights[..., None, :]
+    if "B" not in axes:
+        weights = weights[None]
+    return weights[:, None] if weights.ndim == 3 else weights
+
+
+def grid(case: Case) -> tuple[int, int, int, int]:
+    """(B, H, N, M) of a case's logits."""
+    if "X" in case:
+        batch, n, _ = case["X"].shape
+        return batch, case.get("heads", 1), n, case["context" if "context" in case else "X"].shape[1]
+    return (*case["q"].shape[:3], case["k"].shape[2])
+
+
+def sides_of(count: int) -> tuple[int, int]:
+    """The height and the width of a grid of so many tokens, not the same if its number has other factors."""
+    rows = max(side for side in range(1, int(count**0.5) + 1) if count % side == 0)
+    return rows, count // rows
+
+
+def has_shape(response: Response, case: Case) -> bool:
+    """Whether an output has the shape that attention would return, with the tokens and features in any order."""
+    if response.output is None:
+        return False
+    batch, heads, n, _ = grid(case)
+    lead = (batch,) if "X" in case else (batch, heads)
+    shape = response.output.shape
+    return len(shape) == len(lead) + 2 and shape[: len(lead)] == lead and n in shape[len(lead) :]
+
+
+def parts_of(result: Any, least: int) -> list[Any]:
+    """The arrays of what was returned, of so many axes at least: the output, and whatever else came with it."""
+    if isinstance(result, Mapping):
+        result = tuple(result.values())
+        result = result[0] if len(result) == 1 else result
+    elif is_dataclass(result):
+        result = tuple(getattr(result, field.name) for field in fields(result))
+    if not isinstance(result, tuple):
+        return [result]
+    arrays = []
+    for part in result:
+        with contextlib.suppress(Exception):
+            if not isinstance(part, tuple | list | dict | None) and bare(part).dtype != object:
+                arrays += [part] if bare(part).ndim >= least else []
+    return arrays or [result]
+
+
+def bare(value: Any) -> npt.NDArray[Any]:
+    """A plain array of whatever was returned: no subclass, whose operators could return anything."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

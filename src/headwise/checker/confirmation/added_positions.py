@@ -1,0 +1,73 @@
+"""Optional arguments of positions that a module adds to the tokens of its queries and keys, as in DETR.
+
+Carion et al. (2020), End-to-End Object Detection with Transformers, section A.4: the values are made without them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from headwise.checker.probes import first_probe
+from headwise.checker.reference.differences import difference
+from headwise.checker.reference.state import Case, Stage, Trace
+from headwise.checker.search.examination import Findings
+from headwise.checker.search.mistakes import Explanation
+from headwise.checker.target import Target
+from headwise.checker.user_code.numpy_guard import np
+from headwise.shapes import Array
+
+_NAME = re.compile(
+    r"((query|q|key|k|spatial|src|memory)_?)?(pos(itions?|itional)?(_?(emb(ed(ding)?)?s?|enc(oding)?s?))?|pe)"
+    r"|object_queries"
+)
+_OF_ONE = re.compile("query|q_|key|k_|spatial|src|memory")
+_NOTES = {
+    "qkv": "its values hold the positions too",
+    "q": "its keys hold no positions",
+    "k": "its queries hold no positions",
+}
+_CLOSE = 1e-4  # a module may compute in float32
+
+
+def with_added_positions(findings: Findings, target: Target) -> Findings:
+    """The findings, and whether positions in such an argument change the queries and keys alone."""
+    convention, definition = findings.convention, findings.explanation
+    if definition is None or findings.rank[0] or convention.load is None or convention.interface.axes != "BND":
+        return findings
+    for name in [name for name in convention.unused if _is_added(name, target.source)]:
+        case = first_probe(convention.interface).case
+        positions = np.random.default_rng(37).normal(size=case["X"].shape)
+        output = convention.with_fixed(name, convention.convert(positions)).call(case).output
+        use = "" if output is None else _use(output, definition, case, positions)
+        if use == "qk" or (use in ("q", "k") and _OF_ONE.match(name)):
+            unused = tuple(other for other in findings.convention.unused if other != name)
+            findings = replace(findings, convention=replace(findings.convention, unused=unused))
+        elif use and "context" not in case:
+            note = f"With {name}, {_NOTES[use]}: positions belong to queries and keys alone."
+            findings = replace(findings, unexplained=True, notes=(*findings.notes, note))
+    return findings
+
+
+def _use(output: Array, definition: Explanation, case: Case, positions: Array) -> str:
+    """What the positions are added to: the tokens of queries, keys or values, as letters; empty if nothing fits."""
+    for parts in ("qk", "q", "k", "qkv"):
+        change = {"+project": _added_to(parts, positions)}
+        result = (definition + Explanation(("positions-inside",), (change,))).answer(case)
+        if result is not None and difference(output, result.output) < _CLOSE:
+            return parts
+    return ""
+
+
+def _is_added(name: str, source: str) -> bool:
+    """Whether an argument is one of positions by its name, and the code adds it to something."""
+    added = rf"\+ *{re.escape(name)}\b|\b{re.escape(name)} *\+|with_pos_embed\([^()]*\b{re.escape(name)}\b"
+    return bool(_NAME.fullmatch(name)) and bool(re.search(added, source))
+
+
+def _added_to(parts: str, positions: Array) -> Stage:
+    def add(t: Trace) -> None:
+        for x in parts:
+            setattr(t, x, getattr(t, x) + positions @ t.W[x].T)
+
+    return add

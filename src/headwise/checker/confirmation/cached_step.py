@@ -1,0 +1,280 @@
+"""A step with a cache of keys and values against the pass over all tokens, for modules that have such a cache.
+
+The cache may be arguments for keys and values, an argument that the module returns or fills, or the module's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from headwise.checker.arguments.roles import CACHE, role_of
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.calling.responses import bare
+from headwise.checker.modules import FIRST_POSITION
+from headwise.checker.probes import first_probe
+from headwise.checker.reference.definition import build, evaluate
+from headwise.checker.reference.differences import difference
+from headwise.checker.reference.state import Case, Trace
+from headwise.checker.search.examination import Findings
+from headwise.checker.search.mistakes import Explanation
+from headwise.checker.target import Memory, Target
+from headwise.checker.user_code.numpy_guard import np
+from headwise.shapes import Array
+
+_ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
+_CLOSE = 1e-4  # a module may compute in float32
+_SEVERAL = "several new tokens at once"
+_ONE_BY_ONE = 3  # new tokens, with one call for each
+_DISTURBED = (
+    "Its result depends on earlier calls: with earlier tokens in its cache each new token by itself gets the right"
+    " output, but one after the other they get other outputs."
+)
+
+
+def with_cached_step(findings: Findings, target: Target) -> Findings:
+    """The findings, and whether a module gives the same for its last token with a cache of the others.
+
+    Where it cannot be tried, the argument stays among those that are not tested.
+    """
+    convention, definition = findings.convention, findings.explanation
+    usual = convention.load is not None and convention.interface.axes == "BND"
+    if definition is None or not usual or not isinstance(convention.names.get("X"), str):
+        return findings
+    case = {k: v for k, v in first_probe(convention.interface).case.items() if k not in ("mask", "padding")}
+    convention.call(case)  # puts the weights in
+    steps = _Steps(convention, case["X"], target.state)
+    with contextlib.suppress(Exception):  # whatever somebody's module raises
+        full, before = steps.call(0, None)[0], steps.state() if steps.state else None
+        if step := steps.nearest(case, full):
+            result = _with_step(findings, *step, full[:, -1:], case)
+            with contextlib.suppress(Exception):  # it may take no fewer tokens
+                if before and result.rank == findings.rank and _disturb_each_other(steps, case, before):
+                    return _with_note(result, _DISTURBED)
+            several = None if result.rank > findings.rank else replace(steps, new=2).nearest(case, full)
+            differs = several is not None and difference(several[1], full[:, -2:]) > _CLOSE
+            masked = {"mask", "padding"} & convention.names.keys() and step[0]
+            untested = ["a mask next to earlier tokens in its cache"] * bool(masked)
+            if several is not None and differs and not _wants_mask(convention, definition, case, several[1]):
+                return _differs(result, _SEVERAL, several[0])
+            untested += [f"{_SEVERAL} with earlier ones in its cache, which get other outputs"] * differs
+            convention = result.convention
+            return replace(result, convention=replace(convention, unused=(*convention.unused, *untested)))
+    if "kpast" in convention.names:
+        return findings
+    unused = dict.fromkeys((*convention.unused, *steps.starts))
+    return replace(findings, convention=replace(convention, unused=tuple(unused)))
+
+
+def _with_step(findings: Findings, arguments: tuple[str, ...], got: Array, full: Array, case: Case) -> Findings:
+    """The findings with what a step with a cache in these arguments gives in place of the last row of all tokens."""
+    convention, definition = findings.convention, findings.explanation
+    assert definition is not None
+    unused = tuple(p for p in convention.unused if p not in arguments)
+    tested = replace(findings, convention=replace(convention, unused=unused))
+    if difference(got, full) <= _CLOSE:
+        return tested
+    if len(arguments) == 2 and "rope" in definition.codes:
+        return findings  # its keys may be kept in another way than before their rotation or after it
+    aligned = definition.answer({**case, "X": case["X"][:, -1:], "context": case["X"], "align": "start"})
+    if aligned is not None and difference(got, aligned.output) <= _CLOSE:
+        return replace(tested, observed=(*findings.observed, "causal-alignment"))
+    return _differs(tested, "its last token", arguments)
+
+
+def _differs(findings: Findings, tokens: str, arguments: tuple[str, ...]) -> Findings:
+    note = f"With earlier tokens in its cache (`{'`, `'.join(arguments)}`), {tokens} got other outputs."
+    return _with_note(findings, note)
+
+
+def _with_note(findings: Findings, note: str) -> Findings:
+    return replace(findings, unexplained=True, notes=(*findings.notes, note))
+
+
+def _disturb_each_other(steps: _Steps, case: Case, before: Memory) -> bool:
+    """Whether calls for one new token each are right if the module holds what it held before, and not in sequence."""
+    expected, count = list[Array](), steps.X.shape[1]
+    for last in range(count - _ONE_BY_ONE + 1, count + 1):
+        X = steps.X[:, :last]
+        shorter = replace(steps, X=X)
+        expected.append(shorter.call(0, None)[0][:, -1:])
+        before.restore()
+        alone = shorter.nearest({**case, "X": X}, expected[-1])
+        before.restore()
+        if alone is None or difference(alone[1], expected[-1]) > _CLOSE:
+            return False
+    rows = np.concatenate(expected, axis=1)
+    in_turn = replace(steps, new=_ONE_BY_ONE, at_once=1).nearest(case, rows)
+    return in_turn is not None and difference(in_turn[1], rows) > _CLOSE
+
+
+def _wants_mask(convention: CallingConvention, definition: Explanation, case: Case, output: Array) -> bool:
+    """Whether an output may be that of new tokens without the mask that they need: they attend to those after them."""
+    if convention.interface.mask_replaces_limits:
+        return True
+    unmasked = definition.answer({**case, "X": case["X"][:, -2:], "context": case["X"], "causal": False})
+    return "rope" in definition.codes or (unmasked is not None and difference(output, unmasked.output) <= _CLOSE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """The last tokens after a call for the others, for each way in which a module may remember them."""
+
+    convention: CallingConvention
+    X: Array
+    state: Callable[[], Memory] | None = None  # what the module holds
+    new: int = 1  # how many tokens come after the others
+    at_once: int | None = None  # how many of these a call gets; None for all
+    parameters: list[inspect.Parameter] = field(init=False)
+
+    def __post_init__(self) -> None:
+        named = list(inspect.signature(self.convention.function).parameters.values())
+        object.__setattr__(self, "parameters", [p for p in named if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)])
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The arguments that say how many tokens came before."""
+        return tuple(p.name for p in self.parameters if role_of(p.name) == "offset")
+
+    @property
+    def ends(self) -> list[tuple[int, int]]:
+        """Where the new tokens of each call begin and end."""
+        last, step = self.X.shape[1], self.at_once or self.new
+        return [(first, first + step) for first in range(last - self.new, last, step)]
+
+    @property
+    def flags(self) -> dict[str, bool]:
+        """The arguments with which it keeps or returns a cache."""
+        return {p.name: True for p in self.parameters if _ASKED.fullmatch(p.name.lower())}
+
+    def nearest(self, case: Case, full: Array) -> tuple[tuple[str, ...], Array] | None:
+        """The arguments of the first way that works, and of its outputs the nearest to that of all tokens at once."""
+        for arguments, attempts in self.ways(case):
+            outputs = [a for a in attempts if a.shape == full[:, -self.new :].shape]
+            if outputs:
+                return arguments, min(outputs, key=lambda output: difference(output, full[:, -self.new :]))
+        return None
+
+    def ways(self, case: Case) -> Iterator[tuple[tuple[str, ...], list[Array]]]:
+        """The arguments that a cache needs, and the outputs for the last token with it, in each way to fill it."""
+        names, start = [p.name for p in self.parameters], self.starts
+        cache = next((name for name in names if CACHE.fullmatch(name.lower())), None)
+        roles = {role_of(name): name for name in names}
+        if cache is not None:
+            yield (cache, *start), list(self._attempts(partial(self._returned, cache)))
+            for empty in (dict[str, Any], partial(_Keeper, self.convention)):
+                yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
+        elif {"kpast", "vpast"} <= roles.keys():
+            pair = roles["kpast"], roles["vpast"]
+            makers = [partial(self._paired, pair, *args) for args in _pairs(self.convention, case)]
+            yield pair, [output for make in makers for output in self._attempts(make)]
+        elif start or self.flags or FIRST_POSITION in vars(self.convention.function):
+            yield start or tuple(self.flags), list(self._attempts(self._remembered))
+
+    def call(self, first: int, last: int | None, **others: Any) -> tuple[Array, tuple[Any, ...]]:
+        """The output for the tokens from `first` to `last`, and what else the module returns."""
+        tokens = self.convention.convert(np.array(self.X[:, first:last]))
+        arguments: dict[str, Any] = {p.name: None for p in self.parameters if p.default is p.empty}
+        arguments |= {**self.convention.fixed, str(self.convention.names["X"]): tokens}
+        arguments |= {p.name: first for p in self.parameters if role_of(p.name) == "offset"}
+        if first and FIRST_POSITION in vars(self.convention.function):
+            arguments[FIRST_POSITION] = first
+        result = self.convention.function(**{**arguments, **others})
+        result = result if isinstance(result, tuple) else (result,)
+        return np.array(bare(result[0]), np.float64), result[1:]
+
+    def last(self, **others: Any) -> Array:
+        """The output for the last tokens."""
+        return np.concatenate([self.call(first, last, **others)[0] for first, last in self.ends], axis=1)
+
+    def _attempts(self, step: Callable[[], Array]) -> Iterator[Array]:
+        with contextlib.suppress(Exception):  # whatever somebody's module raises: it wants its cache in another way
+            yield step()
+
+    def _returned(self, name: str) -> Array:
+        """With what the call before has returned."""
+        outputs, returned = list[Array](), self.call(0, -self.new, **self.flags)[1]
+        for first, last in self.ends:
+            cache = next(part for part in returned if _is_cache(part))
+            output, returned = self.call(first, last, **{**self.flags, name: cache})
+            outputs.append(output)
+        return np.concatenate(outputs, axis=1)
+
+    def _filled(self, name: str, empty: Callable[[], Any]) -> Array:
+        """With an object that the call for the others has filled."""
+        cache = empty()
+        self.call(0, -self.new, **{name: cache})
+        if not cache:
+            raise LookupError(f"{name} is left empty")
+        return self.last(**{name: cache})
+
+    def _remembered(self) -> Array:
+        """With what the module keeps by itself: other tokens before change its output, or what it keeps."""
+        outputs, kept = [], list[list[Array]]()
+        before = self.state() if self.state else None
+        for X in (np.roll(self.X, 1, axis=-1), self.X):
+            replace(self, X=X).call(0, -self.new, **self.flags)
+            outputs.append(self.last(**self.flags))
+            if self.state and before:
+                kept.append(self.state().arrays)
+                before.restore()
+        unchanged = all(len(a) == len(b) and all(map(np.array_equal, a, b)) for a, b in pairwise(kept))
+        if difference(outputs[0], outputs[1]) <= _CLOSE and unchanged:
+            raise LookupError("it keeps nothing")
+        return outputs[1]
+
+    def _paired(self, names: tuple[str, str], axis: int, pair: tuple[Array, Array]) -> Array:
+        """With keys and values of the tokens before, of those of all tokens, which lie along an axis."""
+        outputs = []
+        for first, last in self.ends:
+            past = (self.convention.convert(a.take(range(first), axis)) for a in pair)
+            outputs.append(self.call(first, last, **dict(zip(names, past, strict=True)))[0])
+        return np.concatenate(outputs, axis=1)
+
+
+class _Keeper:
+    """A cache in the manner of transformers, which puts the new keys and values after those that it has."""
+
+    def __init__(self, convention: CallingConvention) -> None:
+        self._convention, self._kept = convention, list[Array]()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def update(self, keys: Any, values: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Return all keys and values, (B, G, M, d)."""
+        new = [np.array(bare(a)) for a in (keys, values)]
+        if self._kept:
+            new = [np.concatenate(pair, axis=-2) for pair in zip(self._kept, new, strict=True)]
+        self._kept = new
+        return self._convention.convert(new[0]), self._convention.convert(new[1])
+
+    def get_seq_length(self, *args: Any) -> int:
+        """The number of tokens that it has."""
+        return int(self._kept[0].shape[-2]) if self._kept else 0
+
+
+def _pairs(convention: CallingConvention, case: Case) -> Iterator[tuple[int, tuple[Array, Array]]]:
+    """Keys and values, (B, G, M, d) or (B, M, G, d), before their rotation and after it, and the axis of the tokens."""
+    design = [change for _, change in convention.design]
+    for stage in ("+split", "+rotate"):
+        recorded: list[tuple[Array, Array]] = []
+
+        def note(t: Trace, recorded: list[tuple[Array, Array]] = recorded) -> None:
+            recorded.append((t.k, t.v))
+
+        evaluate(case, build([*design, {stage: note}]))
+        for keys, values in recorded:
+            yield 2, (keys, values)
+            yield 1, (keys.swapaxes(1, 2), values.swapaxes(1, 2))
+
+
+def _is_cache(part: Any) -> bool:
+    """Whether it is keys and values and not, for example, attention weights."""
+    return (isinstance(part, tuple | list) and len(part) > 1) or getattr(part, "ndim", 0) == 5

@@ -1,0 +1,246 @@
+"""What a function that is right on every probe does with further inputs, and with the same arguments in other forms.
+
+The search for mistakes stays small because it is tried on few inputs; code that treats some sizes, values or forms of
+its arguments apart is found here. What differs is not explained, but described.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from headwise.checker.arguments.documentation import Documentation
+from headwise.checker.arguments.numbers_in_code import numbers_in_code
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.calling.options import is_function
+from headwise.checker.calling.responses import bare, has_shape
+from headwise.checker.confirmation.loops import may_have_loops_over_pairs
+from headwise.checker.probes import Further, Probe, first_probe, further_probes, probes
+from headwise.checker.reference.differences import PRECISIONS, difference
+from headwise.checker.reference.state import Case
+from headwise.checker.search.examination import Findings
+from headwise.checker.search.mistakes import Agreement, Explanation, Observation, fits
+from headwise.checker.user_code.numpy_guard import np
+
+_SLOW = ("jax", "jaxlib", "tensorflow", "keras")  # they compile again for every size
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A way of calling, the input, and in words what is different about it."""
+
+    convention: CallingConvention
+    further: Further
+    # whether code that does not promise it may differ, so that it is only listed as not tested
+    edge: bool = False
+    meant: Probe | None = None  # what the definition is given, if that is something else
+
+
+def confirmed(findings: Findings, documentation: Documentation, rng: np.random.Generator) -> Findings:
+    """The findings, with what differs on further inputs if they are right so far."""
+    if findings.explanation is None or findings.rank[0] or findings.convention.load is not None:
+        return findings
+    if "equal-lengths" in findings.observed and documentation.alignment == "end":
+        return _with_note(findings, "but not with fewer queries than keys")
+    calls = [*findings.rounds[0], *findings.rounds[1]]
+    agrees = _precision(findings.explanation, calls)
+    if agrees is None:
+        return findings
+    explained = {a.probe.name for a in calls if a.response.output is not None}
+    explained -= {a.probe.name for a in calls if a.response.output is not None and not agrees(findings.explanation, a)}
+    untested: dict[str, None] = {}
+    for trial in _trials(findings, documentation, rng):
+        if trial.further.probe.name not in explained:
+            continue
+        response = trial.convention.call(trial.further.probe.case)
+        call = Observation(trial.meant or trial.further.probe, response)
+        if call.response.output is None or agrees(findings.explanation, call):
+            continue
+        if trial.edge:
+            untested[f"{trial.further.words} (it gives other answers)"] = None
+            continue
+        if has_shape(call.response, call.probe.case) or not {"mask", "bias"} & call.probe.case.keys():
+            rounds = (findings.rounds[0], [*findings.rounds[1], call])
+            return _with_note(replace(findings, rounds=rounds), f"but not with {trial.further.words}")
+    if _overwrites_results(findings.convention):
+        return _with_note(findings, "but what it returned changes when it is called again")
+    if _drops_one_mask(findings.convention, calls):
+        return _with_note(findings, "but not with a mask of its tokens and another of its context together")
+    unused = (*findings.convention.unused, *untested)
+    return replace(findings, convention=replace(findings.convention, unused=unused))
+
+
+def _with_note(findings: Findings, what: str) -> Findings:
+    return replace(findings, unexplained=True, notes=(*findings.notes, f"It is right on all other inputs, {what}."))
+
+
+def _overwrites_results(convention: CallingConvention) -> bool:
+    """Whether an array that it has returned is written into by the next call."""
+    case = first_probe(convention.interface).case
+    name = "X" if "X" in case else "v"
+    results = _arrays(convention.returned(case))
+    before = [a.copy() for a in results]
+    convention.returned(case | {name: case[name] + 1})
+    return not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(results, before, strict=True))
+
+
+def _arrays(result: Any) -> list[Any]:
+    """The arrays that were returned, not copied."""
+    arrays = []
+    for part in result if isinstance(result, tuple) else (result,):
+        with contextlib.suppress(Exception):  # whatever else a function may return
+            arrays += [bare(part)] if bare(part).dtype.kind == "f" else []
+    return arrays
+
+
+def _drops_one_mask(convention: CallingConvention, calls: list[Observation]) -> bool:
+    """Whether the mask of its context is without effect next to that of its tokens, on the tokens that count."""
+    both = convention.interface.masks_apart and convention.interface.key_mask
+    for call in calls if both else ():
+        case, before = call.probe.case, call.response.output
+        if "context" in case and "padding" in case and "mask" not in case and before is not None:
+            count = np.arange(case["X"].shape[1]) != 1
+            mask = np.broadcast_to(count, (len(case["X"]), 1, 1, len(count)))
+            after = convention.call(case | {"mask": mask}).output
+            if after is not None and after.shape == before.shape:
+                return difference(after[:, count], before[:, count]) > PRECISIONS["float32"]
+    return False
+
+
+def _precision(explanation: Explanation, calls: list[Observation]) -> Agreement | None:
+    """The finest precision in which a function agrees on ordinary inputs."""
+    plain = [a for a in calls if a.probe.name in ("plain", "sharp") and a.response.output is not None]
+    return next((f for f in map(fits, ("float64", "float32")) if all(f(explanation, a) for a in plain)), None)
+
+
+def _trials(findings: Findings, documentation: Documentation, rng: np.random.Generator) -> Iterator[_Trial]:
+    convention, calls = findings.convention, [*findings.rounds[0], *findings.rounds[1]]
+    first = first_probe(convention.interface, rng)
+    masked = [p for p in probes(convention.interface, 0, rng) if p.name in ("mask", "mask-keys")]
+    masked = [] if is_function(convention.names.get("mask")) else masked
+    strided = replace(convention, strided=True, convert=partial(_to_strided, convention))
+    for probe in (first, *masked[:1]):
+        yield _Trial(strided, Further("arrays that are not contiguous in memory", probe))
+    if not convention.interface.unprojected:
+        yield from (_Trial(convention, f) for f in _of_repeated_arrays(first))
+    if "input-changed" not in findings.observed:
+        yield from (_Trial(convention, f) for f in _of_equal_arrays(convention, first))
+    for name in [name for name, value in convention.fixed.items() if value == 1]:
+        for fixed in ({k: v for k, v in convention.fixed.items() if k != name}, {**convention.fixed, name: 2}):
+            yield _Trial(replace(convention, fixed=fixed), Further("blocks of another size", first))
+    integers = {k: np.rint(2 * a) if _is_float(a) else a for k, a in first.case.items()}
+    integer_convention = replace(convention, convert=partial(_to_integers, convention))
+    yield _Trial(integer_convention, Further("integers as arguments", Probe("plain", integers)), edge=True)
+    if all(a.response.framework == "numpy" for a in calls if a.response.output is not None):
+        lists = replace(convention, convert=lambda a: a.tolist())
+        yield _Trial(lists, Further("lists of numbers", first), edge=True)
+    yield from _of_fewer_axes(convention, documentation, first)
+    if "weights?" in convention.names and not convention.weights_only:
+        alone = convention.with_fixed(str(convention.names["weights?"]), False)
+        for probe in (first, *masked):
+            yield _Trial(alone, Further("the output alone", probe))
+    yield from _of_numbers_in_masks(convention, documentation, masked)
+    yield from _of_mask_shapes(convention, documentation, rng)
+    if convention.design:
+        return
+    interface = convention.interface
+    if any(a.response.framework in _SLOW for a in calls):
+        interface = replace(interface, compiled=True)
+    # Some norms add a small number, and some divide by 0.
+    normed = any("norm" in code for code in findings.conventions)
+    blocks = None if may_have_loops_over_pairs(convention) else numbers_in_code(documentation)
+    for further in further_probes(interface, rng, any_size=not normed, blocks=blocks):
+        # The axes of a mask may then be taken for one another.
+        ambiguous = "as many" in further.words and further.probe.name not in ("plain", "sharp", "batch", "wide")
+        yield _Trial(convention, further, edge=ambiguous)
+
+
+def _of_mask_shapes(
+    convention: CallingConvention, documentation: Documentation, rng: np.random.Generator
+) -> Iterator[_Trial]:
+    """The mask in every shape that it accepts, where the first is the only one that is tried else."""
+    name = str(convention.names.get("mask"))
+    stated = documentation.mask_layouts(name)
+    masked = [p for p in probes(convention.interface, 0, rng) if p.name in ("mask", "mask-each")]
+    fixed = convention.interface.key_mask or is_function(convention.names.get("mask"))
+    for probe in masked if "mask" in convention.interface.takes and not fixed else ():
+        for shape in ("short", "items", "one-head", "full"):
+            presented = replace(convention, mask_shape=shape)
+            axes = next(presented.presentations(probe.case))["mask"].ndim
+            words = f"a mask of {axes} axes"
+            yield _Trial(presented, Further(words, probe), edge=not any(len(layout) == axes for layout in stated))
+
+
+def _of_numbers_in_masks(
+    convention: CallingConvention, documentation: Documentation, masked: list[Probe]
+) -> Iterator[_Trial]:
+    """Masks of ones and zeros for a function that takes True and False."""
+    for of_type in () if convention.mask_type else ("int64", "float64"):
+        numbers = replace(convention, mask_type=of_type)
+        for probe in masked:
+            role = "padding" if probe.name == "mask-keys" else "mask"
+            name = str(convention.names.get(role))
+            if convention.senses[role] == "adds":
+                numbers_of = {role: np.where(probe.case[role], 0.0, -1.5)}
+                rest = {other: a for other, a in probe.case.items() if other != role}
+                meant = Probe(probe.name, rest | {"bias": numbers_of[role]})
+                further = Further("a mask of other numbers than 0 and −∞", Probe(probe.name, rest | numbers_of))
+                yield _Trial(convention, further, not documentation.adds_numbers(name), meant)
+            else:
+                edge = not documentation.numbers_in_mask(name)
+                yield _Trial(numbers, Further(f"a mask of ones and zeros in {of_type}", probe), edge)
+
+
+def _of_equal_arrays(convention: CallingConvention, first: Probe) -> Iterator[Further]:
+    """The same array as queries, keys and values, or as tokens and context."""
+    case = first.case
+    if "X" in case:
+        masked = {"mask", "padding", "bias", "lengths"} & case.keys()
+        if "context" in convention.names and not convention.interface.one_query and not masked:
+            yield Further("one array as tokens and as context", Probe("context", case | {"context": case["X"]}))
+    elif case["q"].shape == case["k"].shape == case["v"].shape and not convention.interface.packed:
+        yield Further("one array as queries, keys and values", Probe("plain", case | {"k": case["q"], "v": case["q"]}))
+
+
+def _of_repeated_arrays(first: Probe) -> Iterator[Further]:
+    """Some arguments as before, others not."""
+    for name in ("k", "v", "Wk", "Wv"):
+        if name in first.case:
+            case: Case = first.case | {name: first.case[name][..., ::-1].copy()}
+            yield Further("an argument that it has had before, next to others", Probe("plain", case))
+
+
+def _of_fewer_axes(convention: CallingConvention, documentation: Documentation, first: Probe) -> Iterator[_Trial]:
+    """Without the axes of items and heads, for a function of queries, keys and values."""
+    interface = convention.interface
+    usual = not (interface.of_tokens or interface.packed or interface.needs - {"q", "k", "v"} or convention.output)
+    stated = documentation.axes(interface.kind)
+    for without in ("B", "H", "BH") if usual and interface.key_heads is None else ():
+        axes = "".join(axis for axis in interface.axes if axis not in without)
+        if axes != interface.axes:
+            fewer = replace(convention, interface=replace(interface, axes=axes))
+            items, heads = (slice(0, 1 if axis in without else None) for axis in "BH")
+            case = first.case | {name: first.case[name][items, heads] for name in ("q", "k", "v")}
+            if has_shape(fewer.call(case), case):
+                words = f"arrays of shape ({', '.join(axes)})"
+                yield _Trial(fewer, Further(words, Probe("plain", case)), edge=axes not in stated)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim > 0
+
+
+def _to_integers(convention: CallingConvention, array: Any) -> Any:
+    return convention.convert(array.astype(np.int64) if _is_float(array) else array)
+
+
+def _to_strided(convention: CallingConvention, array: Any) -> Any:
+    """The array as the function takes it; a tensor in another order in memory, as an array is already."""
+    converted = convention.convert(array)
+    if not hasattr(converted, "new_empty"):
+        return converted
+    wide = converted.new_empty((*converted.shape[::-1], 2))[..., 0]
+    return wide.permute(tuple(range(wide.ndim))[::-1]).copy_(converted)

@@ -1,0 +1,380 @@
+"""Detecting how a function wants to be called: from its signature and documentation, then by calling it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from typing import Any
+
+from headwise.checker.arguments.classes import with_fields
+from headwise.checker.arguments.containers import EACH
+from headwise.checker.arguments.documentation import Documentation, document
+from headwise.checker.arguments.keyword_options import with_keyword_options
+from headwise.checker.arguments.roles import role_of
+from headwise.checker.arguments.signatures import KINDS, Reading, readings, signature_of
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.calling.matrices import WEIGHTS
+from headwise.checker.calling.recorded_keys import learn_keys
+from headwise.checker.calling.responses import grid
+from headwise.checker.detection.acceptance import accepted, in_its_type, in_words, is_plausible, with_axes, with_windows
+from headwise.checker.detection.bias_tables import with_buckets, with_table
+from headwise.checker.detection.mask_senses import with_senses
+from headwise.checker.detection.paged import paged_layouts
+from headwise.checker.detection.qkv_layouts import packed_layouts, qkv_layouts
+from headwise.checker.detection.refusal import UncallableError, refuse
+from headwise.checker.measurement.influence import mixes_tokens
+from headwise.checker.modules.functions import with_sizes
+from headwise.checker.probes import Interface, first_probe, probes, wide_probe
+from headwise.checker.reference.conventions import Requirements
+from headwise.checker.target import Target
+from headwise.checker.user_code.numpy_guard import np
+from headwise.errors import DataError, MissingExtraError
+from headwise.shapes import Array
+
+_MATRICES = frozenset({"Wq", "Wk", "Wv"})
+_TOKEN_AXES = ("ND", "DN", "BND", "BDN")
+_OF_ITEMS = ("mask-keys", "lengths")  # probes that hide other keys of each item
+_GROUPED = (4, 2)  # heads, and heads of keys and values, where a function takes both numbers
+
+
+def infer_calling_conventions(
+    function: Callable[..., Any],
+    kind: str,
+    adapter: Callable[..., Any] | str | None,
+    source: str,
+    requirements: Requirements | None = None,
+) -> list[list[CallingConvention]]:
+    """Return the ways of calling a function that work: alternatives, and further lists for when none of them fits.
+
+    Raises DataError if `kind` or `adapter` is not one of those there are, or `function` cannot be called at all;
+    UncallableError if no way works.
+    """
+    if not callable(function):
+        raise DataError(f"function: expected something that can be called; got {type(function).__name__}.")
+    if kind not in ("auto", *KINDS):
+        raise DataError(f"kind: expected one of auto, {', '.join(KINDS)}; got {kind!r}.")
+    if isinstance(adapter, str) and adapter != "torch":
+        raise DataError(f'adapter: expected a function or "torch"; got {adapter!r}.')
+    if inspect.iscoroutinefunction(function):
+        raise UncallableError(f"function: expected one that returns arrays; {function.__name__} is asynchronous.")
+    requirements = requirements or Requirements()
+    converters: list[Callable[[Array], Any]] = [np.asarray]
+    if adapter == "torch" or "torch" in sys.modules:
+        converters = [tensor] if adapter == "torch" else [np.asarray, tensor]
+    documentation = document(function, source)
+    if "jax" in sys.modules and re.search(r"\b(jnp|jax|lax)\.", documentation.code_with_helpers):
+        converters = [jax_array, *converters]  # which can be indexed by what is traced
+    if callable(adapter):
+        function, signature = partial(adapter, function), signature_of(adapter, skip=1)
+    else:
+        function = with_fields(with_sizes(function))
+        signature = signature_of(function)
+    problems: list[str] = []
+    code = documentation.code_with_helpers or source
+    signature = with_keyword_options(signature, code)
+    learned, fixed = learn_keys(function, signature, code, converters)
+    signature = [p for p in signature if p.name not in fixed] if signature is not None else None
+    understood = list(readings(signature, kind, args=requirements.args, code=code, learned=learned, problems=problems))
+    understood = [replace(reading, fixed={**reading.fixed, **fixed}) for reading in understood]
+    understood = [*filter(None, (with_buckets(reading, code) for reading in understood)), *understood]
+    heads = list(_of_whole_rows(signature, kind)) if all(_leaves_out_heads(r, signature) for r in understood) else []
+    attempts: dict[str, str] = {}
+    for convert in converters:
+        for reading in (*heads, *understood):
+            start = _start(function, reading, documentation, convert)
+            if reading in heads:
+                interface = replace(start.interface, takes=start.interface.takes | _MATRICES)
+                start = replace(start, interface=interface, projects=True)
+            if working := _working(start, documentation, requirements, attempts):
+                return working if start.weights_only else [[_as_returned(c) for c in tier] for tier in working]
+            if working := _working(replace(start, weights_only=True), documentation, requirements, {}):
+                return working
+    raise refuse(documentation.name, kind, problems, attempts, signature)
+
+
+def _as_returned(convention: CallingConvention) -> CallingConvention:
+    """The convention, with weights alone if what it returns is as wide as there are keys, whatever the values are."""
+    case = first_probe(convention.interface).case
+    values, shape = "v" if "v" in case else "Wv", grid(case)[-2:]
+    output, scaled = (convention.call(case | {values: case[values] * by}).output for by in (1, 2))
+    if output is None or scaled is None or output.shape[-2:] != shape:
+        return convention
+    if shape[1] == case[values].shape[-1 - ("X" in case)]:  # as wide as an output would be
+        return convention
+    return replace(convention, weights_only=True) if np.array_equal(output, scaled) else convention
+
+
+def _leaves_out_heads(reading: Reading, signature: list[inspect.Parameter] | None) -> bool:
+    """Whether a number of heads has a default, and the reading of queries, keys and values has no place for it."""
+    roles = {role_of(p.name) for p in signature or () if p.name in reading.unused}
+    return reading.kind == "attention" and "heads" in roles
+
+
+def _of_whole_rows(signature: list[inspect.Parameter] | None, kind: str) -> Iterator[Reading]:
+    """The readings of a function that takes queries, keys and values of all heads side by side, and how many there are.
+
+    They are tokens times matrices that the function does not see.
+    """
+    for reading in readings(signature, kind, given=_MATRICES):
+        if {"X", "context", "values", "heads"} <= reading.names.keys():
+            yield reading
+
+
+def conventions_of_target(target: Target, kind: str, requirements: Requirements) -> list[list[CallingConvention]]:
+    """As `infer_calling_conventions`, for a module.
+
+    Raises UncallableError if no way of calling its forward method works.
+    """
+    documentation = document(target.forward, target.source, target.function)
+    documentation = replace(documentation, name=target.name)
+    signature = signature_of(target.forward)
+    problems: list[str] = []
+    attempts: dict[str, str] = {}
+    requested_kind = kind if kind in ("cross_attention",) else "auto"
+    requirements = replace(
+        requirements,
+        axes=target.axes or requirements.axes,
+        mask=requirements.mask or ("" if target.mask == "any" else target.mask),
+    )
+    passed = [p for p in signature or [] if p.name not in target.arguments]
+    for reading in readings(
+        passed, requested_kind, roles=target.roles, code=documentation.code, given=target.parameters, problems=problems
+    ):
+        if reading.unprojected:
+            continue
+        start = _start(target.forward, reading, documentation, target.convert)
+        takes = start.interface.takes | target.parameters | {"heads"}
+        interface = replace(
+            start.interface,
+            takes=takes,
+            sizes=target.sizes,
+            dtype="float64",
+            unscaled=documentation.unscaled or target.unscaled,
+        )
+        if target.sizes is not None and target.sizes.context != target.sizes.model:  # no tokens are both
+            interface = replace(interface, needs=interface.needs | {"context"})
+        if not target.parameters:
+            interface = replace(start.interface, sizes=target.sizes)
+        load = target.load if target.parameters else None
+        fixed = {**start.fixed, **target.arguments}
+        start = replace(start, interface=interface, fixed=fixed, load=load, design=target.design)
+        start = replace(start, lowers=target.lowers, coarse=target.coarse)
+        if working := _working(start, documentation, requirements, attempts):
+            return working
+    raise refuse(target.name, kind, problems, attempts, signature)
+
+
+def tensor(a: Array) -> Any:
+    """A torch tensor of an array."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise MissingExtraError('adapter="torch"', "torch", "parity") from None
+    return torch.from_numpy(np.ascontiguousarray(a))
+
+
+def jax_array(a: Array) -> Any:
+    """An array of JAX."""
+    return sys.modules["jax"].numpy.asarray(a)
+
+
+def _start(
+    function: Callable[..., Any], reading: Reading, documentation: Documentation, convert: Callable[[Array], Any]
+) -> CallingConvention:
+    needs = reading.needs | ({"context"} if reading.kind == "cross_attention" else set())
+    if "values" in reading.names:
+        needs = needs - {"context"}
+    takes = reading.takes
+    if reading.kind != "attention" and "kpast" in takes:  # a token, and the keys and values of those before it
+        takes, needs = takes | {"context"}, needs | {"context"}
+    if projects := "qkv" in reading.names and reading.kind != "attention":
+        takes = takes - {"q", "k", "v"} | {"X", *_MATRICES}
+    interface = Interface(
+        reading.kind,
+        takes,
+        needs,
+        dtype=documentation.dtype,
+        heads=reading.numbered_heads or (_GROUPED[0] if "key_heads" in reading.names else None),
+        key_heads=_GROUPED[1] if "key_heads" in reading.names else None,
+        fused=bool({"Wqkv", "Wkv"} & reading.names.keys()),
+        preallocated="kpast" in reading.names and documentation.writes_at(reading.names.get("offset")),
+        bias_shared="index" in reading.names,
+        grid=bool({"rows", "grid"} & reading.names.keys()),
+        even=bool(re.search(r"\bcos\(|rope|rotary", documentation.code_with_helpers, re.IGNORECASE)),
+        packed=next((name for name in ("qkv", "kv") if name in reading.names), ""),
+        masks_apart={"mask", "context"} <= reading.names.keys() and _of_context(str(reading.names.get("padding", ""))),
+        unprojected=reading.unprojected,
+        unscaled=documentation.unscaled
+        or ((reading.unprojected or "Ss" in reading.names) and not documentation.scaled),
+    )
+    return CallingConvention(
+        function,
+        interface,
+        reading.names,
+        fixed=reading.fixed,
+        unused=reading.unused,
+        convert=convert,
+        weights_only=reading.weights_only,
+        projects=projects,
+    )
+
+
+def _of_context(mask: str) -> bool:
+    """Whether a mask is that of a context, by its name."""
+    return bool(re.search(r"context|ctx|enc|memory|cross|cond|source|src", mask.lower()))
+
+
+def _working(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    """The layouts in which the function returns something of a plausible shape."""
+    find = _token_layouts if start.interface.of_tokens else qkv_layouts
+    find = packed_layouts if start.interface.packed else find
+    find = paged_layouts if "pages" in start.names else find
+    tiers = _with_one_query(find, start, documentation, requirements, attempts)
+    return [
+        [
+            final
+            for convention in tier
+            for final in with_windows(
+                with_senses(with_table(in_its_type(convention)), documentation, requirements), documentation
+            )
+        ]
+        for tier in tiers
+    ]
+
+
+def _with_one_query(
+    find: Callable[..., list[list[CallingConvention]]],
+    start: CallingConvention,
+    documentation: Documentation,
+    requirements: Requirements,
+    attempts: dict[str, str],
+) -> list[list[CallingConvention]]:
+    """The layouts that it takes; those in which queries have no axis of tokens first if it says so, else last."""
+    interface, names = start.interface, start.names
+    of_all_tokens = not interface.of_tokens or "context" in interface.needs
+    if not of_all_tokens or interface.packed == "qkv" or (interface.cached and interface.of_tokens):
+        return find(start, documentation, requirements, attempts)
+    alone = replace(interface, one_query=True, key_mask="mask" in interface.takes)
+    query, key = (str(names.get(role)) for role in (("X", "context") if interface.of_tokens else ("q", "k")))
+    counts = [documentation.count_of_axes(name) for name in (query, key)]
+    expected = documentation.expands(query) or 0 < counts[0] < (counts[1] or 2)
+    for one in (replace(start, interface=alone), start)[:: 1 if expected else -1]:
+        if tiers := find(one, documentation, requirements, attempts):
+            return tiers
+    return []
+
+
+def _token_layouts(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    if not start.interface.cached:
+        return _layouts_of_tokens(start, documentation, requirements, attempts)
+    layouts = ("", "BHNd", "BNHd") if start.interface.multi_head else ("",)
+    for one_query, cache in product((True, False), layouts):
+        step = replace(start, interface=replace(start.interface, one_query=one_query), cache=cache)
+        if tiers := _layouts_of_tokens(step, documentation, requirements, attempts):
+            return tiers
+    return []
+
+
+def _layouts_of_tokens(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    stated = documentation.axes(start.interface.kind)
+    if requirements.axes:
+        order = tuple(a for a in _TOKEN_AXES if requirements.axes in a) or (requirements.axes,)
+    else:
+        order = (*stated, *(a for a in _TOKEN_AXES if a not in stated))
+    candidates = [replace(start, weights=weights) for weights in _weights(start)]
+    unprojected = start.load or start.projects or start.interface.unprojected  # it takes no matrices
+    if "heads" in start.interface.takes and start.interface.key_heads is None and not unprojected:
+        candidates.append(replace(start, interface=replace(start.interface, key_heads=1)))
+    candidates = [_with_heads(candidate) for candidate in candidates]
+    candidates += [
+        replace(candidate, interface=replace(candidate.interface, key_heads=1))
+        for candidate in candidates
+        if candidate.weights.startswith("stack")
+    ]
+    for candidate in candidates:
+        conventions: list[CallingConvention] = []
+        for axes in order:
+            if conventions and axes not in ("B" + conventions[0].interface.axes, *stated):
+                continue
+            conventions += _oriented(with_axes(candidate, axes), documentation, requirements, attempts)
+        if candidate.interface.unprojected and conventions and not mixes_tokens(conventions[0]):
+            description = f"{candidate.interface.kind} with {in_words(conventions[0])}"
+            attempts[description] = "returned for each token something that no other token influences"
+            return []
+        if conventions:
+            return _batched(conventions, stated)
+    return []
+
+
+def _with_heads(candidate: CallingConvention) -> CallingConvention:
+    """The candidate with several heads, if its matrices have an axis for them."""
+    kind = candidate.interface.kind
+    if candidate.weights == "matrix" or kind == "multi_head":
+        return candidate
+    kind = "multi_head" if kind == "self_attention" else kind
+    interface = replace(candidate.interface, kind=kind, takes=candidate.interface.takes | {"heads"})
+    return replace(candidate, interface=interface)
+
+
+def _weights(convention: CallingConvention) -> list[str]:
+    """The ways of presenting its matrices to try."""
+    by_head = {role for role, name in convention.names.items() if isinstance(name, tuple) and EACH in name}
+    if by_head:
+        return ["list-output" if "Wo" in by_head else "list"]
+    if convention.load is not None or convention.interface.heads or not {"Wq", "Wk"} <= convention.names.keys():
+        return ["matrix"]
+    return [name for name, (inner, output) in WEIGHTS.items() if "Wo" in convention.names or name == inner]
+
+
+def _batched(options: list[CallingConvention], stated: tuple[str, ...]) -> list[list[CallingConvention]]:
+    """Those without a batch axis that also take one, then those that leave the batch alone."""
+    in_batches = [c for c in options if c.interface.batch]
+    if in_batches and any(_refuses(options, name) and not _refuses(in_batches, name) for name in _OF_ITEMS):
+        return [in_batches]
+    first = options[0].interface.axes
+    alike = [c for c in options if c.interface.axes == first]
+    in_batches_too = any(c.interface.axes == "B" + first for c in options)
+    if in_batches_too and (not stated or "B" + first in stated or len(stated) > 1):
+        both = [replace(c, interface=replace(c.interface, batched=True)) for c in alike]
+        return [both, alike]
+    if first.startswith("B") and any(c.interface.axes == first[1:] for c in options):
+        alone = [c for c in options if c.interface.axes == first[1:]]
+        return [[replace(c, interface=replace(c.interface, batched=True)) for c in alone], alone]
+    return [alike]
+
+
+def _refuses(options: list[CallingConvention], name: str) -> bool:
+    """Whether a function refuses a probe that hides keys of one item, so that it has to be called with a batch."""
+    one = next((c for c in options if not c.interface.batch), options[0])
+    cases = [p.case for p in probes(one.interface, 0, np.random.default_rng(0)) if p.name == name]
+    return bool(cases) and not any(is_plausible(one, case) for case in cases)
+
+
+def _oriented(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[CallingConvention]:
+    """The function with its matrices in each orientation that is possible, and with biases as it takes them."""
+    if start.load is not None or start.projects or start.interface.unprojected:
+        return accepted(start, attempts)
+    possible = [c for m in ("out-in", "in-out") for c in accepted(replace(start, matrices=m), attempts, biased=True)]
+    if requirements.matrices or not possible:
+        return [c for c in possible if c.matrices == requirements.matrices]
+    fitting = [c for c in possible if is_plausible(c, wide_probe(c.interface).case)]
+    documented = documentation.matrices
+    if len(fitting) == 1 and not (documented == "out-in" and fitting[0].matrices == "in-out"):
+        return fitting
+    if documented == "out-in":
+        return [c for c in possible if c.matrices == "out-in"]
+    likely = documented or documentation.multiplied
+    return sorted(possible, key=lambda c: c.matrices != likely) if likely else possible

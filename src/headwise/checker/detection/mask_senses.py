@@ -1,0 +1,143 @@
+"""What True means in the masks of a function, and whether a mask is of keys alone: as documented, else measured."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from headwise.checker.arguments.documentation import Documentation
+from headwise.checker.arguments.roles import role_of
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.calling.options import is_function
+from headwise.checker.calling.responses import Response, grid, has_shape
+from headwise.checker.modules.torch_modules import without_dropout
+from headwise.checker.probes import first_probe, probes
+from headwise.checker.reference.conventions import Requirements
+from headwise.checker.reference.differences import difference
+from headwise.checker.reference.state import Case
+from headwise.checker.user_code.numpy_guard import np
+from headwise.shapes import BoolArray
+
+_SAME = 1e-6
+
+
+def with_senses(
+    convention: CallingConvention, documentation: Documentation, requirements: Requirements
+) -> CallingConvention:
+    """With what True means in each of its masks, and whether its mask is of keys alone."""
+    for name in ("mask", "padding"):
+        if name not in convention.interface.takes or is_function(convention.names.get(name)):
+            continue
+        name_in_call = convention.names.get(name)
+        spelled = name_in_call if isinstance(name_in_call, str) else name
+        if name == "mask":
+            convention = _with_key_mask(convention, preferred=role_of(spelled) == "padding")
+            convention = _with_documented_axes(convention, documentation.mask_axes(spelled))
+            if not _takes_a_mask(convention) and _takes_a_mask(in_numbers := replace(convention, mask_type="float64")):
+                convention = in_numbers
+        stated = documentation.mask(spelled)
+        if stated == "adds" and _converts_to_numbers(documentation.code, spelled):
+            stated = ""
+        with without_dropout():  # which says nothing about a mask
+            sense = getattr(requirements, name) or stated or _measured_sense(convention, name, documentation)
+        convention = _with_sense(convention, name, sense)
+    return convention
+
+
+def _with_sense(convention: CallingConvention, name: str, sense: str) -> CallingConvention:
+    return replace(convention, senses={**convention.senses, name: sense})
+
+
+def _with_key_mask(convention: CallingConvention, preferred: bool) -> CallingConvention:
+    """With a mask of keys alone where one of queries and keys is refused, or where its name says so."""
+    if convention.interface.key_mask:
+        return convention
+    of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
+    return of_keys if (preferred or not _takes_a_mask(convention)) and _takes_a_mask(of_keys) else convention
+
+
+def _with_documented_axes(convention: CallingConvention, axes: str) -> CallingConvention:
+    """With a mask of the axes that are documented, if the function accepts it."""
+    interface = replace(convention.interface, key_mask=axes in ("BM", "M"), mask_axes=axes)
+    documented = replace(convention, interface=interface)
+    return documented if axes and _takes_a_mask(documented) else convention
+
+
+def _takes_a_mask(convention: CallingConvention) -> bool:
+    for sense in ("attends", "adds"):
+        candidate = _with_sense(convention, "mask", sense)
+        masked = next(p.case for p in probes(candidate.interface, 0, np.random.default_rng(0)) if p.name == "mask")
+        response = candidate.call(masked)
+        if response.output is not None and has_shape(response, masked):
+            return True
+    return False
+
+
+def _measured_sense(convention: CallingConvention, name: str, documentation: Documentation) -> str:
+    """What hides a key: the sense of the mask under which a hidden key, and no other, has no influence.
+
+    Where there is none, as next to a mistake, it is the sense in which a mask that hides nothing changes nothing.
+    """
+    case = first_probe(convention.interface).case
+    batch, _, n, m = grid(case)
+    visible = np.ones((batch, 1, 1, m) if name == "padding" or convention.interface.key_mask else (1, 1, n, m), bool)
+    hidden = visible.copy()
+    hidden[..., 1] = False
+    senses = ["attends", "hides"] + ["adds"] * (not _converts_to_numbers(documentation.code, convention.names[name]))
+    candidates = {sense: _with_sense(convention, name, sense) for sense in senses}
+    for source in ("v", "k") if "v" in case else ("context",) if "context" in case else ("X",):
+        for sense, candidate in candidates.items():
+            if _keys_without_influence(candidate, case | {name: hidden}, source, hidden=1) == [1]:
+                return sense
+    word = re.escape(str(convention.names[name]))
+    added = bool(re.search(rf"\+=?\s*{word}\b", documentation.code))
+    return _neutral_sense(candidates, name, case, visible, added)
+
+
+def _keys_without_influence(convention: CallingConvention, case: Case, source: str, hidden: int) -> list[int]:
+    """The keys of which no output depends; of the hidden token's own output its query is a part in any case."""
+    before = convention.call(case).output
+    if before is None or not has_shape(Response(before), case) or not np.isfinite(before).all():
+        return []
+    without = []
+    for key in range(case[source].shape[-2]):
+        other = case | {source: case[source].copy()}
+        other[source][..., key, :] += np.cos(np.arange(case[source].shape[-1]))  # which no norm takes away
+        after = convention.call(other).output
+        if after is None or after.shape != before.shape:
+            return []
+        rows = [row for row in range(before.shape[-2]) if row != hidden or key != hidden or source != "X"]
+        if np.abs(after - before)[..., rows, :].max() <= _SAME * np.abs(before).max():
+            without.append(key)
+    return without
+
+
+def _neutral_sense(
+    candidates: dict[str, CallingConvention], name: str, case: Case, visible: BoolArray, added: bool
+) -> str:
+    """The sense in which a mask that hides nothing changes nothing; `added` if the code adds the mask to something."""
+    usual = next(iter(candidates.values()))
+    bare = {key: value for key, value in case.items() if key != name}
+    plain = usual.call(bare).output
+    if plain is None and isinstance(argument := usual.names[name], str):  # it has to be passed, if only as None
+        plain = replace(usual, fixed={**usual.fixed, argument: None}).call(bare).output
+    if plain is None:
+        return "attends"
+
+    def unchanged(sense: str) -> bool:
+        output = candidates[sense].call(case | {name: visible}).output
+        return output is not None and output.shape == plain.shape and difference(output, plain) <= _SAME
+
+    if "adds" in candidates and unchanged("adds"):
+        column = np.where(np.arange(visible.shape[-1]) == 1, -0.5, 0.0) * visible
+        half, full = (candidates["adds"].call(case | {name: times * column}).output for times in (1, 2))
+        continuous = half is not None and full is not None and difference(half, full) > _SAME
+        if continuous or added:
+            return "adds"
+    return "hides" if unchanged("hides") and not unchanged("attends") else "attends"
+
+
+def _converts_to_numbers(code: str, name: object) -> bool:
+    """Whether a function turns its boolean mask into numbers: a sign that the mask is not meant to be added."""
+    pattern = rf"\w*mask\w*|{re.escape(name)}" if isinstance(name, str) else r"\w*mask\w*"
+    return bool(re.search(rf"\b({pattern})\)?\.(float|int|long|double|astype|type_as)\b", code))

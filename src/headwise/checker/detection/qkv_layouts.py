@@ -1,0 +1,78 @@
+"""The layouts in which a function of queries, keys and values takes them, and returns its output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from headwise.checker.arguments.documentation import Documentation
+from headwise.checker.arguments.packed import LAYOUTS, MERGED, axes_of, by_dimensions
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.detection.acceptance import accepted, with_axes
+from headwise.checker.reference.conventions import Requirements
+
+_MATRICES = frozenset({"Wq", "Wk", "Wv"})
+_QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN", "NHd"), ("Nd", "dN"))
+_WITH_HEADS = ("BHNd", "BNHd", "HNd", "NHd")
+_ONE_QUERY_AXES = (("BNd", "BdN"), ("Nd", "dN"), ("BHNd", "BNHd"), ("HNd",))
+_PACKED_AXES = (("NHd", "HNd"), ("Nd", "dN"))  # of sequences one after the other
+
+
+def qkv_layouts(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    """The layouts of queries, keys and values that a function takes: alternatives with as many axes."""
+    stated = tuple(requirements.axes and [requirements.axes]) or documentation.axes("attention")
+    usual: Iterable[Iterable[str]] = _ONE_QUERY_AXES if start.interface.one_query else _QKV_AXES
+    usual = _PACKED_AXES if "starts" in start.names else usual
+    groups: Iterable[Iterable[str]] = [(axes,) for axes in stated] or usual
+    if not (stated or start.output or start.weights_only or start.interface.one_query):
+        tokens_first = with_axes(replace(start, output="tokens-first"), "BHNd")
+        if not accepted(with_axes(start, "BHNd"), attempts) and (tier := accepted(tokens_first, {})):
+            return [tier]  # of fewer axes, its last two could be taken for exchanged ones
+    tiers = []
+    for attempt in (groups, usual):
+        for group in attempt:
+            tier = [c for axes in group for c in accepted(with_axes(start, axes), attempts)]
+            if _per_item(start):
+                tier.sort(key=lambda c: c.interface.axes == "HNd")
+            if tier:
+                tiers.append(tier)
+        if tiers or attempt is usual:
+            break
+    if tiers or start.output or start.weights_only:
+        return tiers
+    layouts = [axes for axes in stated or _WITH_HEADS if "H" in axes and not start.interface.cached]
+    shared = replace(start, interface=replace(start.interface, key_heads=1))
+    if of_one_head := [c for axes in layouts for c in accepted(with_axes(shared, axes), attempts)]:
+        return [of_one_head[:1]]
+    others = (replace(start, output=output) for output in ("tokens-first", "merged"))
+    return next((accepted_layouts for other in others if (accepted_layouts := _with_output(other, attempts))), [])
+
+
+def _with_output(start: CallingConvention, attempts: dict[str, str]) -> list[list[CallingConvention]]:
+    """The layouts with an axis of heads that it takes, if its output has another."""
+    layouts = ("BHNd", "HNd") if start.output == "tokens-first" else _WITH_HEADS
+    accepted_conventions = [c for axes in layouts for c in accepted(with_axes(start, axes), attempts)]
+    return [accepted_conventions[:1]] if accepted_conventions else []
+
+
+def packed_layouts(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    """The layouts of one array of queries, keys and values, or of keys and values: alternatives with as many axes."""
+    interface = start.interface
+    whole = replace(interface, kind="multi_head", takes=interface.takes - {"q", "k", "v"} | {"X", "heads", *_MATRICES})
+    merging = replace(start, interface=whole, projects=True)  # it merges the heads, of which it is not given the number
+    merges = not start.projects and interface.packed == "qkv"
+    for candidate, layouts in ((start, LAYOUTS[start.projects]), *([(merging, MERGED)] if merges else [])):
+        for group in by_dimensions(documentation.packed or layouts):
+            packed = [with_axes(replace(candidate, packed=x), axes_of(x, candidate.projects)) for x in group]
+            if tier := [c for one in packed for c in accepted(one, attempts)]:
+                return [tier]
+    return []
+
+
+def _per_item(convention: CallingConvention) -> bool:
+    """Whether it takes something that is different for each item of a batch."""
+    return bool({"lengths", "padding"} & convention.interface.takes) or convention.interface.key_mask

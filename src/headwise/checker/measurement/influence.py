@@ -1,0 +1,143 @@
+"""Which keys influence which queries, measured on the function itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.probes import first_probe
+from headwise.checker.reference.state import Case, Change, Trace
+from headwise.checker.user_code.numpy_guard import np
+from headwise.shapes import Array, BoolArray
+
+_TOKENS = 11  # enough for a window to show
+_CLOSE = 1e-6
+_UNCHANGED = {"float64": 1e-10, "float32": 1e-6}
+
+
+def is_equivariant(convention: CallingConvention) -> bool:
+    """Whether tokens in another order give the same outputs in that order."""
+    cached = convention.interface.cached and convention.interface.of_tokens
+    if convention.equivariant is not None or convention.interface.one_token or cached:
+        return convention.equivariant is not False
+    case = first_probe(convention.interface).case
+    names: list[str] = [name for name in ("X", "context", "q", "k", "v") if name in case]
+    orders = {name: np.roll(np.arange(case[name].shape[-2]), 2) for name in names}
+    order = orders[names[0]]
+    permuted: Case = {name: case[name][..., orders[name], :] for name in names}
+    permuted |= {name: case[name][..., orders[names[-1]]] for name in ("mask", "padding") if name in case}
+    a, b = convention.call(case).output, convention.call(case | permuted).output
+    if a is None or b is None or a.shape != b.shape or a.shape[-2] != len(order) or not a.size:
+        return False
+    return _differs(a[..., order, :], b) <= _CLOSE
+
+
+def attended_keys(
+    convention: CallingConvention, count: int | None = None, options: Case | None = None, keys: int | None = None
+) -> BoolArray | None:
+    """Return (N, M), whether key m influences query n; None if the function refuses that many tokens, or `options`.
+
+    For a function of tokens, a token is taken to attend to itself: its own query depends on it in any case.
+    """
+    sizes = convention.interface.sizes
+    if count is None:
+        count = sizes.tokens or min(_TOKENS, sizes.max_tokens or _TOKENS) if sizes else _TOKENS
+    keys = keys or count
+    case = case_with_tokens(convention, count, keys) | (options or {})
+    before = convention.call(case).output
+    if before is None or before.shape[-2] != count or not before.size:
+        return None
+    close = _UNCHANGED[convention.interface.dtype]
+    source = "v" if "v" in case else "context" if "context" in case else "X"
+    if source == "X" and keys != count:
+        return None  # keys that it makes itself, such as those of a smaller image
+    attended = np.zeros((count, keys), bool)
+    for m in range(keys):
+        changed = case[source].copy()
+        changed[..., m, :] += 0.5 * np.cos(np.arange(changed.shape[-1]))  # which no norm takes away
+        after = convention.call(case | {source: changed}).output
+        if after is None or after.shape != before.shape:
+            return None
+        change = np.abs(after - before)
+        attended[:, m] = change.max(axis=tuple(i for i in range(change.ndim) if i != change.ndim - 2)) > close
+    if source == "X":
+        np.fill_diagonal(attended, True)
+    return attended
+
+
+def mixes_tokens(convention: CallingConvention) -> bool:
+    """Whether the output for some token depends on another token."""
+    attended = attended_keys(convention)
+    return attended is None or not np.array_equal(attended, np.eye(len(attended), dtype=bool))
+
+
+def built_in_limits(attended: BoolArray) -> dict[str, Any]:
+    """Return the options that describe the keys attended to: causal, a window, or none if neither does.
+
+    Keys that miss causal by one, or the keys after a query's own, count as causal: the search names the mistake.
+    """
+    n, m = np.nonzero(attended)
+    if attended.all() or not len(n):
+        return {}
+    if not np.tril(attended, -1).any() and np.triu(attended, 1).any():
+        return {"causal": True}
+    left, right, whole = int((n - m).max()), int((m - n).max()), len(attended) - 1
+    rows, columns = np.arange(len(attended))[:, None], np.arange(len(attended))
+    if left + right < 1 or not (attended == ((columns >= rows - left) & (columns <= rows + right))).all():
+        return {}
+    if left == whole and right <= 1:
+        return {"causal": True}
+    return {"window": (None if left == whole else left, None if right == whole else right)}
+
+
+def pattern_of_keys(convention: CallingConvention) -> tuple[str, Change]:
+    """The convention that a query sees the keys that the function lets it see, measured at each number of tokens."""
+    measured: dict[tuple[int, int], BoolArray | None] = {}
+
+    def mask(t: Trace) -> None:
+        n, m = t.s.shape[-2:]
+        if (n, m) not in measured:
+            measured[n, m] = attended_keys(convention, n, keys=m)
+        pattern = measured[n, m]
+        if pattern is not None:
+            t.hide(pattern)
+
+    return "pattern-built-in", {"+mask": mask}
+
+
+def causal_window(convention: CallingConvention) -> int | None:
+    """How many keys before its own a causal function attends to; None if all."""
+    attended = attended_keys(convention)
+    left, right = (None, None) if attended is None else built_in_limits(attended).get("window", (None, None))
+    return left if right == 0 else None
+
+
+def case_with_tokens(convention: CallingConvention, count: int, keys: int | None = None) -> Case:
+    """Return an ordinary case with so many tokens, and so many keys if those are not as many."""
+    keys = keys or count
+    interface = convention.interface
+    case = dict(first_probe(interface).case)
+    rng = np.random.default_rng(3)
+    for name in ("X", "context", "q", "k", "v"):
+        if name in case:
+            number = count if name in ("X", "q") else keys
+            shape = (*case[name].shape[:-2], number, case[name].shape[-1])
+            case[name] = (0.3 * rng.normal(size=shape)).astype(case[name].dtype)  # so that no weight vanishes
+    for name, value in (("mask", np.ones((1, 1, count, keys), bool)), ("bias", np.zeros((1, 1, count, keys)))):
+        if name in case:
+            case[name] = value[:, :, :1] if name == "mask" and interface.key_mask else value
+    if "padding" in case:
+        case["padding"] = np.ones((case["padding"].shape[0], 1, 1, keys), bool)
+    if case.get("window") is not None:
+        case["window"] = tuple(side and count for side in case["window"])
+    if "segments" in case:
+        case["segments"] = np.ones((case["segments"].shape[0], count), int)
+    if "lengths" in case:
+        case["lengths"] = np.full(case["lengths"].shape, keys)
+    if "mask" in case and interface.key_mask:
+        case["mask"] = np.ones((case[next(x for x in ("X", "q") if x in case)].shape[0], 1, 1, keys), bool)
+    return case
+
+
+def _differs(a: Array, b: Array) -> float:
+    return float(np.abs(a - b).max() / max(float(np.abs(a).max()), 1e-300))

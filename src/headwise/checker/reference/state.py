@@ -1,0 +1,66 @@
+"""What the reference holds on its way from the arguments to the answer, and what a stage of that way is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from headwise.checker.user_code.numpy_guard import np
+from headwise.shapes import Array, BoolArray
+
+Case: TypeAlias = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Trace:
+    """What the reference holds on its way from the arguments to the answer."""
+
+    case: Case
+    X: Array = field(init=False)  # (B, N, D)
+    context: Array | None = None  # (B, M, C) that keys and values are made from; None: X
+    W: dict[str, Array] = field(init=False)  # q, k, v: (out, in); o where there is one
+    b: dict[str, Array] = field(init=False)
+    heads: int = field(init=False)
+    key_heads: int = field(init=False)
+    q: Array = field(init=False)  # (B, N, H·d), and (B, H, N, d) once split
+    k: Array = field(init=False)
+    v: Array = field(init=False)
+    scale: Any = field(init=False)
+    s: Array = field(init=False)  # logits (B, H, N, M)
+    offset: Any = 0  # the key that query 0 is aligned with, (B, 1, 1, 1)
+    see: BoolArray | None = None  # (B, H, N, M) or what broadcasts to it; None: everything
+    axis: int | tuple[int, ...] = -1  # over which the softmax normalises
+    sink: Any = None  # a logit (B, H, 1, 1) that takes part in the softmax and has no value
+    power: Callable[[Any], Any] = np.exp
+    e: Array = field(init=False)  # exp(s)
+    p: Array = field(init=False)  # weights (B, H, N, M)
+    weights: list[Array] = field(default_factory=list)  # what may be returned as the weights
+    o: Array = field(init=False)  # (B, H, N, e), and (B, N, D') once merged
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether the case gives tokens and matrices, not queries, keys and values."""
+        return "X" in self.case
+
+    @property
+    def width(self) -> int:
+        """The model width D: of the tokens, or of all heads together."""
+        return int(self.X.shape[-1]) if self.of_tokens else int(self.q.shape[-1] * self.q.shape[1])
+
+    def source(self, which: str) -> Array:
+        """The tokens that the queries, keys or values (``"q"``, ``"k"``, ``"v"``) are made from."""
+        return self.X if which == "q" or self.context is None else self.context
+
+    def grid(self) -> tuple[Any, Any]:
+        """Queries' positions (N, 1) on the keys' axis, and keys' positions (M)."""
+        return np.arange(self.s.shape[-2])[:, None] + self.offset, np.arange(self.s.shape[-1])
+
+    def hide(self, visible: Any) -> None:
+        """Let a query see only what is also visible here."""
+        self.see = visible if self.see is None else self.see & visible
+
+
+Stage: TypeAlias = Callable[[Trace], None]
+Change: TypeAlias = Mapping[str, Stage]
+Stages: TypeAlias = tuple[Stage, ...]

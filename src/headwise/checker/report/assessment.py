@@ -1,0 +1,207 @@
+"""From findings to a verdict: levels, properties, what was not tested, the example and the lines of the source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from textwrap import shorten
+
+from headwise.checker.arguments.roles import FUSED
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.calling.responses import has_shape
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.catalogue.interface import residual_of_inputs
+from headwise.checker.detection.acceptance import in_words
+from headwise.checker.probes import PROBES
+from headwise.checker.reference.conventions import CONVENTIONS
+from headwise.checker.report.counterexample import find_smallest
+from headwise.checker.report.hints import hints
+from headwise.checker.report.locations import find_locations
+from headwise.checker.report.properties import verify_properties
+from headwise.checker.report.verdict import ProbeResult, Verdict
+from headwise.checker.search.examination import Findings
+from headwise.checker.search.mistakes import Explanation, Observation, fits, worst
+from headwise.checker.user_code.numpy_guard import np
+
+# entries that a module may contain by design, and the conventions that they are then
+_BY_DESIGN = {
+    "norm-added": "norm-inside",
+    "heads-interleaved": "heads-last",
+    "residual-added": "residual-inside",
+    "positions-added": "position-bias",
+    "qk-norm-across-heads": "qk-norm-of-all-heads",
+}
+_BY_CALLING = {"BNHd": "tokens-before-heads", "NHd": "tokens-before-heads", "NBd": "tokens-before-batch"}
+_BY_CALLING |= {"DN": "tokens-as-columns", "BDN": "tokens-as-columns", "NBD": "tokens-before-batch"}
+_BY_CALLING |= dict.fromkeys(("dN", "BdN", "BHdN"), "tokens-as-columns")
+
+
+def to_verdict(
+    name: str,
+    findings: Findings,
+    source: str,
+    function: str,
+    rng: np.random.Generator,
+    components: frozenset[str] = frozenset(),
+    inferred: tuple[str, ...] = (),
+) -> Verdict:
+    """Make the verdict; `components` are entries that a module contains by design, `inferred` what is known of it."""
+    convention, explanation = findings.convention, findings.explanation
+    calls = [*findings.rounds[0], *findings.rounds[1]]
+    components = components | {code for code, _ in convention.design}
+    properties = verify_properties(convention, calls, rng, "norm-added" in {*components, *findings.codes})
+    codes = [code for code in findings.codes if code not in components]
+    named = any(CATALOGUE[code].level == "mistake" for code in codes)
+    if explanation is None or (findings.unexplained and not named):
+        holds = {p.name: p.holds for p in properties}
+        scrambled = holds.get("deterministic") and holds.get("permutation-equivariant") is False
+        codes.append("tokens-scrambled" if scrambled and not findings.unexplained else "unknown")
+    mistakes = tuple(code for code in codes if CATALOGUE[code].level == "mistake")
+    by_design = [*(_BY_DESIGN[c] for c in findings.codes if c in components), *_normalized_residual(explanation)]
+    conventions = tuple(dict.fromkeys([*_conventions(findings), *by_design]))
+    accepted = [a for a in calls if a.response.output is not None]
+    return Verdict(
+        name=name,
+        kind=convention.interface.kind,
+        calling_convention=in_words(convention),
+        ok=not mistakes,
+        mistakes=mistakes,
+        hazards=tuple(code for code in codes if CATALOGUE[code].level == "hazard"),
+        conventions=conventions,
+        untested=tuple(dict.fromkeys([*_untested(convention, calls), *_unknown_aims(conventions)])),
+        probes=_probe_results(calls, _definition(findings)),
+        inputs=len(accepted),
+        difference=_difference(findings, accepted),
+        properties=properties,
+        example=find_smallest(convention, calls, rng, _definition(findings)) if mistakes else None,
+        locations=find_locations(source, function, tuple(codes)),
+        notes=(*findings.notes, *_of_empty_rows(calls, codes), *(hints(findings) if explanation is None else ())),
+        phrases=(*(_phrase(code, convention) for code in conventions), *inferred),
+    )
+
+
+def _of_empty_rows(calls: list[Observation], codes: list[str]) -> Iterator[str]:
+    """What queries that may attend to nothing get, if it is one number."""
+    if "mask-finite-fill" not in codes:
+        return
+    numbers = set[float]()
+    for call in calls:
+        definition, output = Explanation().answer(call.probe.case), call.response.output
+        if call.probe.name == "empty-rows" and definition is not None and has_shape(call.response, call.probe.case):
+            assert output is not None
+            empty = (definition.weights[-1].sum(axis=-1) == 0).all(axis=1)[:, None, :, None]
+            rows = output[np.broadcast_to(empty if "q" in call.probe.case else empty[:, 0], output.shape)]
+            numbers |= {*np.round(rows, 9).tolist()}
+    if len(numbers) == 1:
+        yield f"It returns {numbers.pop():g} for queries that may attend to nothing."
+
+
+def _conventions(findings: Findings) -> Iterator[str]:
+    convention = findings.convention
+    interface = convention.interface
+    if interface.axes in _BY_CALLING:
+        yield _BY_CALLING[interface.axes]
+    if convention.matrices == "in-out" and convention.load is None:
+        yield "weights-in-out"
+    if convention.weights != "matrix" or interface.heads:
+        yield "heads-stacked"
+    if interface.packed:
+        yield f"{interface.packed}-packed"
+    elif FUSED.keys() & convention.names.keys():
+        yield "weights-fused"
+    if "mask" in interface.takes and convention.senses["mask"] != "attends":
+        adds = convention.senses["mask"] == "adds"
+        yield "mask-additive" if adds else "padding-hides" if interface.key_mask else "mask-hides"
+    if "padding" in interface.takes and convention.senses["padding"] != "attends":
+        yield "mask-additive" if convention.senses["padding"] == "adds" else "padding-hides"
+    if convention.window != "pair":
+        yield "window-as-number"
+    if "slopes" in interface.takes:
+        yield "alibi"
+    if convention.output:
+        yield f"output-{convention.output}"
+    if convention.bias_table or "buckets" in convention.names:
+        yield "bias-table"
+    if convention.weights_only:
+        yield "weights-only"
+    if interface.unprojected:
+        yield "unprojected"
+    if interface.dtype == "float32":
+        yield "float32"
+    if interface.cached:
+        yield "keys-cached"
+    elif interface.implicit.get("causal") and "causal-missing" not in findings.codes:
+        yield "causal-without-mask" if interface.mask_replaces_limits else "causal-unasked"
+    yield from findings.conventions
+
+
+def _normalized_residual(explanation: Explanation | None) -> Iterator[str]:
+    """The convention of a layer that normalises its tokens first, and then adds them as they are by now."""
+    changes = dict(zip(explanation.codes, explanation.changes, strict=True)) if explanation else {}
+    added = changes.get("residual-added")
+    if "+arrange" in changes.get("norm-added", ()) and added and added.get("+finish") is not residual_of_inputs:
+        yield "residual-normalised"
+
+
+def _phrase(code: str, convention: CallingConvention) -> str:
+    window = convention.interface.implicit.get("window")
+    if code == "window-built-in" and window:
+        sides = [f"{size} {side}" for size, side in zip(window, ("before", "after"), strict=True) if size is not None]
+        return f"a built-in window ({' and '.join(sides)} the token)"
+    if code == "window-as-number":
+        how = {"reach": "not counting the token itself", "size": "counting both sides"}
+        counted = how.get(convention.window.partition("-")[0], "counting the token itself")
+        return f"a window given as one number of keys, {counted}"
+    return CONVENTIONS[code].phrase
+
+
+def _definition(findings: Findings) -> Explanation:
+    """The definition in the function's own convention: with what is no mistake put in."""
+    explanation = findings.explanation
+    if explanation is None:
+        return Explanation()
+    pairs = zip(explanation.codes, explanation.changes, strict=True)
+    designed = {code for code, _ in findings.convention.design}
+    pairs_of_design = [(code, change) for code, change in pairs if code in CONVENTIONS or code in designed]
+    return Explanation(tuple(code for code, _ in pairs_of_design), tuple(change for _, change in pairs_of_design))
+
+
+def _difference(findings: Findings, accepted: list[Observation]) -> float:
+    """Over the float64 inputs that are explained: how far float32 outputs may differ says nothing."""
+    explanation = findings.explanation
+    if explanation is None or "dropout-active" in findings.codes:
+        explanation = Explanation()
+    wide = [a for a in accepted if not a.narrow] or accepted
+    differences = [worst(explanation, a) for a in wide]
+    if findings.explanation is not None and "dropout-active" not in findings.codes:
+        differences = [d for d in differences if math.isfinite(d) and d < 1e-2]
+    return max(differences, default=0.0)
+
+
+def _probe_results(calls: list[Observation], definition: Explanation) -> tuple[ProbeResult, ...]:
+    results = []
+    for name, description in PROBES.items():
+        group = [a for a in calls if a.probe.name == name]
+        if not group:
+            continue
+        accepted = [a for a in group if a.response.output is not None]
+        agrees = all(fits("float64")(definition, a) for a in accepted) if accepted else None
+        difference = max((worst(definition, a) for a in accepted), default=0.0)
+        results.append(ProbeResult(name, description, len(accepted), agrees, difference))
+    return tuple(results)
+
+
+def _unknown_aims(conventions: tuple[str, ...]) -> Iterator[str]:
+    yield from (CONVENTIONS[code].untested for code in conventions if CONVENTIONS[code].untested)
+
+
+def _untested(convention: CallingConvention, calls: list[Observation]) -> Iterator[str]:
+    yield from convention.unused
+    if "buckets" in convention.names:
+        yield f"which entry of {convention.names['buckets']} belongs to which distance"
+    if convention.weights_only and {"v", "Wv"} & convention.names.keys():
+        yield "the output (it returns the attention weights alone)"
+    for name, description in PROBES.items():
+        group = [a for a in calls if a.probe.name == name]
+        if group and name != "groups" and all(a.response.output is None for a in group):  # groups are optional
+            yield f"{description} (it raises {shorten(group[0].response.error, 110)})"

@@ -1,0 +1,195 @@
+"""A verdict in words: for a terminal, as Markdown, and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from textwrap import fill, indent
+
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.report.verdict import SourceLocation, Verdict
+from headwise.errors import DataError
+
+_WIDTH = 96
+_KINDS = {
+    "self_attention": "self-attention",
+    "multi_head": "multi-head attention",
+    "cross_attention": "cross-attention",
+    "attention": "attention of queries, keys and values",
+}
+_UNEXPLAINED = ("unknown", "tokens-scrambled")
+_ROUNDING = 1e-6  # of the largest number in the output
+
+
+def render_report(verdict: Verdict, format: str) -> str:
+    """Return the verdict in one of the three formats.
+
+    Raises DataError if `format` is none of them.
+    """
+    writers = {"text": _text, "markdown": _markdown, "json": Verdict.to_json}
+    if format not in writers:
+        raise DataError(f"format: expected one of {', '.join(writers)}; got {format!r}.")
+    return writers[format](verdict)
+
+
+def headline(v: Verdict) -> str:
+    """The verdict in one sentence, the conventions first."""
+    conventions = f", with {_listed(v.phrases)}" if v.phrases else ""
+    exceptions = f", except for {_listed([_EXCEPTIONS.get(code, code) for code in v.hazards])}" if v.hazards else ""
+    if v.ok:
+        return f"{v.name} is right{conventions}{exceptions}: it is {_KINDS[v.kind]}."
+    named = [code for code in v.mistakes if code not in _UNEXPLAINED]
+    if not named:
+        return f"{v.name} is not {_KINDS[v.kind]}{conventions}, and no entry of the catalogue explains how it differs."
+    count = "one mistake" if len(named) == 1 else f"{len(named)} mistakes"
+    rest = ", and by something that nothing explains" if len(named) < len(v.mistakes) else ""
+    between = f"{conventions}," if conventions else ""
+    return f"{v.name}{between} differs from {_KINDS[v.kind]} by {count}{rest}:"
+
+
+_EXCEPTIONS = {
+    "softmax-overflow": "logits so large that their exponential overflows",
+    "mask-finite-fill": "queries that may attend to nothing",
+    "mask-all-hidden-nan": "queries that may attend to nothing",
+    "mask-leaks-nan": "NaN behind the mask",
+    "dtype-lowered": "the precision of its arguments, which it lowers",
+    "input-changed": "its arguments, which it overwrites",
+}
+
+
+def evidence(v: Verdict) -> str:
+    """Why the verdict should be believed."""
+    if v.ok:
+        besides = ", apart from the edge cases above," if v.hazards else ""
+        return (
+            f"It agrees with the definition{besides} on all {v.inputs} inputs that it was tried on; the largest"
+            f" difference is {v.difference:.1e} of the largest number in the output."
+        )
+    differs = _by(max((p.difference for p in v.probes if p.inputs and math.isfinite(p.difference)), default=0.0))
+    if any(code in _UNEXPLAINED for code in v.mistakes):
+        rounding = 1e-3 if "float32" in v.conventions else _ROUNDING
+        if v.notes and all(p.difference <= rounding for p in v.probes if p.inputs):
+            return f"Its output agrees with the definition on {v.inputs} inputs."
+        return f"It was tried on {v.inputs} inputs, and differs {differs}."
+    if "dropout-active" in v.mistakes:
+        return (
+            "The attention weights that it used, recovered from its outputs, are the right ones times one factor, or"
+            f" zero, on all of the inputs made for that. From the definition it differs {differs}."
+        )
+    how = "these mistakes" if len(v.mistakes) > 1 else "this mistake"
+    return (
+        f"The definition with {how} put in reproduces its output on all {v.inputs} inputs, to {v.difference:.1e}; at"
+        f" least half of them were not used to choose the explanation. Without, they differ {differs}."
+    )
+
+
+def _by(difference: float) -> str:
+    """By how much two outputs differ, if a number can express it."""
+    if difference > _ROUNDING:
+        return f"by up to {difference:.2g} of the largest number in the output"
+    return "in shape, or by NaN"
+
+
+def _details(v: Verdict, code: str) -> Iterator[tuple[str, str]]:
+    """What there is to say about one entry: a heading and a text each."""
+    entry = CATALOGUE[code]
+    yield "It should be", entry.formula
+    location = next((place for place in v.locations if place.code == code), None)
+    if location is not None:
+        yield "In the source", _at(location)
+    yield "Fix", entry.fix
+    yield "Symptom", entry.symptom
+
+
+def _at(location: SourceLocation) -> str:
+    return f"probably line {location.line}:  {location.text.strip()}"
+
+
+def _text(v: Verdict) -> str:
+    parts = [_wrap(headline(v))]
+    for code in (*v.mistakes, *v.hazards):
+        lines = [_wrap(f"{_tag(code)}{code}: {CATALOGUE[code].title}")]
+        lines += [_hang(f"  {name:<15}", text) for name, text in _details(v, code)]
+        parts.append("\n".join(lines))
+    if v.example is not None:
+        parts.append("A small example\n" + indent(_example_text(v), "  "))
+    parts.append(_wrap(evidence(v)))
+    if v.ok:
+        parts.append(_probes_text(v))
+    if v.ok or any(code in _UNEXPLAINED for code in v.mistakes):
+        parts.append("Properties\n" + "\n".join(f"  {_tick(p.holds)} {p.description}" for p in v.properties))
+    parts.append(_wrap(f"It was called with {v.calling_convention}."))
+    if v.untested:
+        parts.append(_wrap(f"Not tested: {'; '.join(v.untested)}."))
+    parts += [_wrap(note) for note in v.notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def _tag(code: str) -> str:
+    return "hazard " if CATALOGUE[code].level == "hazard" else ""
+
+
+def _probes_text(v: Verdict) -> str:
+    width = max(len(p.description) for p in v.probes)
+    return "\n".join(f"  {p.description:<{width}}  {p.inputs:>3} inputs  {_number(p)}" for p in v.probes if p.inputs)
+
+
+def _number(p: object) -> str:
+    difference = getattr(p, "difference", math.inf)
+    return f"{difference:8.1e}" if math.isfinite(difference) else " differs"
+
+
+def _example_text(v: Verdict) -> str:
+    assert v.example is not None
+    blocks = [*v.example.inputs, ("expected", v.example.expected), ("got", v.example.got)]
+    return "\n".join(_assigned(name, value) for name, value in blocks)
+
+
+def _assigned(name: str, value: str) -> str:
+    """``name = value``, the later lines of the value under its first."""
+    first, *rest = value.splitlines()
+    return "\n".join([f"{name} = {first}", *(" " * (len(name) + 3) + line for line in rest)])
+
+
+def _markdown(v: Verdict) -> str:
+    parts = [f"## {headline(v)}"]
+    for code in (*v.mistakes, *v.hazards):
+        parts.append(f"### {_tag(code)}`{code}`\n\n{CATALOGUE[code].title}")
+        parts.append("\n".join(f"- **{name}:** {_marked(name, text)}" for name, text in _details(v, code)))
+    if v.example is not None:
+        parts.append(f"### A small example\n\n```python\n{_example_text(v)}\n```")
+    parts.append(evidence(v))
+    if v.ok:
+        rows = "\n".join(f"| {p.description} | {p.inputs} | {_number(p).strip()} |" for p in v.probes if p.inputs)
+        parts.append(f"| tried with | inputs | largest difference |\n|---|---:|---:|\n{rows}")
+    if v.ok or any(code in _UNEXPLAINED for code in v.mistakes):
+        parts.append("\n".join(f"- {_tick(p.holds)} {p.description}" for p in v.properties))
+    parts.append(f"It was called with {v.calling_convention}.")
+    if v.untested:
+        parts.append(f"Not tested: {'; '.join(v.untested)}.")
+    parts += v.notes
+    return "\n\n".join(parts) + "\n"
+
+
+def _marked(name: str, text: str) -> str:
+    if name == "In the source":
+        where, _, line = text.partition(":  ")
+        return f"{where}: `` {line} ``" if "`" in line else f"{where}: `{line}`"
+    return f"`{text}`" if name == "It should be" else text
+
+
+def _listed(items: tuple[str, ...] | list[str]) -> str:
+    items = list(dict.fromkeys(items))
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _tick(holds: bool | None) -> str:
+    return {True: "✓", False: "✗", None: "·"}[holds]
+
+
+def _wrap(text: str) -> str:
+    return fill(text, _WIDTH, break_long_words=False)
+
+
+def _hang(heading: str, text: str) -> str:
+    return fill(text, _WIDTH, initial_indent=heading, subsequent_indent=" " * len(heading), break_long_words=False)

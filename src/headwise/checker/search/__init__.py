@@ -1,0 +1,1 @@
+"""The search for what explains the outputs of a function: conventions, designs and mistakes."""

@@ -1,0 +1,325 @@
+"""Calling a function on every probe, and explaining what it returned in one way of calling it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeAlias
+
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.calling.responses import grid, has_shape
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.measurement.influence import is_equivariant
+from headwise.checker.probes import PROBES, probes
+from headwise.checker.reference.conventions import CONVENTIONS
+from headwise.checker.reference.differences import difference
+from headwise.checker.search.dropout import detect_dropout
+from headwise.checker.search.mistakes import Agreement, Explanation, Observation, explain, fits, singles
+from headwise.checker.user_code.numpy_guard import np
+
+Searches: TypeAlias = dict[int, tuple[tuple[str, int, int], ...]]
+
+EDGES = ("empty-rows", "hidden-nan", "large-logits")
+_OF_LOGITS = {"mask", "mask-each", "mask-keys", "bias", "together"}
+# how many mistakes at once are looked for at each level, by the precision of the comparison, and how many combinations
+_SEARCHES: Searches = {
+    0: (("float64", 0, 10), ("float32", 0, 10)),  # the second only for modules, which may take a softmax in float32
+    1: (("float64", 1, 2000), ("float32", 1, 1000), ("float16", 1, 1000)),  # for outputs that are such numbers, too
+    2: (("float64", 2, 12000), ("float32", 2, 2000)),
+    4: (("float64", 4, 18000), ("float32", 2, 2000), ("float16", 2, 2000)),
+}
+_NARROW_SEARCHES: dict[str, Searches] = {
+    "float32": {
+        0: (("float32", 0, 10),),
+        1: (("float32", 1, 2000),),
+        2: (("float32", 2, 12000),),
+        4: (("float32", 4, 18000),),
+    },
+    "float16": {0: (("float16", 0, 10),), 1: (("float16", 1, 1000),), 2: (), 4: (("float16", 2, 2000),)},
+}
+_COARSE = ("float32", 3, 6000)  # before the search with four, for modules whose numbers are probably rounded
+_CHANGES = (1e-10, 1e-6, 0.1)  # so little that float32 does not follow, or float16, and enough
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found with one way of calling a function."""
+
+    convention: CallingConvention  # how it was called
+    rounds: tuple[list[Observation], list[Observation]]  # every call, one list a round
+    explanation: Explanation | None  # what explains the outputs; None if nothing does
+    # codes that follow from the calls themselves: types, arguments written into, edge cases, dropout
+    observed: tuple[str, ...] = ()
+    unexplained: bool = False  # whether something ordinary is left that nothing explains
+    notes: tuple[str, ...] = ()  # what the explanation leaves out
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Mistakes and hazards, in the order of the catalogue."""
+        codes = {*(self.explanation.codes if self.explanation else ()), *self.observed}
+        if "mask-added-as-number" in codes and self.convention.senses["mask"] == "hides":
+            codes -= {"mask-inverted"}  # the numbers of such a mask are those of the other, inverted
+        return tuple(code for code in CATALOGUE if code in codes)
+
+    @property
+    def conventions(self) -> tuple[str, ...]:
+        """Conventions that are part of the operation."""
+        codes = {*(self.explanation.codes if self.explanation else ()), *self.observed, *self.convention.built_in}
+        if "causal-missing" in codes:
+            codes -= set(self.convention.built_in)
+        return tuple(code for code in CONVENTIONS if code in codes)
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """How far from right: mistakes, hazards, conventions of the operation; unexplained comes last."""
+        designed = {code for code, _ in self.convention.design}
+        codes = [code for code in self.codes if code not in designed]
+        hazards = sum(CATALOGUE[code].level == "hazard" for code in codes)
+        mistakes = len(codes) - hazards + self.unexplained + 100 * (self.explanation is None)
+        return mistakes, hazards, len(self.conventions)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Every call of a function in one way, and what can be explained with it; `narrow` is the type of logits."""
+
+    convention: CallingConvention
+    rounds: tuple[list[Observation], list[Observation]]
+    observed: tuple[str, ...]
+    repeats: bool
+    entries: tuple[Explanation, ...]
+    rounded: dict[str, bool] = field(default_factory=dict)
+    narrow: str = ""  # if it is narrower than that of the output
+
+    @property
+    def refusals(self) -> int:
+        """How many kinds of probes the function refuses, but for fewer key heads and causal with N ≠ M."""
+        accepted = {a.probe.name for a in self.everything if a.response.output is not None}
+        return len({a.probe.name for a in self.everything} - accepted - {"groups", "aligned"})
+
+    @property
+    def everything(self) -> list[Observation]:
+        """The calls of both rounds."""
+        return [*self.rounds[0], *self.rounds[1]]
+
+
+def examine(convention: CallingConvention, rng: np.random.Generator) -> Examination:
+    """Call the function on every probe of both rounds."""
+    interface = convention.interface
+    first, second = (
+        [Observation(p, convention.call(p.case)) for p in probes(interface, number, rng)] for number in (0, 1)
+    )
+    first, second = ([a for a in calls if not _is_undefined(a)] for calls in (first, second))
+    if convention.design:  # which may be measured, for which many tokens take too long
+        second = [a for a in second if a.probe.name != "long"]
+    observed = _observed(convention, first + second)
+    if not interface.of_tokens and any(map(_has_rows_of_keys, first + second)):
+        first, second = ([a for a in calls if not _has_rows_of_keys(a)] for calls in (first, second))
+        observed = (*observed, "equal-lengths")
+    rounded = {
+        "float32": all(_is_rounded(a, "float32") for a in first if not a.narrow),
+        "float16": all(_is_rounded(a, "float16") for a in first),
+    }
+    plain = next(a for a in first if a.probe.name == "plain")
+    repeats = _repeats(convention, plain)
+    entries = singles(interface, positional=not is_equivariant(convention))
+    narrow = _narrow_type(convention, plain) if repeats and not rounded["float32"] else ""
+    return Examination(convention, (first, second), observed, repeats, entries, rounded, narrow)
+
+
+def explain_at_level(examination: Examination, level: int) -> Findings | None:
+    """Return what explains the calls with so many mistakes at most; None if nothing does."""
+    if not examination.repeats or _gives_no_number(examination):
+        return None
+    is_module = examination.convention.load is not None
+    searches = _NARROW_SEARCHES.get(examination.narrow, _SEARCHES)
+    first = (_COARSE,) if level == 4 and examination.convention.coarse else ()
+    for precision, most, budget in (*first, *searches[level]):
+        if precision == "float16" and not (examination.rounded["float16"] or examination.narrow == "float16"):
+            continue
+        proven = is_module or examination.narrow
+        if precision == "float32" and level == 0 and not proven:
+            continue
+        if precision == "float32" and not (examination.rounded["float32"] or proven):
+            if level == 1:
+                continue
+            most = 1  # a coarse comparison proves less
+        explanation, unexplained = _explain(examination, fits(precision), most, budget)
+        findings = Findings(examination.convention, examination.rounds, explanation, examination.observed)
+        lowered = _lowered(examination.convention) if precision != "float64" else ()
+        if is_module and not examination.narrow and not examination.rounded["float32"]:
+            lowered = ()  # numbers that were made in float32 with the module, such as angles, lower nothing
+        if unexplained and (precision == "float64" or (proven and precision == (examination.narrow or "float32"))):
+            observed = (*findings.observed, *lowered)
+            findings_or_none = _despite(replace(findings, observed=observed), unexplained, last=level == max(searches))
+            if findings_or_none is not None:
+                return findings_or_none
+        if not unexplained:
+            if not findings.codes and not _accepts_ordinary_inputs(examination.everything):
+                return None
+            notes = ("Its logits or its weights are in half precision.",) * (examination.narrow == "float16")
+            return replace(findings, observed=(*findings.observed, *lowered), notes=notes)
+    return None
+
+
+def explain_what_is_left(examination: Examination, rng: np.random.Generator, random: bool) -> Findings:
+    """Dropout, an output whose weights nothing explains, or findings without an explanation."""
+    findings = Findings(examination.convention, examination.rounds, None, examination.observed)
+    explanation = detect_dropout(examination.convention, rng) if random or not examination.repeats else None
+    if explanation is not None:
+        return replace(findings, explanation=explanation, observed=(*findings.observed, "dropout-active"))
+    return _without_weights(findings, examination)
+
+
+def _gives_no_number(examination: Examination) -> bool:
+    """Whether ordinary inputs give nothing finite, so that whatever gives nothing finite would explain it."""
+    outputs = [a.response.output for a in examination.everything if a.probe.name == "plain"]
+    return not any(output is None or np.isfinite(output).any() for output in outputs)
+
+
+def _explain(
+    examination: Examination, agrees: Agreement, most: int, budget: int
+) -> tuple[Explanation, list[Observation]]:
+    """As `explain`; for tokens first without the matrices that are not D × D, of which many functions accept none."""
+    search: Callable[..., tuple[Explanation, list[Observation]]] = partial(
+        explain, design=examination.convention.design
+    )
+    if not examination.convention.interface.multi_head or not examination.convention.interface.of_tokens:
+        return search(*examination.rounds, agrees, most, examination.entries, budget)
+    square = [[a for a in calls if a.probe.name != "wide"] for calls in examination.rounds]
+    explanation, unexplained = search(*square, agrees, most, examination.entries, budget)
+    if unexplained:
+        return explanation, unexplained
+    most = len(explanation.codes) - len(examination.convention.design)
+    also, unexplained = search(*examination.rounds, agrees, most, examination.entries, budget)
+    if not unexplained:
+        return also, unexplained
+    answered = [a for a in examination.everything if a.response.output is not None]
+    return explanation, [a for a in answered if not agrees(explanation, a)]
+
+
+def _despite(findings: Findings, unexplained: list[Observation], last: bool) -> Findings | None:
+    """The findings although some calls are not explained by entries: edge cases, and matrices that are not square.
+
+    Next to a module's mistake, and once no more are looked for (`last`), also calls with masks or a bias.
+    """
+    if (
+        any(map(_has_apart_neighbours, unexplained))
+        and not {"align", "offset", "causal"} & findings.convention.interface.takes
+    ):
+        findings = replace(findings, observed=(*findings.observed, "equal-lengths"))
+        unexplained = [a for a in unexplained if not _has_apart_neighbours(a)]
+    names = {a.probe.name for a in unexplained}
+    allowed = set(EDGES)
+    if findings.convention.interface.of_tokens and findings.convention.interface.multi_head:
+        allowed.add("wide")
+    right = not findings.rank[0]
+    if names <= allowed:
+        codes = tuple(dict.fromkeys(code for a in unexplained for code in _hazards(a, right)))
+        observed = (*findings.observed, *codes, *(("equal-widths",) if "wide" in names else ()))
+        unnamed = [a.probe.name for a in unexplained if a.probe.name != "wide" and not _hazards(a, right)]
+        findings = replace(findings, observed=observed)
+        if not unnamed:
+            return findings
+        if findings.rank[0]:
+            what = " and ".join(dict.fromkeys(PROBES[name] for name in unnamed))
+            return replace(findings, notes=(f"What it does with {what} is not explained.",))
+    unaligned = {"aligned"} if "align" not in findings.convention.interface.takes else set()
+    more = _OF_LOGITS if last and findings.convention.load is not None else set()
+    if findings.rank[0] and names <= allowed | {"float32", "context"} | unaligned | more:
+        what = " and ".join(dict.fromkeys(PROBES[name] for name in names))
+        return replace(findings, notes=(f"What it does with {what} is not explained.",))
+    return None
+
+
+def _is_undefined(call: Observation) -> bool:
+    """Whether queries of zero give NaN, as where they are divided by their length, which is no mistake."""
+    output = call.response.output
+    return call.probe.name == "uniform" and output is not None and not np.isfinite(output).all()
+
+
+def _has_rows_of_keys(call: Observation) -> bool:
+    """Whether there are other numbers of queries than of keys, and the output has a row for each key."""
+    output, (*_, n, m) = call.response.output, grid(call.probe.case)
+    return output is not None and n != m and output.shape[-2] == m and not has_shape(call.response, call.probe.case)
+
+
+def _has_apart_neighbours(call: Observation) -> bool:
+    """Whether there is a window with other numbers of queries than of keys, so that no query has a place of its own."""
+    *_, n, m = grid(call.probe.case)
+    return n != m and bool(call.probe.case.get("window"))
+
+
+def _hazards(call: Observation, right: bool) -> tuple[str, ...]:
+    """What an edge case shows by itself, where no entry reproduces it to rounding."""
+    output = call.response.output
+    assert output is not None
+    finite = np.isfinite(output).all()
+    if call.probe.name == "large-logits":
+        return () if finite else ("softmax-overflow",)
+    if call.probe.name == "hidden-nan":
+        return ("mask-leaks-nan",) if right or not finite else ()
+    if call.probe.name == "empty-rows":
+        return ("mask-finite-fill",) if finite else ("mask-all-hidden-nan",)
+    return ()
+
+
+def _accepts_ordinary_inputs(calls: list[Observation]) -> bool:
+    return all(a.response.output is not None for a in calls if a.probe.name in ("plain", "sharp"))
+
+
+def _is_rounded(call: Observation, of_type: str) -> bool:
+    output = call.response.output
+    return output is None or bool((output.astype(of_type) == output)[np.isfinite(output)].all())
+
+
+def _narrow_type(convention: CallingConvention, call: Observation) -> str:
+    """The type of logits inside a function that returns another: in float32 or float16 slight changes are lost."""
+    case, before = call.probe.case, call.response.output
+    name = "q" if "q" in case else "Wq"
+    shared = convention.interface.sizes is not None and convention.interface.sizes.shared
+    if before is None or call.narrow or shared:
+        return ""
+    every_other = np.arange(case[name].size).reshape(case[name].shape) % 2  # so that a norm does not undo it
+    outputs = [convention.call(case | {name: case[name] * (1 + by * every_other)}).output for by in _CHANGES]
+    if any(output is None or output.shape != before.shape for output in outputs):
+        return ""
+    slight, small, ample = (difference(output, before) for output in outputs if output is not None)
+    if ample <= 1e-6 or 0 < slight < 1e-8:
+        return ""
+    return "float32" if 0 < small < 1e-5 else "float16"
+
+
+def _repeats(convention: CallingConvention, call: Observation) -> bool:
+    again, output = convention.call(call.probe.case).output, call.response.output
+    return again is not None and output is not None and again.tobytes() == output.tobytes()
+
+
+def _lowered(convention: CallingConvention) -> tuple[str, ...]:
+    """A narrower type is a hazard, unless the framework chooses it."""
+    return ("float32",) if convention.lowers else ("dtype-lowered",)
+
+
+def _observed(convention: CallingConvention, calls: list[Observation]) -> tuple[str, ...]:
+    codes: list[str] = []
+    if any(a.response.changed for a in calls):
+        codes.append("input-changed")
+    narrower = {False: ("float32", "float16", "bfloat16"), True: ("float16", "bfloat16")}
+    if any(a.response.dtype in narrower[a.narrow] for a in calls):
+        codes += _lowered(convention)
+    return tuple(codes)
+
+
+def _without_weights(findings: Findings, examination: Examination) -> Findings:
+    """Explain the output alone, where weights came with it that nothing explains."""
+    first, second = findings.rounds
+    if not examination.repeats or not any(a.response.weights is not None for a in first):
+        return findings
+    first, second = ([replace(a, response=replace(a.response, weights=None)) for a in r] for r in (first, second))
+    design = findings.convention.design
+    explanation, unexplained = explain(first, second, fits("float64"), 1, examination.entries, design=design)
+    if unexplained or not explanation.codes:
+        return findings
+    note = "The weights that it returns are not explained."
+    return replace(findings, explanation=explanation, unexplained=True, notes=(note,))

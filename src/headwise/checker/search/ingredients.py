@@ -1,0 +1,158 @@
+"""Parts of attention that a function says that it has, such as rotary positions, of which no call shows anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from headwise.checker.arguments.documentation import Documentation
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.measurement.influence import attended_keys
+from headwise.checker.measurement.recovery import fitted_scores, recovered_runs
+from headwise.checker.measurement.rotation import order_of_grid
+from headwise.checker.probes import first_probe
+from headwise.checker.reference.conventions import CONVENTIONS
+from headwise.checker.search.examination import Findings
+from headwise.checker.user_code.numpy_guard import np
+
+_POSITIONS = frozenset(code for code, convention in CONVENTIONS.items() if convention.of_positions)
+_BY_ROWS = (
+    r"row[- ]major|row[- ]by[- ]row|raster|rows?[- ]first|C[- ]order|height *[*x×] *width|\bh *[*x×] *w\b|\(h w\)"
+)
+_OF_BLOCKS = (
+    r"(within|inside|in|of) (its|their|the same|the query's|each) (own )?(block|chunk|segment)|"
+    r"same (block|chunk|segment)|block[- ]?(diagonal|local)"
+)
+_OF_STEPS = r"multiples? of|% *`*(stride|dilation|step|d|s|r)`* *(==|=|is) *0"
+_AND_OTHERS = (
+    r"global|neighbou?r|previous|next|preceding|adjacent|overlap|random|sink|window|also|look|halo|last|first token|cls"
+)
+_NEGATED = r"\b(no|not|without|optional\w*|un(capped|normali[sz]ed))\b"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ingredient:
+    """How a part is stated, made and shown."""
+
+    name: str  # in words
+    stated: str  # how the name of a function or the first line of its docstring states it
+    made: str  # the operations without which its code has none
+    conventions: frozenset[str]  # those in which it shows
+    arguments: frozenset[str]  # of the reference: if one is passed, its mistakes are found anyway
+    unset: str  # names of arguments that may switch it on, and that were never passed
+    mistake: str = ""  # what it is called if nothing of it shows; `unknown` if empty
+
+
+_INGREDIENTS = (
+    _Ingredient(
+        "rotary positions",
+        r"rotary|\brope\b|_rope\b|\brope_",
+        r"\bcos\(|polar\(",
+        _POSITIONS,
+        frozenset({"cos", "kpast"}),
+        r"use|rope|rotary|pos",
+        "rope-axis",
+    ),
+    _Ingredient(
+        "a bias of positions",
+        r"alibi|relative[ _](position|bias)|linear bias|distance[ _]bias",
+        r"arange|indices\(|range\(|table|slope",
+        _POSITIONS,
+        frozenset({"slopes", "bias", "kpast"}),
+        r"use|alibi|pos|bias",
+    ),
+    _Ingredient(
+        "a window",
+        r"sliding[ _]window|local[ _]attention|windowed|banded",
+        r"arange|tri[lu]?\(|indices\(|band|range\(",
+        _POSITIONS | {"window-built-in"},
+        frozenset({"window", "mask", "kpast"}),
+        r"use|window|local|block",
+    ),
+    _Ingredient(
+        "a softcap",
+        r"soft-?[ _]?cap(p|\b|_)|capped|tanh[ -]clip",
+        r"tanh\(",
+        frozenset({"softcap-built-in"}),
+        frozenset({"softcap"}),
+        r"use|cap|clip",
+    ),
+    _Ingredient(
+        "a norm of queries and keys",
+        r"\bqk[ _-]?norm|query[ -]key[ -]norm|normali[sz]\w+ (the )?(queries|q and k|q, k)|"
+        r"(queries and keys|q and k) \w+ (\w+ )?normali[sz]ed|cosine[ _]attention",
+        r"norm|sqrt|mean\(|\*\*",
+        frozenset({"qk-norm", "qk-norm-of-all-heads"}),
+        frozenset(),
+        r"use|norm|gain|gamma",
+    ),
+)
+
+
+def with_missing_ingredients(findings: Findings, documentation: Documentation) -> Findings:
+    """With what is wrong if a function says that it has a part, and nothing shows of it."""
+    if findings.explanation is None or findings.rank[0]:
+        return findings
+    convention = findings.convention
+    if convention.interface.grid and "rope" in findings.conventions and order_of_grid(convention) == "columns":
+        if re.search(_BY_ROWS, documentation.text, re.IGNORECASE):
+            note = "It says that tokens come row by row, and rotates them as if they came column by column."
+            return replace(findings, unexplained=True, notes=(*findings.notes, note))
+        findings = replace(findings, observed=(*findings.observed, "grid-by-columns"))
+    if "buckets" in convention.names and not _falls_with_distance(convention):
+        note = "The bias that it takes from its table does not depend on the distance of query and key alone."
+        return replace(findings, unexplained=True, notes=(*findings.notes, note))
+    if "pattern-built-in" in findings.conventions and not _keeps_pattern(findings, documentation):
+        note = "The keys that a query sees are not those of the pattern that it says that it has."
+        return replace(findings, unexplained=True, notes=(*findings.notes, note))
+    for part in _stated(documentation):
+        shown = part.conventions & {*findings.conventions}
+        passed = part.arguments & convention.interface.takes
+        if shown or passed or any(re.search(part.unset, name) for name in convention.unused):
+            continue
+        if part.mistake:
+            return replace(findings, observed=(*findings.observed, part.mistake))
+        note = f"It says that it has {part.name}, and its outputs show nothing of it."
+        return replace(findings, unexplained=True, notes=(*findings.notes, note))
+    return findings
+
+
+def _falls_with_distance(convention: CallingConvention) -> bool:
+    """Whether the bias of the logits is the same for pairs of tokens at the same distance, as far as it can be told."""
+    runs = recovered_runs(convention, first_probe(convention.interface).case)
+    scores = fitted_scores(convention, runs) if runs else None
+    if scores is None or not scores.biased:
+        return False
+    steps = np.diff(scores.bias, axis=-1)
+    return bool(np.abs(steps[:, 1:, 1:] - steps[:, :-1, :-1]).max() <= 4 * scores.close)
+
+
+def _keeps_pattern(findings: Findings, documentation: Documentation) -> bool:
+    """Whether queries see the keys of their own block, or those at multiples of a step, if that is what it says."""
+    attended = attended_keys(findings.convention)
+    if attended is None:
+        return True
+    count = len(attended)
+    rows, columns = np.arange(count)[:, None], np.arange(count)
+    causal = not np.triu(attended, 1).any()
+    patterns = [
+        [rows // size == columns // size for size in range(1, count + 1)],
+        [(rows - columns) % step == 0 for step in range(1, count + 1)],
+    ]
+    stated = [re.search(words, documentation.text, re.IGNORECASE) for words in (_OF_BLOCKS, _OF_STEPS)]
+    if not any(stated) or re.search(_AND_OTHERS, documentation.text, re.IGNORECASE):
+        return True
+    likely = [p for one, found in zip(patterns, stated, strict=True) if found for p in one]
+    return any(np.array_equal(attended, np.tril(p) if causal else p) for p in likely)
+
+
+def _stated(documentation: Documentation) -> Iterator[_Ingredient]:
+    """The parts that the name or the first line of the docstring states and that the code makes."""
+    first = f"{documentation.name}\n{documentation.docstring.strip().partition(chr(10))[0]}"
+    if re.search(_NEGATED, first, re.IGNORECASE):
+        return
+    code = documentation.code_with_helpers
+    for part in _INGREDIENTS:
+        if re.search(part.stated, first, re.IGNORECASE) and re.search(part.made, code):
+            yield part

@@ -1,0 +1,378 @@
+"""Search for the mistakes that explain what a function returns.
+
+The calls come first, all of them; then, probe by probe, the smallest set of entries is grown with which the
+reference gives the same. A set that fits everything it was grown on must also fit a second round of probes, in other
+sizes and with other numbers, or it is not named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from heapq import heappop, heappush
+from itertools import combinations, count, product
+
+from headwise.checker.calling.responses import Response
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.probes import Interface, Probe
+from headwise.checker.reference.conventions import CONVENTIONS
+from headwise.checker.reference.definition import EQUIVALENT_VARIANTS, Result, build, combine, evaluate
+from headwise.checker.reference.differences import PRECISIONS, difference, weights_difference
+from headwise.checker.reference.state import Case, Change, Stage, Stages, Trace
+from headwise.checker.search.effort import MORE_FOR_PAIRS, count_evaluation, evaluations, limit
+from headwise.checker.user_code.numpy_guard import np
+
+# how far it surely may, and how many times as far as it takes the reference in that type
+_SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
+_TIMES = 30
+_LARGE_LOGITS = 1e-3  # what float32 leaves of logits in the thousands, in whatever order they are summed
+_AT_ONCE = 3  # mistakes that one probe shows together
+_BEHIND = 2  # probes by which a start may be behind the furthest explanation and not wait
+_ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally far, and are extended
+_FORMS = 2  # of one mistake, that are tried together with another
+_BUDGET = 12000  # combinations that are tried before giving up
+_ALIGNED = "causal-aligned-end"
+_OF_ARGUMENTS = {"scale-divides": "scale", "temperature": "temperature", "rope-cached": "kpast"}
+_HIDING = {"mask", "causal"}  # options with which later keys may be hidden
+_PADDING = {"mask", "padding", "lengths"}  # options that may hide the same tokens from every query
+_ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A probe, and what the function answered."""
+
+    probe: Probe
+    response: Response
+    # by explanation, and by entries: kept for the next search, for more mistakes or with less precision
+    errors: dict[object, tuple[Explanation, float]] = field(default_factory=dict, init=False, compare=False)
+    showing: dict[int, tuple[tuple[Explanation, ...], tuple[Explanation, ...]]] = field(
+        default_factory=dict, init=False, compare=False
+    )
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the arguments were float32."""
+        first = self.probe.case["X" if "X" in self.probe.case else "q"]
+        return bool(first.dtype == np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """Entries of the catalogue, and the changes of the reference that they stand for."""
+
+    codes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    habit: Change = field(default_factory=dict)
+
+    def __add__(self, other: Explanation) -> Explanation:
+        both = sorted(
+            zip(self.codes + other.codes, self.changes + other.changes, strict=True), key=lambda pair: _ORDER[pair[0]]
+        )
+        return Explanation(tuple(code for code, _ in both), tuple(change for _, change in both), self.habit)
+
+    @property
+    def key(self) -> object:
+        """Equal for two explanations by the same changes, as long as both exist."""
+        return tuple(map(id, self.changes)), id(self.habit) if self.habit else None
+
+    def __le__(self, other: Explanation) -> bool:
+        """Whether all of it is part of the other."""
+        return self.habit is other.habit and all(any(c is o for o in other.changes) for c in self.changes)
+
+    def without(self, code: str) -> Explanation:
+        """The rest, without one entry."""
+        remaining = [pair for pair in zip(self.codes, self.changes, strict=True) if pair[0] != code]
+        return Explanation(tuple(other for other, _ in remaining), tuple(change for _, change in remaining), self.habit)
+
+    def answer(self, case: Case, in_type: str = "float64") -> Result | None:
+        """What the reference with these mistakes gives."""
+        count_evaluation(case)
+        return evaluate(case, _stages(self), in_type)
+
+    def goes_with(self, other: Explanation) -> bool:
+        """Whether both sets of mistakes can be made at once."""
+        return not set(self.codes) & set(other.codes) and all(
+            combine(a, b) for a in (self.habit, *self.changes) for b in (other.habit, *other.changes)
+        )
+
+
+@lru_cache(maxsize=4096)
+def _stages(explanation: Explanation) -> Stages:
+    """The reference with the changes of an explanation, which is tried on one probe after another."""
+    return build((explanation.habit, *explanation.changes))
+
+
+def by_design(design: tuple[tuple[str, Change], ...], habit: Change) -> Explanation:
+    """The entries that a module follows by design, as an explanation."""
+    return Explanation(tuple(code for code, _ in design), tuple(change for _, change in design), habit)
+
+
+Agreement = Callable[[Explanation, Observation], bool]
+
+
+def singles(interface: Interface | None = None, positional: bool = True) -> tuple[Explanation, ...]:
+    """Every way of making one mistake or following one convention, of those that an interface has a place for."""
+    takes = frozenset[str]() if interface is None else interface.takes
+    impossible = {code for code, argument in _OF_ARGUMENTS.items() if argument not in takes}
+    impossible |= {"padding-hides-queries"} if interface is not None and not _PADDING & takes else set()
+    impossible |= {"unscaled"} if interface is None or not interface.unscaled else set()
+    impossible |= {"masks-apart"} if interface is None or not interface.masks_apart else set()
+    conventions = [c for c in CONVENTIONS.values() if (positional or not c.of_positions) and c.code not in impossible]
+    aligned = interface is None or {"align", "offset"} & interface.takes or "align" in interface.implicit
+    entries = [(c.code, change) for c in conventions for change in c.changes if not aligned or c.code != _ALIGNED]
+    entries += [
+        (e.code, change) for e in CATALOGUE.values() for change in e.changes if aligned or e.code != "causal-alignment"
+    ]
+    if interface is not None and not _HIDING & (interface.takes | interface.implicit.keys()):
+        entries = [("alibi-sign" if code == "signed-distances" else code, change) for code, change in entries]
+    if interface is not None and {"mask", "padding"} <= interface.takes:
+        entries += [(code, of_padding(change)) for code, change in entries if {"mask", "+mask"} & change.keys()]
+    return tuple(Explanation((code,), (change,)) for code, change in entries)
+
+
+def of_padding(change: Change) -> Change:
+    """A mistake with the mask, made with the padding mask instead."""
+
+    def with_padding(stage: Stage) -> Stage:
+        def run(t: Trace) -> None:
+            if "padding" in t.case:
+                case = t.case
+                t.case = case | {"mask": case["padding"]}
+                stage(t)
+                t.case = case
+
+        return run
+
+    return {name.replace("mask", "padding"): with_padding(stage) for name, stage in change.items()}
+
+
+def explain(
+    first: Iterable[Observation],
+    second: Iterable[Observation],
+    agrees: Agreement,
+    most: int = 4,
+    entries: tuple[Explanation, ...] | None = None,
+    budget: int = _BUDGET,
+    design: tuple[tuple[str, Change], ...] = (),
+) -> tuple[Explanation, list[Observation]]:
+    """Return the smallest explanation of the first round that holds in the second, and what it leaves unexplained.
+
+    If nothing explains everything, it is the explanation that gets furthest through the probes in their order. With
+    `most` mistakes at once, of the given `entries`, it tries no more than `budget` combinations. The entries of
+    `design` are part of every explanation, and do not count.
+    """
+    first = [a for a in first if a.response.output is not None]
+    second = [a for a in second if a.response.output is not None]
+    mistakes = _Mistakes(first, singles() if entries is None else entries)
+    furthest, reached = Explanation(), -1
+    order = count()  # so that of two equally small ones the first in the catalogue comes first
+    remaining = [budget]
+    end = limit() if most > 1 else float("inf")
+    limits = ("mask", "padding", "causal", "window", "lengths")
+    limited = any(name in a.probe.case for a in first for name in limits)
+    # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
+    waiting = [
+        (0, 0, next(order), by_design(design, habit), 0, len(first))
+        for habit in (EQUIVALENT_VARIANTS if limited else EQUIVALENT_VARIANTS[:1])
+    ]
+    got: dict[Explanation, int] = {}  # how far each got
+    alike = Counter[tuple[object, ...]]()
+    while waiting and remaining[0] > 0:
+        total, _, _, start, size, begun = heappop(waiting)
+        until = end + (0 if total > 2 else MORE_FOR_PAIRS if total == 2 else float("inf"))
+        if evaluations() > until:
+            break
+        if begun < reached - _BEHIND:  # what others explain alone is hardly explained by several together
+            heappush(waiting, (total + 1, -total, next(order), start, size, len(first)))
+            continue
+        for grown in _extended(start, size, first, mistakes, agrees, remaining, until):
+            failing = _first_failing(grown, first, agrees)
+            if failing is None:
+                if all(agrees(grown, a) for a in second):
+                    return _milder(grown, entries or (), first + second, agrees), []
+                if reached < len(first):
+                    furthest, reached = grown, len(first)
+            if failing is None or any(far >= failing and part <= grown for part, far in got.items()):
+                continue
+            form = (failing, grown.codes, *map(tuple, grown.changes), id(grown.habit))
+            alike[form] += 1
+            if alike[form] > _ALIKE:
+                continue
+            got[grown] = failing
+            if failing > reached:
+                furthest, reached = grown, failing
+            now = len(grown.codes) - len(design)
+            for more in range(1, min(_AT_ONCE, most - now) + 1):
+                heappush(waiting, (now + more, -now, next(order), grown, more, failing))
+    return furthest, [a for a in first + second if not agrees(furthest, a)]
+
+
+def _milder(
+    explanation: Explanation, entries: tuple[Explanation, ...], calls: list[Observation], agrees: Agreement
+) -> Explanation:
+    """The explanation with a hazard in place of a mistake, where next to its other mistakes both look the same."""
+    hazards = [one for one in entries if _is_hazard(one.codes[0])]
+    for place, code in enumerate(explanation.codes if len(explanation.codes) > 1 else ()):
+        if code in CATALOGUE and not _is_hazard(code):
+            others = Explanation(
+                explanation.codes[:place] + explanation.codes[place + 1 :],
+                explanation.changes[:place] + explanation.changes[place + 1 :],
+                explanation.habit,
+            )
+            for hazard in hazards:
+                if others.goes_with(hazard) and all(agrees(others + hazard, a) for a in calls):
+                    return others + hazard
+    return explanation
+
+
+def _is_hazard(code: str) -> bool:
+    return code in CATALOGUE and CATALOGUE[code].level == "hazard"
+
+
+def _extended(
+    start: Explanation,
+    size: int,
+    calls: list[Observation],
+    mistakes: _Mistakes,
+    agrees: Agreement,
+    budget: list[int],
+    until: float,
+) -> Iterator[Explanation]:
+    """Explanations with so many more mistakes that get past the probe on which `start` fails."""
+    if size == 0:
+        yield start
+        return
+    failing = _first_failing(start, calls, agrees)
+    assert failing is not None
+    for chosen in mistakes.choices(size, failing, alone=not start.changes):
+        budget[0] -= 1
+        if budget[0] < 0 or evaluations() > until:
+            return
+        grown = start
+        for one in chosen:
+            if not grown.goes_with(one):
+                break
+            grown = grown + one
+        else:
+            if all(agrees(grown, a) for a in calls[failing::-1]):
+                yield grown
+
+
+def _first_failing(explanation: Explanation, calls: list[Observation], agrees: Agreement) -> int | None:
+    return next((i for i, a in enumerate(calls) if not agrees(explanation, a)), None)
+
+
+class _Mistakes:
+    """Every way of making one mistake, and on which probes each makes a difference by itself."""
+
+    def __init__(self, observations: list[Observation], entries: tuple[Explanation, ...]) -> None:
+        self._all = entries
+        self._observations = observations
+        self._showing: dict[int, tuple[Explanation, ...]] = {}
+
+    def showing(self, probe: int) -> tuple[Explanation, ...]:
+        """Those that show on one probe."""
+        if probe not in self._showing:
+            observation = self._observations[probe]
+            case = observation.probe.case
+            if id(self._all) in observation.showing:
+                count_evaluation(case, 1 + len(self._all))
+            else:
+                plain = Explanation().answer(case)
+                showing = tuple(one for one in self._all if not _equal(one.answer(case), plain))
+                observation.showing[id(self._all)] = self._all, showing
+            self._showing[probe] = observation.showing[id(self._all)][1]
+        return self._showing[probe]
+
+    def choices(self, size: int, probe: int, alone: bool) -> Iterator[tuple[Explanation, ...]]:
+        """What to add at once on a probe, of each entry its usual forms; `alone` if there is nothing to add it to.
+
+        All but one must show on the probe by itself.
+        """
+        showing = self.showing(probe)
+        if size == 1:
+            yield from ((one,) for one in showing)
+            shown = {id(one) for one in showing}
+            yield from () if alone else ((one,) for one in self._all if id(one) not in shown)
+        elif size == 2:
+            usual = _first_forms(showing, _FORMS)
+            yield from combinations(usual, 2)
+            visible_ids, tried = {id(one) for one in showing}, {id(one) for one in usual}
+            yield from product(_first_forms(showing, 1), [one for one in showing if id(one) not in tried])
+            everywhere = (one for other in range(len(self._observations)) for one in self.showing(other))
+            elsewhere = {id(one) for one in everywhere} - visible_ids
+            others = _first_forms([one for one in self._all if id(one) in elsewhere], 3 * _FORMS)
+            yield from product(_first_forms(showing, 1), others)
+            rest = [one for one in self._all if id(one) not in elsewhere | visible_ids]  # shows next to another at most
+            yield from product(usual, _first_forms(rest, 1))
+        else:
+            yield from combinations(_first_forms(showing, 1), size)
+
+
+def _first_forms(entries: Iterable[Explanation], count: int) -> list[Explanation]:
+    """So many forms of each entry."""
+    counts: dict[tuple[str, ...], int] = {}
+    first = []
+    for entry in entries:
+        counts[entry.codes] = counts.get(entry.codes, 0) + 1
+        if counts[entry.codes] <= count:
+            first.append(entry)
+    return first
+
+
+def _equal(a: Result | None, b: Result | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    if len(a.weights) != len(b.weights):
+        return False
+    pairs = zip((a.output, *a.weights), (b.output, *b.weights), strict=True)
+    return all(difference(x, y) < PRECISIONS["float64"] for x, y in pairs)
+
+
+def fits(precision: str) -> Agreement:
+    """Agreement to rounding in a type, of the output and of any weights that came with it."""
+
+    def agrees(explanation: Explanation, call: Observation) -> bool:
+        of_type = "float32" if call.narrow and precision == "float64" else precision
+        times = 20 if call.probe.name == "large-logits" else 1  # these have lost digits before they are compared
+        error = worst(explanation, call)
+        if error <= _SURELY[of_type] or of_type == "float64":
+            return error <= _SURELY[of_type] * times
+        if of_type == "float16" and times > 1:
+            return bool(np.isfinite(error))  # none of these digits are left
+        if times > 1 and of_type == "float32":
+            return error <= _LARGE_LOGITS
+        return error <= times * PRECISIONS[of_type] and error <= _TIMES * _rounding(explanation, call, of_type)
+
+    return agrees
+
+
+def _rounding(explanation: Explanation, call: Observation, of_type: str) -> float:
+    """How far the explanation's own answer moves when it is computed in a narrower type."""
+    coarse, fine = (explanation.answer(call.probe.case, in_type) for in_type in (of_type, "float64"))
+    return 0.0 if coarse is None or fine is None else difference(coarse.output.astype(np.float64), fine.output)
+
+
+def worst(explanation: Explanation, call: Observation) -> float:
+    """The largest difference between what a function answered and what the explanation gives."""
+    if explanation.key in call.errors:
+        count_evaluation(call.probe.case)  # so that a search ends at the same combination in any case
+        return call.errors[explanation.key][1]
+    error = _worst(explanation, call)
+    call.errors[explanation.key] = explanation, error  # with it, since the key holds as long as the explanation
+    return error
+
+
+def _worst(explanation: Explanation, call: Observation) -> float:
+    expected = explanation.answer(call.probe.case)
+    if expected is None or call.response.output is None:
+        return float("inf")
+    error = difference(call.response.output, expected.output)
+    if error == 0 and call.probe.name == "plain" and not np.isfinite(expected.output).any():
+        return float("inf")  # that both are NaN throughout explains nothing
+    if call.response.weights is None or np.isinf(error):
+        return error
+    return max(error, min(weights_difference(call.response.weights, w) for w in expected.weights))

@@ -1,0 +1,64 @@
+"""Running a user's code in this process: it can neither end the process nor use its streams, nor an accelerator."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NoReturn, TextIO
+
+from headwise.checker.user_code.devices import on_processor
+from headwise.errors import UserCodeError
+
+
+@contextlib.contextmanager
+def user_code() -> Iterator[None]:
+    """Discard what the block prints, and undo what it does to the streams, the built-in functions and `os._exit`.
+
+    The block cannot end the process: `os._exit` raises SystemExit, and what is no `Exception` becomes a
+    `UserCodeError`. Ctrl-C still interrupts it.
+    """
+    functions, leave, process = dict(vars(builtins)), os._exit, os.getpid()
+
+    def exit_(status: int) -> NoReturn:
+        if os.getpid() != process:  # a child of the block, which has to end
+            leave(status)
+        raise SystemExit(status)
+
+    os._exit = exit_
+    try:
+        with contextlib.redirect_stdout(_discard()), contextlib.redirect_stderr(_discard()), on_processor():
+            yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise UserCodeError from error
+    finally:
+        os._exit = leave
+        vars(builtins).update(functions)
+
+
+class _Nowhere(io.RawIOBase):
+    """Where output is discarded."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+    def fileno(self) -> int:
+        return _null_device()
+
+
+def _discard() -> TextIO:
+    """A stream to nowhere, for the block alone, which may close it or keep a reference to it."""
+    return io.TextIOWrapper(io.BufferedWriter(_Nowhere()), encoding="utf-8")
+
+
+@cache
+def _null_device() -> int:
+    return os.open(os.devnull, os.O_RDWR)

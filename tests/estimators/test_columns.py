@@ -87,7 +87,9 @@ def test_dates_in_arrays(y):
 
 def test_dates_that_are_listed_are_categories(y):
     X = pd.DataFrame({"age": np.arange(ROWS) % 7, "day": pd.to_datetime(["2024-01-01", "2024-01-02"] * 20)})
-    assert classifier(categories=["day"]).fit(X, y).predict(X).shape == (ROWS,)
+    texts = X.assign(day=X["day"].astype(str))
+    dates, strings = (classifier(categories=["day"]).fit(table, y).predict_proba(table) for table in (X, texts))
+    np.testing.assert_array_equal(dates, strings)
 
 
 @pytest.mark.parametrize(

@@ -8,34 +8,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from headwise.checker.arguments.containers import EACH, Path, matrices_in, paths_in
-from headwise.checker.arguments.groups import (
-    SCORES,
-    is_required,
-    matrices_of_heads,
-    options_together,
-    parts_of_score,
-    roles_in_order,
-    roles_of_unprojected,
-    sides_of_grid,
-)
-from headwise.checker.arguments.parts import (
-    Names,
-    holds_pair,
-    is_complete,
-    is_fused,
-    open_dictionary,
-    open_layer,
-    open_pair,
-)
-from headwise.checker.arguments.roles import CACHE, FLAGS, FUSED, role_of, separate, tokens_among
-from headwise.checker.arguments.settings import CONFIG
+from headwise.checker.arguments.containers import EACH, Path
+from headwise.checker.arguments.groups import SCORES, is_required
+from headwise.checker.arguments.parts import Names, open_dictionary, open_layer, open_pair
+from headwise.checker.arguments.roles import FLAGS, FUSED, role_of, separate
+from headwise.checker.arguments.signature_roles import role_among, roles_in_signature
 
 KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
 _MATRICES = ("Wq", "Wk", "Wv")
 _OF_LOGITS = {"mask", "padding", "bias", "slopes", "causal", "window", "lengths", "scale", "temperature", "softcap"}
 _OF_LOGITS |= {*SCORES, "Tl", "Tw", "topk", "segments", "starts", "prefix", "logscale", "left", "right"}
 _CACHED = {"kpast", "vpast", "offset"}
+_COUNTS = ("softcap", "window", "topk", "left", "right")  # options whose default is a number that is used
 _PAIRS = {"kv": ("k", "v"), "cache": ("kpast", "vpast")}  # keys and values that come in one argument
 _OF_TOKENS = frozenset(["Wo", "bq", "bk", "bv", "bo", "tokens", "heads", "key_heads", "context", "values", "params"])
 _OPTIONS = {
@@ -179,105 +163,85 @@ def _by_name(
     learned: Mapping[str, Mapping[str, Path]],
     problems: list[str],
 ) -> Reading | None:
-    names: Names = {}
-    needs, unused, fixed = set[str](), list[str](), dict[str, Any]()
-    known = {p.name: roles[p.name] if p.name in roles else role_in_signature(p, parameters, code) for p in parameters}
-    known |= dict.fromkeys(learned, "params")
-    if len(several := [p.name for p in parameters if known[p.name] == "X" and p.default is p.empty]) == 2:
-        known |= dict.fromkeys(tokens_among(several)[1], "context")
-    known |= parts_of_score(parameters, known, code)
-    known |= options_together(known, code)
-    known |= matrices_of_heads(parameters, known, code)
-    needed = {known[p.name] for p in parameters if p.default is p.empty}
-    if "Wqkv" in needed and not {"X", "q", None} & needed:  # nothing that a matrix could be applied to
-        known = {name: "qkv" if role == "Wqkv" else role for name, role in known.items()}
-    in_one = learned or any(known[p.name] == "params" and is_complete(matrices_in(p.name, code)) for p in parameters)
-    tokens = bool(given) or in_one or {"Wq", "Wqkv", "Wq#1"} & set(known.values())
-    if not tokens:
-        known |= roles_in_order(parameters, known)
-        known |= roles_of_unprojected(parameters, known)
-    if tokens:
-        unknown = [p.name for p in parameters if known[p.name] is None and p.default is p.empty]
-        if not {"X", "q"} & set(known.values()):  # tokens under a name of their own
-            known |= dict(zip(unknown, ("X", "context"), strict=False))
-        missing = "X" in known.values() and "context" not in known.values() and {"Wk", "Wv"} <= set(known.values())
-        known |= {unknown[0]: "context"} if missing and len(unknown) == 1 and unknown[0] in ("M", "m") else {}
-    if {"q", "Wq", "Wqkv"} & set(known.values()):
-        known |= sides_of_grid(parameters)
-    if "kpast" not in known.values():
-        known = {name: None if role == "place" else role for name, role in known.items()}
-    known = {name: "offset" if role == "place" else role for name, role in known.items()}
-    if not {"k", "X"} & set(known.values()):  # a cache that holds every key
-        whole = {"kpast": "k", "vpast": "v", "cache": "kv"}
-        known = {name: whole.get(role or "", role) for name, role in known.items()}
+    known, projects = roles_in_signature(parameters, roles, code, given, learned)
+    arguments = _Arguments(code, bool(given))
     for place, p in enumerate(parameters):
-        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            unused.append(f"*{p.name}" if p.kind is p.VAR_POSITIONAL else f"**{p.name}")
-            continue
-        role, required = known[p.name], p.default is p.empty
-        if role is None and re.search(rf"range\([^()\n]*(\([^()\n]*\)[^()\n]*)*,\s*{p.name}\)", code):
-            fixed[p.name] = 1  # the size of a block
-            continue
-        if tokens and {"q", "k", "v"} <= set(known.values()) and "X" not in known.values():
-            role = {"q": "X", "k": "context", "v": "values"}.get(role or "", role)
-        elif tokens and role == "q" and "X" not in known.values():
-            role = "X"
-        elif not tokens and {"X", "q", "k", "v"} <= set(known.values()) and role in ("q", "k", "v"):
-            role = f"W{role}"  # next to the tokens, these are matrices
-        if role == "scale" and isinstance(p.default, bool):
-            role = None  # whether to scale, not by how much
-        if role == "params" and {"q", "k", "v"} <= set(known.values()) and not tokens:
-            role = "window" if p.name.lower() == "w" else None  # queries are projected already
-        if role is not None and role.startswith("="):
-            if required:
-                fixed[p.name] = FLAGS[role[1:]]
-            else:
-                unused.append(p.name)
-            continue
-        if role == "padding" and "mask" not in known.values():
-            role = "mask"
-        if role == "gain" and required:
-            role = f"gain of {p.name}"
-            unused.append(f"{p.name} (ones in this check)")
-        if not role or role in names or (_is_helper(role) and not required and not isinstance(p.default, bool)):
-            if required and not role:
-                problems.append(f"unknown argument `{p.name}`")
-                return None
-            if not _is_helper(role):
-                unused.append(p.name)
-            continue
-        names[role] = place if p.kind is p.POSITIONAL_ONLY else p.name
-        if role == "bias" and re.search(rf"\bin {p.name}\b", code):
-            names[role] = (p.name, 0)  # of several, in a list
-        if role in _PAIRS and not given and open_pair(p.name, _PAIRS[role], names, needs, code):
-            del names[role]
-            continue
-        if role == "cache" and required and not given:
+        if not arguments.add(p, role_among(p, known, projects), place):
             problems.append(f"unknown argument `{p.name}`")
             return None
-        numeric = role == "scale" and p.default is not None  # a default that is a number is used
-        numeric |= role == "temperature" and isinstance(p.default, int | float) and p.default != 1
-        numeric |= (
-            role in ("softcap", "window", "topk", "left", "right")
-            and isinstance(p.default, int | float)
-            and p.default > 0
-        )
-        if required or numeric or (role == "causal" and p.default is True):
-            needs.add(role)
-    if "params" in names:
-        annotation = next((p.annotation for p in parameters if p.name == names["params"]), None)
-        open_dictionary(names, needs, code, annotation, learned)
-    if "layer" in names and re.search(rf"\b{names['layer']}\.sinks\b", code):
-        names["sinks"] = f"{names['layer']}.sinks"
-        needs.add("sinks")
-    for role in [role for role in names if role[0] == "W" and isinstance(names[role], str)]:
-        open_layer(role, names, needs, code)
-    reading = _reading(names, frozenset(needs), kind, given)
+    arguments.open(parameters, learned)
+    reading = _reading(arguments.names, frozenset(arguments.needs), kind, given)
     if reading is None:
-        problems.append(_mismatch(names, kind))
+        problems.append(_mismatch(arguments.names, kind))
         return None
-    dropped = tuple(str(names[name]) for name in names if name not in reading.names)
-    return replace(reading, unused=(*unused, *dropped), fixed=fixed)
+    dropped = tuple(str(name) for role, name in arguments.names.items() if role not in reading.names)
+    return replace(reading, unused=(*arguments.unused, *dropped), fixed=arguments.fixed)
+
+
+@dataclass
+class _Arguments:
+    """The arguments of a signature, read one after the other; the other fields are as in `Reading`."""
+
+    code: str
+    given: bool  # whether a module holds the matrices
+    names: Names = field(default_factory=dict)
+    needs: set[str] = field(default_factory=set)
+    unused: list[str] = field(default_factory=list)
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, p: inspect.Parameter, role: str | None, place: int) -> bool:
+        """Read an argument; False if it is required and nothing is known that could be passed."""
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            self.unused.append(f"*{p.name}" if p.kind is p.VAR_POSITIONAL else f"**{p.name}")
+        elif role is None and re.search(rf"range\([^()\n]*(\([^()\n]*\)[^()\n]*)*,\s*{p.name}\)", self.code):
+            self.fixed[p.name] = 1  # the size of a block
+        elif role is not None and role.startswith("=") and is_required(p):
+            self.fixed[p.name] = FLAGS[role[1:]]
+        elif role is not None and role.startswith("="):
+            self.unused.append(p.name)
+        elif role == "gain" and is_required(p):
+            self.unused.append(f"{p.name} (ones in this check)")
+            return self._add_named(p, f"gain of {p.name}", place)
+        else:
+            return self._add_named(p, role, place)
+        return True
+
+    def _add_named(self, p: inspect.Parameter, role: str | None, place: int) -> bool:
+        required = is_required(p)
+        if not role or role in self.names or (_is_helper(role) and not required and not isinstance(p.default, bool)):
+            if not _is_helper(role):
+                self.unused.append(p.name)
+            return bool(role) or not required
+        self.names[role] = place if p.kind is p.POSITIONAL_ONLY else p.name
+        if role == "bias" and re.search(rf"\bin {p.name}\b", self.code):
+            self.names[role] = (p.name, 0)  # of several, in a list
+        if role in _PAIRS and not self.given and open_pair(p.name, _PAIRS[role], self.names, self.needs, self.code):
+            del self.names[role]
+        elif role == "cache" and required and not self.given:
+            return False
+        elif required or _is_numeric(role, p.default) or (role == "causal" and p.default is True):
+            self.needs.add(role)
+        return True
+
+    def open(self, parameters: list[inspect.Parameter], learned: Mapping[str, Mapping[str, Path]]) -> None:
+        """Replace the arguments that hold several arrays by what they hold."""
+        if "params" in self.names:
+            annotation = next((p.annotation for p in parameters if p.name == self.names["params"]), None)
+            open_dictionary(self.names, self.needs, self.code, annotation, learned)
+        if "layer" in self.names and re.search(rf"\b{self.names['layer']}\.sinks\b", self.code):
+            self.names["sinks"] = f"{self.names['layer']}.sinks"
+            self.needs.add("sinks")
+        for role in [role for role in self.names if role[0] == "W" and isinstance(self.names[role], str)]:
+            open_layer(role, self.names, self.needs, self.code)
+
+
+def _is_numeric(role: str, default: Any) -> bool:
+    """Whether the default of an option is a number that is used."""
+    if role == "scale":
+        return default is not None
+    if not isinstance(default, int | float):
+        return False
+    return default != 1 if role == "temperature" else role in _COUNTS and default > 0
 
 
 def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[str]) -> Reading | None:
@@ -325,51 +289,6 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
 def _is_helper(role: str | None) -> bool:
     """Whether an argument is passed and is none of the reference's."""
     return role in _HELPERS or (role or "").startswith("gain of ")
-
-
-def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
-    """The role of an argument by its name, next to the others and as the code uses it."""
-    role = role_of(p.name)
-    if CACHE.fullmatch(p.name.lower()) and is_required(p):
-        return "cache"
-    if CONFIG.fullmatch(p.name.lower()) and re.search(rf"\b{p.name}(\.|\[['\"]|\.get\(['\"])(n_|num_?)\w*head", code):
-        return "config"
-    if p.name in ("module", "self", "layer") and is_required(p):  # an object of settings
-        return "layer"
-    if role in (None, "heads") and p.default is p.empty and is_complete(matrices_in(p.name, code)):
-        return "params"  # it holds the matrices, under whatever name
-    others = {role_of(o.name) for o in parameters if o is not p}
-    if (
-        role is None
-        and p.name.endswith("biases")
-        and {"q", "k", "v"} <= others
-        and re.search(rf"\bin {p.name}\b", code)
-    ):
-        return "bias"
-    if role == "context" and "q" in others and "kv" in p.name.lower():
-        pair = holds_pair(p.name, code) or len(paths_in(p.name, code)) == 2
-        return "kv" if pair else role
-    if p.name in ("m", "M") and p.default is None:
-        return "mask"
-    if p.name.lower() == "hidden" and not others & {"X", "q"}:
-        return "X"
-    if p.name.lower() == "h":  # next to tokens or queries it is the number of heads
-        return "heads" if others & {"X", "q"} else "X"
-    if role == "tokens" and p.default not in ("rows", "columns"):
-        return "X"
-    if role == "context" and not others & {"X", "q"}:
-        return "X"
-    if role == "params" and is_fused(p.name, code):
-        return "Wqkv"
-    if p.name.lower() == "b" and any(role_of(o.name) == "params" and is_fused(o.name, code) for o in parameters):
-        return "bqkv"
-    if role == "sinks" and isinstance(p.default, int):  # how many tokens are sinks
-        return None
-    if role == "params" and ("Wq" in others or p.default is not p.empty):
-        return None
-    if role is None and len(p.name) == 1 and "sinks" not in others and "sink" in code.lower():
-        return "sinks"
-    return role
 
 
 def _spelled(role: str) -> str:

@@ -15,7 +15,7 @@ from headwise.checker.arguments.groups import is_required
 from headwise.checker.arguments.parts import is_complete
 from headwise.checker.arguments.roles import FUSED, role_of
 from headwise.checker.arguments.settings import CONFIG, Settings
-from headwise.checker.arguments.signatures import role_in_signature
+from headwise.checker.arguments.signature_roles import role_in_signature
 from headwise.checker.user_code.execution import user_code
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array

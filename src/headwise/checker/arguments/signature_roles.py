@@ -1,0 +1,134 @@
+"""The roles of the arguments of a signature: of each by its name, then next to the others and as the code uses them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Collection, Mapping
+
+from headwise.checker.arguments.containers import matrices_in, paths_in
+from headwise.checker.arguments.groups import (
+    is_required,
+    matrices_of_heads,
+    options_together,
+    parts_of_score,
+    roles_in_order,
+    roles_of_unprojected,
+    sides_of_grid,
+)
+from headwise.checker.arguments.parts import holds_pair, is_complete, is_fused
+from headwise.checker.arguments.roles import CACHE, role_of, tokens_among
+from headwise.checker.arguments.settings import CONFIG
+
+_WHOLE_CACHE = {"kpast": "k", "vpast": "v", "cache": "kv"}  # what the parts of a cache are that holds every key
+_TOKENS_OF = {"q": "X", "k": "context", "v": "values"}
+
+Roles = dict[str, str | None]  # from the names of arguments to their roles, None where nothing is known
+
+
+def roles_in_signature(
+    parameters: list[inspect.Parameter],
+    roles: Mapping[str, str],
+    code: str,
+    given: Collection[str],
+    learned: Collection[str],
+) -> tuple[Roles, bool]:
+    """Return the role of each argument, and whether the function projects its tokens; as `readings`."""
+    known = {p.name: roles[p.name] if p.name in roles else role_in_signature(p, parameters, code) for p in parameters}
+    known |= dict.fromkeys(learned, "params")
+    if len(several := [p.name for p in parameters if known[p.name] == "X" and is_required(p)]) == 2:
+        known |= dict.fromkeys(tokens_among(several)[1], "context")
+    known |= parts_of_score(parameters, known, code)
+    known |= options_together(known, code)
+    known |= matrices_of_heads(parameters, known, code)
+    needed = {known[p.name] for p in parameters if is_required(p)}
+    if "Wqkv" in needed and not {"X", "q", None} & needed:  # nothing that a matrix could be applied to
+        known = {name: "qkv" if role == "Wqkv" else role for name, role in known.items()}
+    in_one = learned or any(known[p.name] == "params" and is_complete(matrices_in(p.name, code)) for p in parameters)
+    projects = bool(given or in_one or {"Wq", "Wqkv", "Wq#1"} & set(known.values()))
+    if projects:
+        known |= _unnamed_tokens(parameters, known)
+    else:
+        known |= roles_in_order(parameters, known)
+        known |= roles_of_unprojected(parameters, known)
+    if {"q", "Wq", "Wqkv"} & set(known.values()):
+        known |= sides_of_grid(parameters)
+    place = "offset" if "kpast" in known.values() else None
+    known = {name: place if role == "place" else role for name, role in known.items()}
+    if not {"k", "X"} & set(known.values()):
+        known = {name: _WHOLE_CACHE.get(role or "", role) for name, role in known.items()}
+    return known, projects
+
+
+def _unnamed_tokens(parameters: list[inspect.Parameter], known: Roles) -> dict[str, str]:
+    """Tokens under a name of their own, and a context that is called M."""
+    unknown = [p.name for p in parameters if known[p.name] is None and is_required(p)]
+    have = set(known.values())
+    found = {} if {"X", "q"} & have else dict(zip(unknown, ("X", "context"), strict=False))
+    have |= set(found.values())
+    if {"X", "Wk", "Wv"} <= have and "context" not in have and unknown in (["M"], ["m"]) and not found:
+        found[unknown[0]] = "context"
+    return found
+
+
+def role_among(p: inspect.Parameter, known: Roles, projects: bool) -> str | None:
+    """The role of an argument next to those of the others: q stands for tokens where there are matrices, for one of them
+    where there are tokens.
+    """
+    role, others = known.get(p.name), set(known.values())
+    if role in _TOKENS_OF and projects and "X" not in others:
+        return _TOKENS_OF[role] if role == "q" or {"q", "k", "v"} <= others else role
+    if role in _TOKENS_OF and not projects and {"X", "q", "k", "v"} <= others:
+        return f"W{role}"
+    if role == "scale" and isinstance(p.default, bool):  # whether to scale, not by how much
+        return None
+    if role == "params" and {"q", "k", "v"} <= others and not projects:  # queries are projected already
+        return "window" if p.name.lower() == "w" else None
+    if role == "padding" and "mask" not in others:
+        return "mask"
+    return role
+
+
+def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
+    """The role of an argument by its name, next to the others and as the code uses it."""
+    role = role_of(p.name)
+    if CACHE.fullmatch(p.name.lower()) and is_required(p):
+        return "cache"
+    if CONFIG.fullmatch(p.name.lower()) and re.search(rf"\b{p.name}(\.|\[['\"]|\.get\(['\"])(n_|num_?)\w*head", code):
+        return "config"
+    if p.name in ("module", "self", "layer") and is_required(p):  # an object of settings
+        return "layer"
+    if role in (None, "heads") and p.default is p.empty and is_complete(matrices_in(p.name, code)):
+        return "params"  # it holds the matrices, under whatever name
+    others = {role_of(o.name) for o in parameters if o is not p}
+    if (
+        role is None
+        and p.name.endswith("biases")
+        and {"q", "k", "v"} <= others
+        and re.search(rf"\bin {p.name}\b", code)
+    ):
+        return "bias"
+    if role == "context" and "q" in others and "kv" in p.name.lower():
+        pair = holds_pair(p.name, code) or len(paths_in(p.name, code)) == 2
+        return "kv" if pair else role
+    if p.name in ("m", "M") and p.default is None:
+        return "mask"
+    if p.name.lower() == "hidden" and not others & {"X", "q"}:
+        return "X"
+    if p.name.lower() == "h":  # next to tokens or queries it is the number of heads
+        return "heads" if others & {"X", "q"} else "X"
+    if role == "tokens" and p.default not in ("rows", "columns"):
+        return "X"
+    if role == "context" and not others & {"X", "q"}:
+        return "X"
+    if role == "params" and is_fused(p.name, code):
+        return "Wqkv"
+    if p.name.lower() == "b" and any(role_of(o.name) == "params" and is_fused(o.name, code) for o in parameters):
+        return "bqkv"
+    if role == "sinks" and isinstance(p.default, int):  # how many tokens are sinks
+        return None
+    if role == "params" and ("Wq" in others or p.default is not p.empty):
+        return None
+    if role is None and len(p.name) == 1 and "sinks" not in others and "sink" in code.lower():
+        return "sinks"
+    return role

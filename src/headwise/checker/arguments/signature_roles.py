@@ -72,9 +72,7 @@ def _unnamed_tokens(parameters: list[inspect.Parameter], known: Roles) -> dict[s
 
 
 def role_among(p: inspect.Parameter, known: Roles, projects: bool) -> str | None:
-    """The role of an argument next to those of the others: q stands for tokens where there are matrices, for one of them
-    where there are tokens.
-    """
+    """The role of an argument next to the others: with matrices q stands for tokens, with tokens for a matrix."""
     role, others = known.get(p.name), set(known.values())
     if role in _TOKENS_OF and projects and "X" not in others:
         return _TOKENS_OF[role] if role == "q" or {"q", "k", "v"} <= others else role

@@ -12,32 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwise.checker.arguments.containers import Path, pack
-from headwise.checker.arguments.packed import pack_projected, pack_tokens
-from headwise.checker.arguments.presentation import (
-    arrange_axes,
-    fit_to_logits,
-    index_of_table,
-    present_angles,
-    present_by_index,
-    present_mask,
-    present_pages,
-    present_score,
-    present_table,
-    table_of_buckets,
-)
-from headwise.checker.arguments.settings import Settings
-from headwise.checker.calling.matrices import present_weights
-from headwise.checker.calling.options import as_function, is_function, window_as_number
-from headwise.checker.calling.responses import Response, grid, has_shape, read_response, sides_of
+from headwise.checker.calling.responses import Response, has_shape, read_response
+from headwise.checker.calling.values import present_arguments, present_masks
 from headwise.checker.probes import Interface
 from headwise.checker.reference.state import Case, Change
 from headwise.checker.user_code.execution import user_code
 from headwise.checker.user_code.numpy_guard import np, unchanged_numpy
 from headwise.errors import describe_exception
 from headwise.shapes import Array
-
-_ROOM = 3  # tokens for which a cache has room
-_MATRIX_OF = {"X": "Wq", "context": "Wk", "values": "Wv"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,31 +157,9 @@ class CallingConvention:
     def presentations(self, case: Case) -> Iterator[Case]:
         """The arguments as the function wants them, with the mask and the bias in each shape in use."""
         axes = self._axes(case)
-        arguments = self._plain(case, axes)
+        arguments = present_arguments(self, case, axes)
         shapes_before = set()
-        order: tuple[str, ...] = (
-            ("items", "short", "full") if self.interface.mask_axes == "BNM" else ("short", "full", "items")
-        )
-        if "bias" in case and self.interface.multi_head:
-            order = ("heads", *order)  # a bias of the heads, of which there may be one
-        of_biases = ("folded", "heads-last") if "bias" in case and self.load is not None else ()
-        for shape in [self.mask_shape] if self.mask_shape else (*order, "one-head", *of_biases):
-            masks: Case = {}
-            for name in ("mask", "bias", "padding"):
-                if name in case and is_function(self.names.get(name)):
-                    masks[name] = as_function(case[name], str(self.names[name]), grid(case), self.convert)
-                elif name == "bias" and name in case and "index" in self.names:
-                    masks[name] = present_by_index(case[name], grid(case))
-                elif name == "bias" and name in case and self.bias_table:
-                    masks[name] = present_table(case[name], self.bias_table)
-                elif name in case and name in self.names:
-                    of_keys = name == "padding" or (name == "mask" and self.interface.key_mask)
-                    of_keys = of_keys or self.interface.one_query
-                    mask_shape = "short" if shape in ("heads", *of_biases) and name != "bias" else shape
-                    fitted = fit_to_logits(case[name], mask_shape, grid(case), axes, of_keys)
-                    masks[name] = fitted if name == "bias" else present_mask(fitted, self.senses[name])
-                    if self.mask_type and masks[name].dtype == np.bool_:
-                        masks[name] = masks[name].astype(self.mask_type)
+        for masks in present_masks(self, case, axes):
             if (key := tuple(getattr(a, "shape", ()) for a in masks.values())) not in shapes_before:
                 shapes_before.add(key)
                 yield arguments | masks
@@ -211,140 +171,18 @@ class CallingConvention:
             return "B" + axes
         return axes
 
-    def _query_axes(self, axes: str) -> str:
+    def query_axes(self, axes: str) -> str:
         """The axes of queries and outputs."""
         return axes.replace("N", "") if self.interface.one_query else axes
-
-    def _plain(self, case: Case, axes: str) -> Case:
-        arguments = {name: value for name, value in case.items() if name in self.names}
-        if self.interface.of_tokens:
-            if case.get("tokens") == "columns":
-                axes = axes.replace("ND", "DN")
-            for name in ("X", "context", "values"):
-                source = case.get("context", case["X"]) if name == "values" else case.get(name)
-                needed = name in self.interface.needs or "values" in self.names
-                if name == "context" and source is None and needed:
-                    source = case["X"]
-                if name in self.names and source is not None:
-                    source = source @ case[_MATRIX_OF[name]].T if self.projects else source
-                    arguments[name] = arrange_axes(source, "BND", self._query_axes(axes) if name == "X" else axes)
-            if "kpast" in self.names:
-                arguments |= _past_tokens(case, axes, self.cache)
-            if self.packed:
-                arguments["qkv"] = pack_tokens(case, self.packed, axes)
-            elif self.load is None:
-                arguments |= present_weights(case, self)
-        else:
-            of_keys = axes.replace("H", "") if self.interface.key_heads == 1 else axes
-            layouts = {"q": self._query_axes(axes), "k": of_keys, "v": of_keys}
-            arguments |= {x: arrange_axes(case[x], "BHNd", layout) for x, layout in layouts.items() if x in self.names}
-            if "sinks" in arguments and "H" not in axes:
-                arguments["sinks"] = arguments["sinks"][0, 0]
-            elif "sinks" in arguments:
-                arguments["sinks"] = arguments["sinks"][0]
-            if parts := self.interface.packed:
-                arguments[parts] = pack_projected(case, self.packed, parts)
-            if "pages" in self.names:
-                arguments |= present_pages(case["k"], case["v"], self.cache)
-            if "kpast" in self.names:
-                arguments |= _with_past(arguments, axes.index("N"), self.interface.one_query)
-        if "kpast" in arguments and "offset" in self.names:
-            arguments |= self._in_place(arguments, axes)
-        arguments |= present_score({name: a for name, a in arguments.items() if name[0] == "S"}, *self.score)
-        if "cos" in case:
-            presented = present_angles(case["cos"], case["sin"], self.angles)
-            arguments |= {name: value for name, value in presented.items() if name in self.names}
-        if "buckets" in self.names:
-            arguments["buckets"] = table_of_buckets(grid(case)[1], self.bias_table)
-        if "index" in self.names:
-            arguments["index"] = index_of_table(*grid(case)[2:])
-        if "segments" in case:
-            presented = _presented_segments(case["segments"], "B" in axes)
-            arguments |= {name: value for name, value in presented.items() if name in self.names}
-        if "prefix" in arguments:
-            arguments["prefix"] = case["prefix"] if self.interface.prefix_each else int(case["prefix"][0])
-        if "logscale" in arguments:
-            several = "H" in axes or self.interface.of_tokens
-            arguments["logscale"] = case["logscale"] if several else case["logscale"][0, 0]
-        if "slopes" in arguments:
-            several = "H" in axes or self.interface.of_tokens
-            arguments["slopes"] = case["slopes"][:, 0, 0] if several else float(case["slopes"][0, 0, 0])
-        if "lengths" in arguments and "B" not in axes:
-            arguments["lengths"] = int(case["lengths"][0])
-        if self.window != "pair" and arguments.get("window") is not None:
-            arguments["window"] = window_as_number(case["window"][0], self.window)
-        if "window" in case:
-            sides = dict(zip(("left", "right"), case["window"] or (None, None), strict=True))
-            arguments |= {side: number for side, number in sides.items() if side in self.names}
-        return {name: value for name, value in self._widths(case).items() if name in self.names} | arguments
-
-    def _in_place(self, arguments: Case, axes: str) -> Case:
-        """How many earlier tokens there are, and their keys and values with room for more where there is some."""
-        layout = self.cache if self.interface.of_tokens and self.cache else axes
-        layout = layout if "B" in axes else layout.replace("B", "")
-        axis = layout.index("N")
-        past = {x: arguments[x] for x in ("kpast", "vpast")}
-        count = past["kpast"].shape[axis]
-        if self.interface.preallocated:
-            sizes = [(0, _ROOM if place == axis else 0) for place in range(len(layout))]
-            past = {x: np.pad(a, sizes, constant_values=7.0) for x, a in past.items()}
-        return past | {"offset": count}
-
-    def _widths(self, case: Case) -> Case:
-        heads = case.get("heads", 1)
-        d = case["Wq"].shape[0] // heads if "X" in case else case["q"].shape[-1]
-        model = case["X"].shape[-1] if "X" in case else d * case["q"].shape[1]
-        _, _, n, _ = grid(case)
-        rows, columns = sides_of(n)
-        sides = {"rows": rows, "columns": columns, "grid": (rows, columns)}
-        sizes = {"model": model, "heads": heads, "key_heads": heads, "width": d, "context": model}
-        config = Settings(sizes | {"length": 64, "dropout": 0.0})
-        repeats = case["q"].shape[1] // case["k"].shape[1] if "q" in case else 1
-        layer = Settings(sizes, num_key_value_groups=repeats, training=False, scaling=d**-0.5, config=config)
-        gains = {role: np.ones(d) for role in self.names if role.startswith("gain of ")}
-        sides |= {"repeats": repeats, "layer": layer, "bucket count": 32, "longest distance": 128}
-        return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config} | sides | gains
 
     def _read(self, result: Any, case: Case) -> Response:
         axes = self._axes(case)
         if case.get("tokens") == "columns":
             axes = axes.replace("ND", "DN")
-        axes = self._query_axes(axes)
+        axes = self.query_axes(axes)
         if self.output:
             axes = axes.replace("HN", "NH")
         return read_response(result, case, axes, self.weights_only, self.output == "merged")
-
-
-def _presented_segments(segments: Array, batched: bool) -> Case:
-    """Segments as a number for each token, or as the places where each begins and the length of the longest."""
-    starts = np.append(np.flatnonzero(np.diff(segments[0], prepend=0)), segments.shape[1]).astype(np.int32)
-    longest = int(np.diff(starts).max())
-    return {
-        "segments": segments if batched else segments[0],
-        "starts": starts,
-        "key_starts": starts,
-        "longest": longest,
-        "longest_key": longest,
-    }
-
-
-def _past_tokens(case: Case, axes: str, layout: str) -> Case:
-    """Keys and values of all tokens but the last, of all heads side by side or of each in a layout."""
-    past = {x: case["context"][:, :-1] @ case[f"W{x}"].T + case.get(f"b{x}", 0) for x in "kv"}
-    if layout:
-        layout = layout if "B" in axes else layout.replace("B", "")
-        heads = case.get("key_heads", case["heads"])
-        split = {x: a.reshape(*a.shape[:2], heads, -1) for x, a in past.items()}
-        return {f"{x}past": arrange_axes(a, "BNHd", layout) for x, a in split.items()}
-    return {f"{x}past": arrange_axes(a, "BND", axes) for x, a in past.items()}
-
-
-def _with_past(arguments: Case, axis: int, alone: bool) -> Case:
-    """Keys and values in two pieces: those of earlier tokens, and new ones, as many as queries or one by itself."""
-    count = max(0, arguments["k"].shape[axis] - (1 if alone else arguments["q"].shape[axis]))
-    pieces = {x: np.split(arguments[x], [count], axis=axis) for x in "kv"}
-    past = {"kpast": pieces["k"][0], "vpast": pieces["v"][0]}
-    return past | {x: pieces[x][1].take(0, axis=axis) if alone else pieces[x][1] for x in "kv"}
 
 
 def _identity(value: Any) -> object:

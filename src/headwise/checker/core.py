@@ -196,7 +196,27 @@ class _Judged:
 def _check_targets(
     targets: Iterable[Target], kind: str, requirements: Requirements, rng: np.random.Generator | None
 ) -> Verdict:
-    """Judge the alternatives in order, and keep the one with the fewest mistakes."""
+    """The verdict on the alternative with the fewest mistakes."""
+    best = _best(targets, kind, requirements, rng)
+    best = _with_ignored_parts(_without_tables(best, kind, requirements, rng))
+    target, findings = best.target, best.findings
+    if findings.explanation is None:
+        if target.rotates is not None and target.rotates():
+            findings = replace(findings, unexplained=True)  # that places matter explains nothing
+        _refuse_more_than_projections(best)
+    return to_verdict(
+        target.name,
+        with_added_positions(with_further_calls(with_cached_step(findings, target), target), target),
+        target.source,
+        target.function,
+        fresh(rng),
+        target.components,
+        target.conventions,
+    )
+
+
+def _best(targets: Iterable[Target], kind: str, requirements: Requirements, rng: np.random.Generator | None) -> _Judged:
+    """Judge the alternatives in order, until one has no mistake."""
     best: _Judged | None = None
     refusal: UncallableError | None = None
     for target in targets:
@@ -205,7 +225,7 @@ def _check_targets(
         except UncallableError as error:
             refusal = refusal or error
             continue
-        documentation = replace(document(target.forward, target.source, target.function), name=target.name)
+        documentation = _documentation_of(target)
         first = MEASURED if target.empty_tables is not None else ANY
         most = first if best is None else min(2, best.rank[0] - 1)
         judged = _Judged(target, judge(tiers, documentation, requirements, rng, min(1, most)))
@@ -222,27 +242,23 @@ def _check_targets(
     if best is None:
         assert refusal is not None
         raise refusal
-    best = _with_ignored_parts(_without_tables(best, kind, requirements, rng))
-    target = best.target
-    if best.findings.explanation is None and target.rotates is not None and target.rotates():
-        best = replace(best, findings=replace(best.findings, unexplained=True))  # that places matter explains nothing
+    return best
+
+
+def _documentation_of(target: Target) -> Documentation:
+    return replace(document(target.forward, target.source, target.function), name=target.name)
+
+
+def _refuse_more_than_projections(judged: _Judged) -> None:
+    """Raise DataError if a module that nothing explains has parameters of which it is not known what they are for."""
+    target = judged.target
     gates = (target.gate,) if target.gate else ()
-    more = (*target.neutral, *gates, *_needed_tables(best)) if best.findings.explanation is None else ()
-    if more:
+    if more := (*target.neutral, *gates, *_needed_tables(judged)):
         raise DataError(
             f"{target.name}: it learns more than the projections of attention: {', '.join(more)}. With these"
             " at zero nothing explains its output, and what they are for is not known. To check only its attention,"
             " pass a module that has no more."
         )
-    return to_verdict(
-        target.name,
-        with_added_positions(with_further_calls(with_cached_step(best.findings, target), target), target),
-        target.source,
-        target.function,
-        fresh(rng),
-        target.components,
-        target.conventions,
-    )
 
 
 def _is_random(convention: CallingConvention) -> bool:
@@ -277,7 +293,7 @@ def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng:
     if judged.findings.explanation is None and target.empty_tables is not None:
         runs = recovered_runs(judged.findings.convention, first_probe(judged.findings.convention.interface).case)
         target.empty_tables()
-        documentation = replace(document(target.forward, target.source, target.function), name=target.name)
+        documentation = _documentation_of(target)
         findings = judge(conventions_of_target(target, kind, requirements), documentation, requirements, rng)
         if findings.explanation is not None and (findings.rank[0] or all(map(is_softmax, runs))):
             judged = _Judged(target, replace(findings, observed=(*findings.observed, "position-bias")))

@@ -241,6 +241,7 @@ class NotAnArray:
         ({"sinks": np.full(H, np.nan)}, DataError, "sinks: expected finite numbers"),
         ({"engine": ["dense"]}, DataError, "engine: expected one of auto, "),
         ({"softcap": 0}, DataError, "softcap: expected a finite number above 0"),
+        ({"bias": np.zeros((N, M + 1))}, ShapeError, "bias: expected a shape that broadcasts"),
         ({"engine": "flash"}, DataError, "engine: expected one of auto, "),
     ],
 )
@@ -248,6 +249,12 @@ def test_refusals(change, error, message, rng):
     given = dict(zip("qkv", arrays(rng), strict=True)) | change
     with pytest.raises(error, match=message):
         hw.attention(**given)
+
+
+@pytest.mark.parametrize("name", ["scale", "softcap"])
+def test_a_number_beyond_the_type_is_refused(name, rng):
+    with pytest.raises(DataError, match=f"{name}: expected a number in the range of float32; got 1e[+]39"):
+        hw.attention(*arrays(rng, np.float32), **{name: 1e39})
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -127,6 +127,10 @@ def test_every_ablation_of_everything_and_of_nothing(subject):
 def test_words_and_blocks_are_players():
     spans = np.array([[0, 0], [0, 2], [2, 5], [5, 6], [7, 9], [0, 0]])
     tokens = Tokens("text", spans, np.array([1, 0, 0, 0, 0, 1], bool), ("[CLS]", "un", "##til", ".", "So", "[SEP]"))
+    with pytest.raises(DataError, match="limit: expected at least one player; got 0"):
+        group_tokens(tokens, 0)
+    with pytest.raises(DataError, match="input: expected at least one token besides prefix tokens"):
+        group_tokens(Tokens("text", tokens.locations, np.ones(len(tokens.prefix), bool), tokens.labels))
     assert group_tokens(tokens).members.astype(int).tolist() == [
         [0, 1, 1, 0, 0, 0],
         [0, 0, 0, 1, 0, 0],

@@ -90,6 +90,17 @@ def test_explain_with_the_model_that_ships(tmp_path, little_work):
         (("explain", "digit.png", "--preprocess", "mean"), "--preprocess: expected one of imagenet, clip, half"),
         (("report", "--out", "odd.npz"), "is a file"),
         (("report", "--arrays", "nowhere.npz"), "no such file"),
+        (("report", "--arrays", "odd.npz", "--notebook", "a.ipynb"), "--arrays, --notebook: expected at most one"),
+        (("attend", "a.ipynb", "odd.npz"), "arrays: expected one notebook, or files of arrays; got both"),
+        (("attend", "odd.npz", "--take", "X=Y"), "--take: applies to a notebook"),
+        (
+            ("explain", "digit.png", "--model", "odd", "--text", "a"),
+            "--text: expected one text, or two for a pair",
+        ),
+        (("explain", "--model", "odd", *("--text", "a") * 3), "--text: expected one text, or two for a pair"),
+        (("check", "a.py", "--json", "--markdown"), "--json, --markdown: expected one of them; got both"),
+        (("diff", "a.py", "b.py", "--json", "--markdown"), "--json, --markdown: expected one of them; got both"),
+        (("caption", "odd.npz", "--tokens", "digit.png"), "--tokens: digit.png: expected text in UTF-8"),
     ],
 )
 def test_a_plain_error_on_one_line(arguments, message, tmp_path):

@@ -8,7 +8,8 @@ import pytest
 from headwise.data.mnist import load_bundled_mnist
 from headwise.explanation import explain
 from headwise.figures import AttentionRecord, select_figures
-from headwise.train.checkpoint import pretrained_vit
+from headwise.models import ViT, ViTConfig
+from headwise.models.vit import vit_params
 from helpers.checkpoints import write_folder
 from helpers.commands import headwise
 
@@ -28,11 +29,12 @@ def test_a_text_has_a_folder_named_after_it(tmp_path):
     )
 
 
-def test_arrays_are_written_once_and_every_figure_can_be_captioned_again(tmp_path, little_work):
-    with little_work():
-        figures = ["maps", "rollout", "depth", "deletion"]
-        explanation = explain(pretrained_vit(), load_bundled_mnist().test.images[0], figure=figures)
-        explanation.save(tmp_path)
+def test_arrays_are_written_once_and_every_figure_can_be_captioned_again(tmp_path, rng):
+    model = ViTConfig(tokenizer="14x14", d_model=8, n_layers=2, n_heads=2, d_ff=8)
+    figures = ["maps", "rollout", "depth", "deletion"]
+    digit = load_bundled_mnist().test.images[0]
+    explanation = explain(ViT(model, vit_params(model, rng)), digit, figure=figures)
+    explanation.save(tmp_path)
     contents = {}
     for path in tmp_path.glob("*.npz"):
         with np.load(path) as saved:

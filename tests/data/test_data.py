@@ -7,7 +7,7 @@ from PIL import Image
 from headwise.data.array_files import coursework_arrays, load_npz, read_arrays
 from headwise.data.image_files import load_digit, read_image
 from headwise.data.mnist import load_bundled_mnist, load_mnist, read_idx
-from headwise.errors import DataError
+from headwise.errors import DataError, ShapeError
 
 
 def test_the_bundled_split_is_even_disjoint_and_seeded():
@@ -223,6 +223,16 @@ def test_files_that_are_refused(name, content, message, tmp_path):
         read_arrays([tmp_path / name])
     with pytest.raises(DataError, match="no such file"):
         read_arrays([tmp_path / "nowhere.csv"])
+
+
+def test_arrays_that_are_no_numbers_and_heads_of_unequal_width_are_refused(tmp_path):
+    arrays = {"X": np.ones((2, 3)), "Wk": np.eye(3), "Wv": np.eye(3)}
+    np.savez(tmp_path / "a.npz", **arrays, Wq=np.eye(3) > 0)
+    with pytest.raises(DataError, match=r"a\.npz: Wq: expected numbers; got bool"):
+        read_arrays([tmp_path / "a.npz"])
+    np.savez(tmp_path / "b.npz", **arrays, Wq1=np.ones((2, 3)), Wq2=np.ones((2, 4)))
+    with pytest.raises(ShapeError, match=r"Wq: expected matrices of equal width, .* got \(2, 3\), \(2, 4\)"):
+        read_arrays([tmp_path / "b.npz"])
 
 
 def test_a_name_given_twice_in_a_folder_is_refused(tmp_path):

@@ -34,11 +34,12 @@ def test_a_csv_file_has_texts_and_labels(tmp_path):
         ("words,label\na,b\n", "columns text and label"),
         ("text,label\n", "none"),
         ("text,label\na,b\nc,b\n", "two labels"),
+        ("text,label\né,b\n", "expected a CSV file with the columns text and label .*utf-8"),
     ],
 )
 def test_other_files_are_errors(content, message, tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text(content)
+    path.write_text(content, encoding="latin-1")
     with pytest.raises(DataError, match=message):
         load_labelled(path)
 

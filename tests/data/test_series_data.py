@@ -64,6 +64,10 @@ def test_numbers_to_predict(tmp_path):
     data = load_series(write(tmp_path, "1:2:0.5\n", "1:2:-3\n", header))
     assert data.classes == ()
     assert data.test.labels.tolist() == [-3]
+    folder = write(tmp_path, "1:2:0.5\n", header=header)
+    (folder / "tiny_TEST.ts").write_text(HEADER + GOOD)
+    with pytest.raises(DataError, match=r"TEST\.ts: expected numbers for labels, as the training series have; got cl"):
+        load_series(folder)
     with pytest.raises(DataError, match="a number to predict is missing"):
         load_series(write(tmp_path, "1:2:0.5\n", "1:2:nan\n", header))
     with pytest.raises(DataError, match="expected a number for every label"):

@@ -245,6 +245,8 @@ def test_a_table_that_cannot_be_read(mixed, change, message):
             [0, 1],
             r"images of one size; got \[\(7, 8\), \(8, 8\)\]",
         ),
+        ({"kind": "images"}, np.full((4, 8, 8), np.inf), [0, 0, 1, 1], "X: image 0 contains NaN or infinity"),
+        ({"kind": "series"}, [np.ones((2, 2)), np.ones(3)], [0, 1], r"X: expected items of shape \(N, V\)"),
         ({}, [np.ones(3), np.ones(4)], [0, 1], r"Series are a list of \(N, V\) arrays"),
         ({"kind": "series"}, [[1, 2], [1]], [0, 1], r"Series are a list of \(N, V\) arrays"),
         ({}, [[[1, 2], [1]], [[1, 2]]], [0, 1], r"X: expected items of numbers, of shape \(N, V\)"),

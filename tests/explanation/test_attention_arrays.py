@@ -54,6 +54,11 @@ def test_the_class_token_wherever_it_is(rng, name, index):
     assert "only the locations of the tokens are drawn" in sized
 
 
+def test_a_class_token_that_is_not_there(rng):
+    with pytest.raises(DataError, match="class token: expected an index below 11; got 11"):
+        from_arrays({"x": weights(rng)}, TokenLayout(GRID, class_token="11"))
+
+
 def test_no_class_token(rng):
     w = weights(rng, N)
     for name in ("auto", "none"):

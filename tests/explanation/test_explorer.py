@@ -16,7 +16,7 @@ from PIL import Image
 from headwise.cli.explore import explore as explore_command
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
-from headwise.explanation import cycle_classes, explore
+from headwise.explanation import Explorer, cycle_classes, explore
 from headwise.explanation.explorer import build_views, choose_opening
 from headwise.explanation.explorer.fixed_point import MISSING
 from headwise.metrics.concentration import drop_class_token, effective_number, entropy
@@ -149,6 +149,10 @@ def test_what_cannot_be_explored_is_refused(rng):
     ):  # fmt: skip
         with pytest.raises(error):
             explore(vit, *images, labels=labels)
+    with pytest.raises(DataError, match="inputs: expected at least one; got none"):
+        Explorer("", ())
+    with pytest.raises(DataError, match="digits: expected 1 to 500; got 501"):
+        cycle_classes(load_bundled_mnist().test, 501)
     with pytest.raises(DataError, match="one of 7x7, 4x4, rows"):
         pretrained_vit("5x5")
 

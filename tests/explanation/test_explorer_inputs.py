@@ -140,7 +140,11 @@ def test_inputs_without_tokens_or_of_another_kind_are_refused(bert, tmp_path):
         explain(bert, "  ")
     with pytest.raises(DataError, match="this model reads texts"):
         explain(bert, tmp_path / "photo.png")
+    with pytest.raises(DataError, match="layers: expected cross-attention over the whole input; the model has self"):
+        explain(bert, "the cat", layers="cross", test=False)
     folder = write_folder(tmp_path / "vit", "vit")
+    with pytest.raises(DataError, match="merge_words: expected self-attention over a text"):
+        explain(folder, np.zeros((3, 10, 10)), test=False, merge_words=True)
     (folder / "preprocessor_config.json").write_text("{}")
     with pytest.raises(DataError, match="no such file"):
         hw.load(folder).preprocess("a text")

@@ -45,6 +45,15 @@ def test_the_wire_refuses_to_carry(value):
         encode(value)
 
 
+def test_the_wire_refuses_keys_that_are_no_texts_and_empty_arrays_of_impossible_shape():
+    with pytest.raises(WireError, match="a key that is no text"):
+        decode(encode({"a": 1}).replace(encode("a"), encode(7)))
+    empty = encode(np.zeros((0, 3, 5)))
+    huge = (1 << 20).to_bytes(4, "big")
+    with pytest.raises(WireError, match="an empty array of impossible shape"):
+        decode(empty.replace((3).to_bytes(4, "big") + (5).to_bytes(4, "big"), huge + huge))
+
+
 def test_the_wire_survives_anything(rng):
     good = encode(("answered", (X, X[0]), ((0, X),)))
     assert decode(good)[0] == "answered"

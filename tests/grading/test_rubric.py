@@ -54,6 +54,7 @@ def test_the_rubric_that_ships():
         ("{mask: 3}", "{mask: 0}", "task 2, points: expected a property with points"),
         ("scale-missing: 1", "scale-mising: 1", "task 1, mistakes: 'scale-mising' is unknown"),
         (", right: 4", "", "task 1, mistakes: they are deducted from the points of `right`"),
+        ("function: attention", "conventions: odd, function: attention", "task 2, conventions: convention"),
         ("kind: self_attention", "kind: self", 'task 1, kind: expected "auto", "self_attention"'),
         ("[self_attention, sa]", "[self attention]", "task 1, function: expected the name of a function"),
         ("name: Masked", "name: self_attention", "tasks: 'self_attention' occurs twice"),

@@ -66,6 +66,8 @@ def test_notebooks(tmp_path):
 def test_where_a_function_is_defined(tmp_path):
     (tmp_path / "a.py").write_text("from b import sa\ndef other(): pass")
     (tmp_path / "b.py").write_text("class K:\n    def mha(self): pass\nsa = lambda x: x")
+    with pytest.raises(DataError, match="nowhere: expected a folder with a submission"):
+        read_submission(tmp_path / "nowhere")
     submission = read_submission(tmp_path)
     assert find_function(submission, ("self_attention", "sa")) == ("b.py", "sa")
     assert find_function(submission, ("mha",)) is None

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import headwise as hw
+from headwise.attribution import attribute, differentiable
 from headwise.errors import CheckpointError, DataError, MaskError, ShapeError
 from helpers.checkpoints import random_tensors, write_folder
 
@@ -157,6 +158,10 @@ def test_half_precision_is_widened_exactly(kind, tmp_path):
         ("bert", {"is_decoder": True}, "is_decoder"),
         ("vit", {"image_size": 15}, "position"),
         ("vit", {"patch_size": [5, 5, 5]}, "patch_size"),
+        ("vit", {"patch_size": 11}, r"patch_size: expected at most image_size"),
+        ("llama", {"num_attention_heads": 5, "head_dim": None}, "num_attention_heads: expected a divisor of hidden_s"),
+        ("bert", {"num_attention_heads": 5}, "num_attention_heads: expected a divisor of hidden_size 12"),
+        ("bert", {"layer_norm_eps": "small"}, "layer_norm_eps: expected a number; got 'small'"),
     ],
 )
 def test_options_that_change_the_computation_are_refused_by_name(family, options, named, tmp_path):
@@ -213,6 +218,18 @@ def test_files_that_are_not_models_are_refused(tmp_path):
     (corrupt / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match="not valid JSON"):
         hw.load(corrupt)
+    (corrupt / "config.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="expected a JSON object"):
+        hw.load(corrupt)
+    whole = write_folder(tmp_path / "whole", "bert")
+    complex_numbers = (whole / "model.safetensors").read_bytes().replace(b'"F64"', b'"C64"')
+    (whole / "model.safetensors").write_bytes(complex_numbers)
+    with pytest.raises(CheckpointError, match="expected F64, F32, F16 or BF16; got C64"):
+        hw.load(whole)
+    (whole / "model.safetensors").rename(whole / "part.safetensors")
+    (whole / "model.safetensors.index.json").write_text('{"weight_map": ["part.safetensors"]}')
+    with pytest.raises(CheckpointError, match="expected a weight_map from tensors to files"):
+        hw.load(whole)
     (tmp_path / "model.gguf").write_bytes(b"GGUF" + b"\0" * 40)
     with pytest.raises(CheckpointError):
         hw.load(tmp_path / "model.gguf")
@@ -220,22 +237,46 @@ def test_files_that_are_not_models_are_refused(tmp_path):
 
 def test_arguments_of_a_call_are_checked(tmp_path):
     model = hw.load(write_folder(tmp_path, "bert"))
-    for error, inputs in (
-        (DataError, {}),
-        (DataError, {"pixel_values": np.zeros((1, 3, 4, 4))}),
-        (DataError, {"input_ids": IDS, "pixel_values": np.zeros((2, 3, 4, 4))}),
-        (DataError, {"input_ids": IDS * 1.0}),
-        (DataError, {"input_ids": IDS + 17}),
-        (DataError, {"input_ids": IDS - 1}),
-        (ShapeError, {"input_ids": IDS[0]}),
-        (DataError, {"input_ids": np.zeros((1, 24), int)}),
-        (MaskError, {"input_ids": IDS, "attention_mask": MASK[:, :3]}),
-        (MaskError, {"input_ids": IDS, "attention_mask": 2 * MASK}),
-        (DataError, {"input_ids": IDS, "labels": IDS}),
-        (DataError, {"input_ids": IDS, "inputs_embeds": np.zeros((2, 5, 12))}),
+    for error, message, inputs in (
+        (DataError, "input_ids: this model needs it", {}),
+        (DataError, "pixel_values: this model does not read it", {"pixel_values": np.zeros((1, 3, 4, 4))}),
+        (DataError, "pixel_values: this model", {"input_ids": IDS, "pixel_values": np.zeros((2, 3, 4, 4))}),
+        (DataError, "input_ids: expected whole numbers; got float64", {"input_ids": IDS * 1.0}),
+        (DataError, "input_ids: expected 0 to 18; got", {"input_ids": IDS + 17}),
+        (DataError, "input_ids: expected 0 to 18; got -1", {"input_ids": IDS - 1}),
+        (ShapeError, r"input_ids: expected \(B, N\); got \(5,\)", {"input_ids": IDS[0]}),
+        (DataError, "position_ids: .* longer than the model allows", {"input_ids": np.zeros((1, 24), int)}),
+        (MaskError, r"attention_mask: expected \(B, N\)", {"input_ids": IDS, "attention_mask": MASK[:, :3]}),
+        (MaskError, "attention_mask: expected only 0 and 1", {"input_ids": IDS, "attention_mask": 2 * MASK}),
+        (MaskError, "attention_mask: .* got int64 of shape", {"input_ids": IDS, "attention_mask": MASK[:, None, None]}),
+        (DataError, "labels: not an argument", {"input_ids": IDS, "labels": IDS}),
+        (DataError, "either input_ids or", {"input_ids": IDS, "inputs_embeds": np.zeros((2, 5, 12))}),
+        (DataError, "inputs_embeds: expected float64; got int64", {"inputs_embeds": np.zeros((2, 5, 12), int)}),
     ):
-        with pytest.raises(error):
+        with pytest.raises(error, match=message):
             model(**inputs)
+
+
+def test_arguments_of_a_call_with_images_are_checked(tmp_path):
+    model = hw.load(write_folder(tmp_path, "vit"))
+    for error, message, inputs in (
+        (ShapeError, r"pixel_values: expected \(B, C=3, Y, X\)", {"pixel_values": np.zeros((1, 10, 10, 3))}),
+        (ShapeError, "pixel_values: expected at least 5 × 5 pixels", {"pixel_values": np.zeros((1, 3, 10, 4))}),
+        (MaskError, "only texts take one", {"pixel_values": np.zeros((1, 3, 10, 10)), "attention_mask": MASK}),
+    ):
+        with pytest.raises(error, match=message):
+            model(**inputs)
+
+
+def test_a_model_without_a_head_says_why_it_has_no_scores(tmp_path):
+    tensors = {name: array for name, array in random_tensors("bert").items() if not name.startswith("classifier")}
+    model = hw.load(write_folder(tmp_path, "bert", tensors, architectures=["BertModel"]))
+    assert "predict" not in model.capabilities
+    with pytest.raises(DataError, match="predict: "):
+        model.predict(IDS[0])
+    for function in (attribute, differentiable):
+        with pytest.raises(DataError, match="model: expected a model with scores"):
+            function(model, IDS[0])
 
 
 def test_padding_does_not_change_a_text(tmp_path):

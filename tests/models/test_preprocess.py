@@ -28,6 +28,17 @@ def test_texts_of_a_vocabulary_file(tmp_path):
     assert not arrays["token_type_ids"].any()
 
 
+def test_texts_that_cannot_be_prepared_are_refused(tmp_path):
+    with pytest.raises(DataError, match="pairs: expected 2 texts; got 1"):
+        bert(tmp_path).preprocess(["the cat", "a dog"], pairs=["the dog"])
+    (tmp_path / "vocab.txt").write_text("the\n[CLS]\n")
+    with pytest.raises(CheckpointError, match=r"vocab\.txt: expected the tokens \[SEP\], \[UNK\]"):
+        hw.load(tmp_path).preprocess("the cat")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: "):
+        hw.load(tmp_path).preprocess("the cat")
+
+
 def test_pairs_have_two_token_types(tmp_path):
     arrays = bert(tmp_path).preprocess("the cat", pairs="a dog")
     np.testing.assert_array_equal(arrays["input_ids"], [[2, 4, 5, 3, 11, 6, 3]])
@@ -76,6 +87,9 @@ def test_sentence_embeddings(mode, pooled, tmp_path):
     (tmp_path / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(CheckpointError, match="Dense"):
         model.encode(texts)
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(options | {"pooling_mode_other": True}))
+    with pytest.raises(CheckpointError, match="pooling_mode: expected one of"):
+        model.encode(texts)
 
 
 def vit(folder, **options):
@@ -105,6 +119,11 @@ def test_images_are_resized_cropped_and_normalised(tmp_path):
     model.preprocess(tmp_path / "palette.png")  # without a warning
     np.testing.assert_array_equal(from_file, model.preprocess(Image.fromarray(image))["pixel_values"])
     assert model.preprocess([image, image])["pixel_values"].shape == (2, 3, 10, 10)
+
+
+def test_images_of_several_sizes_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"images: expected one size after preprocessing; got \(31, 47\), \(20, 30\)"):
+        vit(tmp_path, do_resize=False).preprocess([photograph(31, 47), photograph(20, 30)])
 
 
 def test_steps_that_are_switched_off(tmp_path):

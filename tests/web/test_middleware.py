@@ -197,6 +197,11 @@ def test_too_large_a_stream_is_refused_when_it_turns_out_to_be(client):
     assert "too large" in refused.text
 
 
+@pytest.mark.parametrize(("length", "status"), [("many", 400), ("-1", 400), ("9" * 4400, 413)])
+def test_a_length_that_is_no_number_or_has_thousands_of_digits(client, length, status):
+    assert client.post("/api/read", content=b"x", headers={"content-length": length}).status_code == status
+
+
 def test_a_body_that_never_comes_is_not_waited_for(client, monkeypatch):
     async def slow():
         yield b"half"

@@ -115,10 +115,10 @@ def check_float32_range(inputs: Inputs) -> Inputs:
 
 
 def _items(X: Any) -> list[Any] | None:
-    """The items, if X is a list or an object array of items with two axes; otherwise None."""
+    """The items, if X is a list or an object array, and one of them has two axes; otherwise None."""
     is_list = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
     items = list(X) if is_list else []
-    return items if items and all(_depth(item) == 2 for item in items) else None
+    return items if any(_depth(item) == 2 for item in items) else None
 
 
 def _depth(X: Any) -> int:

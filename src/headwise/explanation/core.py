@@ -161,7 +161,7 @@ def explain(
     --------
     >>> from headwise.data.mnist import load_bundled_mnist
     >>> from headwise.train.checkpoint import pretrained_vit
-    >>> explanation = explain(pretrained_vit(), load_bundled_mnist().test.images[0])
+    >>> explanation = explain(pretrained_vit(), load_bundled_mnist().test.images[0], test=False)
     >>> explanation.record.weights.shape, list(explanation.captions), round(explanation.dependence.agreement, 2)
     ((4, 4, 17, 17), ['maps', 'dependence'], 0.7)
     """

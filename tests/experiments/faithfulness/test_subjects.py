@@ -56,6 +56,8 @@ def test_classes_that_are_not_the_models_are_unknown(tmp_path):
 def test_a_linear_head_is_a_logistic_regression_of_the_mean_word(tmp_path):
     model = hw.load(write_text_model(tmp_path / "model"))
     labels = np.array(["cat" in text for text in TEXTS], int)
+    with pytest.raises(DataError, match=f"labels: expected one for each of {len(TEXTS)} inputs; got {len(TEXTS) - 1}"):
+        fit_linear_head(model, TEXTS, labels[1:])
     with_head = with_linear_head(model, **fit_linear_head(model, TEXTS, labels))
     states = [model(**model.preprocess(text)).last_hidden_state[0].mean(axis=0) for text in TEXTS]
     scaled = (np.array(states) - np.mean(states, axis=0)) / np.std(states, axis=0)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.errors import DataError, ShapeError
+from headwise.errors import DataError
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
 from headwise.nn import LinearCache, Params, linear_backward_parallel, linear_forward, subtree, with_prefix
 from headwise.shapes import Array, IntArray
@@ -100,8 +100,6 @@ def text_embedding_backward(dy: Array, cache: TextEmbeddingCache) -> tuple[Array
 
 def _take(name: str, table: Array, rows: IntArray) -> Array:
     """Rows of a table."""
-    if rows.ndim != 2:
-        raise ShapeError(f"{name}: expected (B, N); got {rows.shape}.")
     if rows.size and (rows.min() < 0 or rows.max() >= len(table)):
         hint = " The text is longer than the model allows." if name == "position_ids" else ""
         raise DataError(f"{name}: expected 0 to {len(table) - 1}; got {rows.min()} to {rows.max()}.{hint}")

@@ -1,6 +1,8 @@
 """Every example in ``--help`` runs, in a folder with the files that it names and at a small size."""
 
 import re
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -43,3 +45,14 @@ def test_the_help_lists_the_command(name):
     shown = CliRunner().invoke(application(), [*name.split(), "--help"])
     assert shown.exit_code == 0
     assert f"headwise {name}" in " ".join(shown.stdout.replace("root", "headwise").split())
+
+
+def test_the_list_of_commands_is_the_same_without_importing_any(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    code = (
+        "import sys; sys.argv[1:] = ['--help']; from headwise.cli import run; run(); assert 'numba' not in sys.modules"
+    )
+    code += "; assert not [m for m in sys.modules if m == 'matplotlib' or m.startswith('headwise.cli.expl')]"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = CliRunner().invoke(application(), ["--help"], prog_name="headwise")
+    assert shown.stdout.split() == imported.stdout.split()

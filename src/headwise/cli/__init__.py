@@ -5,6 +5,7 @@ A new command is a module with a function of its name, and an entry in `COMMANDS
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 import traceback
@@ -39,6 +40,7 @@ COMMANDS = (
     "study",
 )
 
+_FOLDER = Path(__file__).parent
 # environment variables, and the numbers that the libraries which read them accept
 _RANGES = {
     "NUMBA_NUM_THREADS": (1, 2**31 - 1),
@@ -48,6 +50,28 @@ _RANGES = {
 
 def application(commands: Sequence[str] = COMMANDS, experiment: str | None = None) -> typer.Typer:
     """The command line with these commands, and of the experiments only this one if it is named."""
+    app = _without_commands()
+    for name in commands:
+        module = import_module(f"headwise.cli.{name}")
+        if name == "study":
+            app.add_typer(module.study(experiment), name=name)
+        else:
+            app.command(name)(getattr(module, name))
+    return app
+
+
+def _overview() -> typer.Typer:
+    """The command line for its help and for mistyped commands: it imports no command, which would take seconds."""
+    app = _without_commands()
+    for name in COMMANDS:
+        file = next(p for p in (_FOLDER / f"{name}.py", _FOLDER / name / "__init__.py") if p.exists())
+        functions = (n for n in ast.parse(file.read_text("utf-8")).body if isinstance(n, ast.FunctionDef))
+        docstring = next(ast.get_docstring(function) for function in functions if function.name == name)
+        app.command(name, help=docstring)(lambda: None)
+    return app
+
+
+def _without_commands() -> typer.Typer:
     app = typer.Typer(
         name="headwise",
         cls=InterruptibleGroup,
@@ -59,12 +83,6 @@ def application(commands: Sequence[str] = COMMANDS, experiment: str | None = Non
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_version)
-    for name in commands:
-        module = import_module(f"headwise.cli.{name}")
-        if name == "study":
-            app.add_typer(module.study(experiment), name=name)
-        else:
-            app.command(name)(getattr(module, name))
     return app
 
 
@@ -84,7 +102,7 @@ def run() -> int:
     try:
         _check_environment()
         # only what was typed is imported
-        app = application([typed] if typed in COMMANDS else COMMANDS, next(iter(sys.argv[2:]), None))
+        app = application([typed], next(iter(sys.argv[2:]), None)) if typed in COMMANDS else _overview()
         status = app(prog_name="headwise", standalone_mode=False)
         sys.stdout.flush()
         return int(status or 0)

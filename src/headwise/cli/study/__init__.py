@@ -16,9 +16,12 @@ __all__ = ["study"]
 
 
 def study(only: str | None = None) -> typer.Typer:
-    """The command group with every experiment, or with the one that is named and nothing imported for any other."""
+    """Run an experiment. After an interruption the same command resumes it.
+
+    Returns the command group with every experiment, or with the one that is named and nothing imported for any other.
+    """
     group = typer.Typer(
-        help="Run an experiment. After an interruption the same command resumes it.",
+        help=(study.__doc__ or "").partition("\n\n")[0],
         no_args_is_help=True,
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},

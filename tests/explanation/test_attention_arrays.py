@@ -266,7 +266,9 @@ def test_registers_items_of_a_batch_and_images_of_another_size(rng):
     record = from_arrays({"weights": weights}, layout, rng.random((19, 23, 3)).astype(np.float32))
     np.testing.assert_array_equal(record.weights, weights[3])
     assert (record.image.shape, record.num_tokens, record.is_prefix.sum()) == ((8, 12, 3), 6, 5)
-    assert "the 5 prefix tokens (class token, registers) come before" in CaptionedFigure(record).caption.text(full=True)
+    assert "the 5 prefix tokens, which stand for no part of the image, come before" in CaptionedFigure(
+        record
+    ).caption.text(full=True)
     with pytest.raises(ShapeError, match="prefix: expected 8 tokens, because 2x3 is 6 and 2 precede them"):
         from_arrays({"weights": weights[0]}, TokenLayout(grid=(2, 3), prefix=2))
     with pytest.raises(ShapeError, match="index: expected 0 to 4"):

@@ -140,8 +140,10 @@ def test_explain_from_files(digit, tmp_path):
     path, saved = EXAMPLE, pretrained_vit("rows")
     save_vit(tmp_path / "model.safetensors", saved.config, saved.params, {})
     explanation = hw.explain(tmp_path / "model.safetensors", path, figure="all", token=3, label=4, test=False)
-    kinds = ["token", "maps", "dependence", "matrices", "roles", "rollout", "depth", "positions", "deletion"]
+    kinds = ["token", "maps", "dependence", "matrices", "roles", "rollout", "depth", "positions"]
     assert [figure.kind for figure in explanation.figures] == kinds
+    assert explanation.missing == {"deletion": explanation.untested}
+    assert "as requested" in explanation.untested
     assert explanation.record.label == 4
     assert explanation.preparation
     assert explanation.scores == {}
@@ -229,3 +231,20 @@ def test_visible_tokens_are_those_of_each_layer(tmp_path):
     first = record.roles.names.index("first")
     assert record.roles.chance[first, 0] > one.roles.chance[first, 0]
     assert record.roles.chance[first, 1] == one.roles.chance[first, 1]
+
+
+def test_the_curves_of_a_slow_model_are_left_out_unless_they_are_named(tmp_path, monkeypatch):
+    model, image = hw.load(write_folder(tmp_path / "vit", "vit")), np.ones((3, 10, 10), np.float32)
+    monkeypatch.setattr("headwise.explanation.faithfulness.QUICK", -1.0)
+    explanation = explain(model, image, figure="all")
+    assert "deletion" not in explanation.captions
+    assert "it would take about" in explanation.missing["deletion"]
+    assert explanation.untested == explanation.missing["deletion"]
+    assert list(explain(model, image, figure="deletion").scores) == ["deletion"]
+    assert explain(model, image, figure="matrices").untested == ""
+    with pytest.raises(DataError, match="deletion shows the result of the faithfulness test, which test=False"):
+        explain(model, image, figure="deletion", test=False)
+    text_model = hw.load(write_folder(tmp_path / "llama", "llama"))
+    untested = explain(text_model, {"input_ids": np.arange(5)[None]}, figure="rollout").untested
+    assert "it removes all tokens" in untested
+    assert "a model without tokens has no scores" in untested

@@ -233,3 +233,19 @@ def test_when_the_probability_falls_below_half(rng):
     for curves, expected in ((falling, (2, 2)), (only_map, (2, None)), (falling * 0 + 0.9, (None, None))):
         values = all_values(CaptionedFigure(replace(record, curves=curves), "deletion").caption)
         assert (values.get("map_half"), values.get("random_half")) == expected
+
+
+def test_registers_have_part_of_the_weight_of_a_panel(rng):
+    t = make_record(rng).num_tokens + 3
+    weights = rng.dirichlet(np.ones(t), (2, 2, t)).astype(np.float32)
+    for prefix, places in (
+        (np.arange(t) < 3, "come before them"),
+        (np.isin(np.arange(t), [0, t - 2, t - 1]), "no number"),
+    ):
+        caption = CaptionedFigure(make_record(rng, weights=weights, prefix=prefix)).caption.text(full=True)
+        assert "Below each panel, cls is" in caption
+        assert "the weights of a panel sum to one" not in caption
+        assert (
+            f"the 3 prefix tokens, which stand for no part of the image, {'have ' * (places == 'no number')}{places}"
+            in caption
+        )

@@ -158,3 +158,33 @@ def test_another_model_has_another_caption(rng, name):
         if figure.kind not in ("dependence", "deletion"):  # which do not show the weights
             assert other.caption.text() != figure.caption.text()
             assert all_values(other.caption) != all_values(figure.caption)
+
+
+def test_rows_that_do_not_sum_to_one_are_said_to(rng):
+    """Weights of heads with a learned sink, which take less than one of the tokens."""
+    record = sentence(rng)
+    short = replace(record, weights=record.weights * rng.uniform(0.4, 0.9, (2, 2, 1, 1)).astype(np.float32))
+    low, high = (f"{sums:.2f}" for sums in short.row_sums)
+    for kind in ("maps", "matrices", "depth"):
+        full, brief = (CaptionedFigure(short, kind).caption.text(full=full) for full in (True, False))
+        assert f"A row of weights sums to {low} to {high}:" in full
+        assert "sums to one" not in full
+        assert f"Rows sum to {low} to {high}." in brief
+        assert "weights sums to" not in CaptionedFigure(record, kind).caption.text(full=True)
+    np.testing.assert_allclose(short.row_sums, [short.weights.sum(-1).min(), short.weights.sum(-1).max()], rtol=1e-6)
+
+
+def test_a_formula_needs_weights_of_a_plain_softmax(rng):
+    record = sentence(rng)
+    for width, formula in ((16, "A(l,h) = softmax(Q Kᵀ / √d) with d = 16"), (0, "A(l,h):")):
+        assert f"the attention weights {formula}" in CaptionedFigure(
+            replace(record, head_width=width), "matrices"
+        ).caption.text(full=True)
+
+
+def test_cross_attention_has_no_diagonal(rng):
+    record = sentence(rng)
+    one = replace(record, weights=record.weights[:, :, :1], query_words=("a",))
+    caption = CaptionedFigure(one, "matrices").caption.text(full=True)
+    assert f"There is one query and {len(SENTENCE)} keys, which are other tokens." in caption
+    assert "diagonal" not in caption

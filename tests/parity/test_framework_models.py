@@ -382,3 +382,35 @@ def test_missing_values_that_reach_the_attention_are_named():
     series[3] = np.nan
     with pytest.raises(DataError, match=r"missing values \(NaN\), which the model passes on"):
         explain(Pooled([0]).eval(), series)
+
+
+def test_hidden_states_are_no_scores():
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 8}
+    config = transformers.LlamaConfig(**sizes, vocab_size=50)
+    with pytest.raises(DataError, match=r"it returns last_hidden_state.*and no scores"):
+        open_model(transformers.LlamaModel(config).eval()).predict(np.arange(7))
+
+    class Backbone(torch.nn.Module):  # returns a tensor (B, N, D), narrower than its vocabulary
+        def __init__(self):
+            super().__init__()
+            self.model = transformers.LlamaModel(config)
+
+        def forward(self, input_ids):
+            return self.model(input_ids).last_hidden_state
+
+    with pytest.raises(DataError, match="expected scores of classes"):
+        open_model(Backbone().eval()).predict(np.arange(7) + 20)
+
+
+def test_a_stated_patch_size_is_not_replaced_by_another():
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 8}
+    config = transformers.ViTMAEConfig(
+        **sizes, image_size=32, patch_size=8
+    )  # three quarters of the patches are dropped
+    image = np.random.default_rng(0).normal(size=(3, 32, 32)).astype(np.float32)
+    with pytest.raises(DataError, match="has 16 tokens of 8 x 8 pixels; the first layer has 4"):
+        open_model(transformers.ViTMAEModel(config).eval()).tokens(image)
+    with pytest.raises(DataError, match="has 12 tokens of 2 x 4 pixels; the first layer has 6"):
+        open_model(SmallViT().eval(), patch=(2, 4)).tokens(image[:, :8, :12])

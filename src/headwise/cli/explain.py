@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from headwise.cli.console import messages, output
 from headwise.cli.explanations import AllHeads, Figure, Full, Scale, Token, output_folder, print_json, save
 from headwise.cli.inputs import Model, Preprocess, Size, Text, image_preprocessor, read_input
 from headwise.errors import DataError
-from headwise.explanation import Explanation
 from headwise.explanation import explain as explain_input
 from headwise.train.checkpoint import pretrained_vit
 
@@ -50,21 +48,23 @@ def explain(
         raise DataError("--text: expected --model as well; the default model takes images of handwritten digits.")
     value, source = read_input(input, text)
     with output_folder(source, out) as folder:
-        with messages.status("running the model …"):
+        with messages.status("running the model and testing the figures …"):
             explanation = explain_input(
                 model or pretrained_vit(),
                 value,
                 figure=figure,
                 token=token,
                 label=-1 if label is None else label,
-                test=False,
                 scale=scale,
                 all_heads=all_heads,
                 merge_words=merge_words,
                 preprocess=image_preprocessor(preprocess, size),
                 audit=audit,
             )
-        explanation = _test(explanation)
+        if explanation.untested:
+            messages.print(
+                f"headwise: faithfulness is not tested: {explanation.untested}", markup=False, soft_wrap=True
+            )
         if as_json:
             probabilities = [round(float(p), 6) for p in explanation.record.probabilities]
             print_json(explanation, folder, {"probabilities": probabilities, "prepared": explanation.preparation})
@@ -75,18 +75,3 @@ def explain(
         if explanation.preparation:
             output.print(f"The image: {explanation.preparation}.")
         save(explanation, folder)
-
-
-def _test(explanation: Explanation) -> Explanation:
-    """The explanation with the scores of its figures, unless the test would take long."""
-    test = explanation.test
-    if test is None or not any(figure.ranking is not None for figure in explanation.figures):
-        return explanation
-    if not test.is_quick:
-        messages.print(
-            "headwise: faithfulness is not tested, because it would take long; hw.explain(…, test=True) does."
-        )
-        return explanation
-    with messages.status("testing faithfulness …"):
-        figures = tuple(test.apply(figure) for figure in explanation.figures)
-    return replace(explanation, figures=figures)

@@ -20,7 +20,7 @@ from headwise.explanation.explorer import Explorer, ExplorerInput
 from headwise.explanation.faithfulness import QUICK, FaithfulnessTest
 from headwise.explanation.input_record import probe_induction, record_input
 from headwise.explanation.word_pieces import merge_pieces
-from headwise.figures import AttentionRecord, Caption, CaptionedFigure, View, select_figures, style
+from headwise.figures import FIGURES, AttentionRecord, Caption, CaptionedFigure, View, select_figures, style
 from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.models import Model, ViT, open_model
@@ -50,12 +50,15 @@ class Explanation:
         How an image file was prepared for the model.
     missing : mapping of str to str
         Why a kind of figure that suits the input is not among them.
+    untested : str
+        Why the rankings of the figures were not tested; empty if they were, or there are none.
     """
 
     figures: tuple[CaptionedFigure, ...]
     test: FaithfulnessTest | None = None
     preparation: str = ""
     missing: Mapping[str, str] = field(default_factory=dict)
+    untested: str = ""
 
     __repr__ = brief_repr
 
@@ -135,7 +138,7 @@ def explain(
         The true class, if it is known.
     test : bool, optional
         Whether to test the faithfulness of figures that rank the tokens; by default if it takes less than about twenty
-        seconds.
+        seconds, or the figure ``"deletion"``, which shows the result, is named.
     scale : {"auto", "shared", "layer", "panel"}
         Colour scales; see `headwise.figures.View`.
     all_heads : bool
@@ -172,15 +175,35 @@ def explain(
     classes = len(record.probabilities)
     if label < -1 or (classes and label >= classes):
         raise DataError(f"label: expected 0 to {classes - 1}; got {label}.")
-    testable = classes > 0
-    faithfulness_test = FaithfulnessTest(opened, input) if testable and not merge_words else None
+    faithfulness_test = FaithfulnessTest(opened, input) if classes and not merge_words else None
     if merge_words:
         record = merge_pieces(record)
     record, missing = _add_dependence(opened, input, record, figure, token, audit)
-    figures = select_figures(record, figure, token, testable=testable and not merge_words, view=view)
-    if faithfulness_test is not None and (test or (test is None and faithfulness_test.is_quick)):
+    figures = select_figures(record, figure, token, testable=faithfulness_test is not None, view=view)
+    if named := [name for name in _names(figure) if name in FIGURES and FIGURES[name].needs_test]:
+        if faithfulness_test is None or test is False:
+            reason = "test=False" if test is False else "merge_words" if merge_words else "a model without scores"
+            raise DataError(f"figure: {named[0]} shows the result of the faithfulness test, which {reason} leaves out.")
+        test = True
+    if faithfulness_test is None:
+        return Explanation(tuple(figures), None, preparation, missing)
+    untested = _reason(faithfulness_test, figures, test)
+    if not untested:
         figures = [faithfulness_test.apply(f) for f in figures]
-    return Explanation(tuple(figures), faithfulness_test, preparation, missing)
+    elif unavailable := {f.kind: untested for f in figures if FIGURES[f.kind].needs_test}:
+        figures, missing = [f for f in figures if f.kind not in unavailable], {**missing, **unavailable}
+    return Explanation(tuple(figures), faithfulness_test, preparation, missing, untested)
+
+
+def _names(figure: str | Sequence[str]) -> list[str]:
+    return [figure] if isinstance(figure, str) else list(figure)
+
+
+def _reason(faithfulness_test: FaithfulnessTest, figures: Sequence[CaptionedFigure], test: bool | None) -> str:
+    """Why the figures' rankings are not tested; empty if they are, or there are none."""
+    if test or all(figure.ranking is None for figure in figures):
+        return ""
+    return faithfulness_test.obstacle if test is None else "it is not tested, as requested"
 
 
 def _add_dependence(
@@ -194,7 +217,7 @@ def _add_dependence(
     """The record with what the prediction depends on, if a figure needs it, or the reason why it is missing."""
     if audit is not None:
         recommended_map(model, audit)  # an audit that does not fit is an error, even if no figure needs it
-    kinds = [figure] if isinstance(figure, str) else list(figure)
+    kinds = _names(figure)
     if not {"auto", "all", "dependence"} & set(kinds) or (token is not None and kinds == ["auto"]):
         return record, {}
     try:

@@ -52,16 +52,18 @@ class FaithfulnessTest:
         self._tokens_game(keep)
         return (time.perf_counter() - start) / len(keep)
 
-    @property
-    def is_quick(self) -> bool:
-        """Whether the test takes seconds."""
+    @cached_property
+    def obstacle(self) -> str:
+        """Why the test is not run without a request: its duration, or that no tokens can be removed; empty if it is."""
         if self._is_small:
-            return True
+            return ""
         try:
-            sets = 2**self.tokens if self._is_exact else 2 * (self.tokens + 1) * (self.orders + 2)
-            return self.seconds_per_set * sets <= QUICK
-        except DataError:  # a model that cannot leave out tokens of this input
-            return False
+            self._tokens_game(np.zeros((1, self.tokens), bool))
+        except DataError as error:
+            return f"it removes all tokens, which this model does not allow ({error})"
+        sets = 2**self.tokens if self._is_exact else 2 * (self.tokens + 1) * (self.orders + 2)
+        seconds = self.seconds_per_set * sets
+        return "" if seconds <= QUICK else f"it would take about {seconds:.0f} seconds; hw.explain(…, test=True) does"
 
     @property
     def orders(self) -> int:

@@ -64,7 +64,7 @@ def record_input(model: Model, input: Any, *, label: int = -1, layers: str = "se
         top_names=prediction.names,
         next_token=prediction.next_token,
         label=label,
-        head_width=int(group[0].q.shape[-1]),
+        head_width=_head_width(group),
         unverified=not all(layer.proven for layer in group),
         visible=_visible(group),
         value_norms=_value_norms(group),
@@ -89,6 +89,18 @@ def _largest_group(layers: Sequence[AttentionLayer], kind: str, tokens: int) -> 
         groups.setdefault(layer.shape, []).append(layer)
     group = max(groups.values(), key=len)
     return group, len(layers) - len(group)
+
+
+def _head_width(group: Sequence[AttentionLayer]) -> int:
+    """Return d if the weights of all layers are softmax(q kᵀ / √d), with or without a mask; otherwise 0."""
+    widths = {layer.q.shape[-1] for layer in group}
+    plain = all(
+        np.isclose(layer.scale**2 * layer.q.shape[-1], 1, rtol=1e-3)
+        and all(part is None for part in (layer.softcap, layer.bias, layer.sinks))
+        and not layer.note
+        for layer in group
+    )
+    return int(widths.pop()) if plain and len(widths) == 1 else 0
 
 
 def _visible(group: Sequence[AttentionLayer]) -> BoolArray:

@@ -17,6 +17,7 @@ from headwise.figures.record_files import TEST, check_layout, is_record, load_ar
 from headwise.figures.token_roles import measure_roles
 from headwise.files import atomic_write
 from headwise.metrics import ROLES, Faithfulness, HeadRoles, token_centers
+from headwise.metrics.row_sums import ROW_SUM_TOLERANCE
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.thresholds import BACKGROUND, INK
@@ -46,7 +47,7 @@ class AttentionRecord:
     label : int
         The true class; −1 if it is unknown.
     head_width : int
-        d in the logits' 1/√d; 0 if it is unknown.
+        d if the weights are softmax(Q Kᵀ / √d), with or without a mask; 0 if they are not, or that is unknown.
     positions : ndarray of shape (N, D)
         Position embeddings of the tokens of the input; empty if they are unknown.
     dropped_weight : float
@@ -178,6 +179,18 @@ class AttentionRecord:
     def content(self) -> IntArray:
         """(N,): the indices of the keys that are tokens of the input."""
         return np.flatnonzero(~self.is_prefix)
+
+    @cached_property
+    def row_sums(self) -> tuple[float, float]:
+        """The least and the largest sum of a row; rows whose query may attend to nothing are left out."""
+        attends = np.broadcast_to(self.counts[:, None] > 0, self.weights.shape[:3])
+        sums = self.weights.sum(axis=-1, dtype=np.float64)[attends]
+        return (float(sums.min()), float(sums.max())) if sums.size else (1.0, 1.0)
+
+    @property
+    def rows_sum_to_one(self) -> bool:
+        """Whether all rows do, to the tolerance of arrays from elsewhere."""
+        return bool(np.allclose(self.row_sums, 1, atol=ROW_SUM_TOLERANCE))
 
     @property
     def is_self_attention(self) -> bool:

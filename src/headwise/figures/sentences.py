@@ -112,7 +112,9 @@ def describe_input(record: AttentionRecord) -> str:
         return f"The {{input}} has <N> = {tokens}{special}, in order."
     zero = "; <token 0> is the class token." if record.has_class_token else "; there is no class token."
     if record.is_prefix.sum() > 1:
-        zero = "; the {prefix} prefix tokens (class token, registers) come before them."
+        first = record.is_prefix[: record.is_prefix.sum()].all()
+        zero = "; the {prefix} prefix tokens, which stand for no part of the image, "
+        zero += "come before them." if first else "have no number."
     lines = "divided along the orange lines" if record.image.ndim == 2 else "divided"
     return (
         f"Left: the input, {{height}} × {{width}} pixels, {lines} into <N> = {tokens} of "
@@ -121,8 +123,8 @@ def describe_input(record: AttentionRecord) -> str:
 
 
 def describe_weights(record: AttentionRecord) -> str:
-    """The formula of the weights, with the head width if it is known."""
-    return "the attention weights <weights>" + (" with <d> = {head_width}" if record.head_width else "")
+    """The weights, with the formula and the head width where they are known to be a plain scaled softmax."""
+    return "the attention weights " + ("<weights> with <d> = {head_width}" if record.head_width else "<A>")
 
 
 def describe_colors(record: AttentionRecord, facts: Facts) -> Iterator[str]:
@@ -185,7 +187,15 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
             "come from."
         )
     if record.other_layers:
-        yield "The model has {other_layers} more attention calls, which have another shape and are not shown."
+        calls = "call, which has" if record.other_layers == 1 else "calls, which have"
+        shown = "is" if record.other_layers == 1 else "are"
+        yield f"The model has {{other_layers}} more attention {calls} another shape and {shown} not shown."
+    if not record.rows_sum_to_one:
+        yield (
+            "A row of weights sums to {row_sum_low:.2f} to {row_sum_high:.2f}: part of a softmax may be on a learned "
+            "sink, or the weights were changed after it. Entropies, effective numbers and distances are those of rows "
+            "normalised to sum to one."
+        )
     if record.visible.ndim == 3:
         yield (
             "Layers differ in which tokens a query may attend to; a value of an even spread is given as a range over "
@@ -199,8 +209,13 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
 
 
 def summarize_source(record: AttentionRecord) -> str:
-    """The short caption on texts that the model did not read to the end, and arrays not compared with their model."""
-    return " ".join(([_CUT] if record.is_cut else []) + (["The arrays are not verified."] if record.unverified else []))
+    """The short caption on texts not read to the end, unverified arrays, and rows that do not sum to one."""
+    sentences = {
+        _CUT: record.is_cut,
+        "The arrays are not verified.": record.unverified,
+        "Rows sum to {row_sum_low:.2f} to {row_sum_high:.2f}.": not record.rows_sum_to_one,
+    }
+    return " ".join(sentence for sentence, applies in sentences.items() if applies)
 
 
 # ---- findings
@@ -306,11 +321,11 @@ def describe_distance(facts: Facts) -> str:
     return f"that, as a mean over heads, {describe_trend(facts, 'distance', '{unit}')}. {reference}"
 
 
-def describe_class_weight(weight: str) -> str:
+def describe_class_weight(record: AttentionRecord, weight: str) -> str:
     """The number below a panel of an image that has a class token."""
-    return (
-        f"Below each panel, cls is {weight}, which has no place in the image; together with it, the weights of a panel "
-        "sum to one."
+    complete = record.rows_sum_to_one and record.is_prefix.sum() == 1
+    return f"Below each panel, cls is {weight}, which has no place in the image" + (
+        "; together with it, the weights of a panel sum to one." if complete else "."
     )
 
 

@@ -14,6 +14,7 @@ class Formula(NamedTuple):
 
 FORMULAE = {
     "weights": Formula(r"A^{(l,h)} = \mathrm{softmax}(Q K^{\top} / \sqrt{d})", "A(l,h) = softmax(Q Kᵀ / √d)"),
+    "A": Formula(r"A^{(l,h)}", "A(l,h)"),
     "class row": Formula(r"A^{(l,h)}_{0,m}", "A(l,h)[0, m]"),
     "last row": Formula(r"A^{(l,h)}_{T,m}", "A(l,h)[T, m]"),
     "class to class": Formula(r"A^{(l,h)}_{0,0}", "A(l,h)[0, 0]"),
@@ -22,7 +23,7 @@ FORMULAE = {
     "zero": Formula("0", "0"),
     "effective": Formula(r"2^{-\sum_m p_m \log_2 p_m}", "2^(−Σ p log₂ p)"),
     "p of patches": Formula(
-        r"p_m = A^{(l,h)}_{0,m} / (1 - A^{(l,h)}_{0,0})", "p_m = A(l,h)[0, m] / (1 − A(l,h)[0, 0])"
+        r"p_m = A^{(l,h)}_{0,m} / \sum_{j=1}^{N} A^{(l,h)}_{0,j}", "p_m = A(l,h)[0, m] / Σ_j A(l,h)[0, j], j = 1, …, N"
     ),
     "distance": Formula(r"\frac{1}{N} \sum_{n,m} p_{nm} \| c_n - c_m \|", "(1/N) Σ p[n, m] ‖c_n − c_m‖"),
     "row": Formula(r"A^{(l,h)}_{n,m}", "A(l,h)[n, m]"),
@@ -46,7 +47,9 @@ FORMULAE = {
     "class rollout": Formula(r"R^{(l)}_{0,m}", "R(l)[0, m]"),
     "class to class rollout": Formula(r"R^{(l)}_{0,0}", "R(l)[0, 0]"),
     "received rollout": Formula(r"\frac{1}{N} \sum_{n} R^{(l)}_{n,m}", "(1/N) Σ_n R(l)[n, m]"),
-    "p of rollout": Formula(r"p_m = R^{(l)}_{0,m} / (1 - R^{(l)}_{0,0})", "p_m = R(l)[0, m] / (1 − R(l)[0, 0])"),
+    "p of rollout": Formula(
+        r"p_m = R^{(l)}_{0,m} / \sum_{j=1}^{N} R^{(l)}_{0,j}", "p_m = R(l)[0, m] / Σ_j R(l)[0, j], j = 1, …, N"
+    ),
     "e": Formula("e_n", "e_n"),
     "cosine": Formula(r"\frac{e_n \cdot e_m}{\| e_n \| \, \| e_m \|}", "e_n · e_m / (‖e_n‖ ‖e_m‖)"),
     "sa": Formula(

@@ -244,7 +244,7 @@ def _describe_input(record: AttentionRecord, facts: Facts) -> Iterator[str]:
 def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     first, second = _places(record)
     yield (
-        f"{first.capitalize()}: the attention weights <weights> of the tokens from which the prediction is read, "
+        f"{first.capitalize()}: {sentences.describe_weights(record)} of the tokens from which the prediction is read, "
         "averaged over all layers and heads; white is <zero>, the darkest blue {attention_max:.3f}."
     )
     yield (

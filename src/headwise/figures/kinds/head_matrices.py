@@ -233,20 +233,23 @@ def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     else:
         order = "layer <l> from top to bottom and head <h> from left to right, counted from <zero>"
         yield f"Each panel, {order}, is {matrix}"
-    yield _describe_tokens(record)
+    yield _describe_tokens(record, facts)
     if facts["pooled"] > 1:
         yield (
             "There are fewer pixels than weights: each pixel shows the largest of {pooled} × {pooled} neighbouring "
             "weights."
         )
-    rows = "every row sums to one" if not record.unverified else "rows sum to one"
-    complete = "The matrices are complete, and " + rows if facts["pooled"] == 1 else rows.capitalize()
-    yield f"{complete}. {sentences.describe_scale(facts)}"
+    parts = ["the matrices are complete"] * (facts["pooled"] == 1)
+    parts += ["rows sum to one" if record.unverified else "every row sums to one"] * record.rows_sum_to_one
+    complete = ", and ".join(parts).capitalize() + ". " if parts else ""
+    yield complete + sentences.describe_scale(facts)
 
 
-def _describe_tokens(record: AttentionRecord) -> str:
+def _describe_tokens(record: AttentionRecord, facts: Facts) -> str:
     if not record.is_self_attention:
-        return "There are {rows} queries and {keys} keys, which are other tokens."
+        queries = "is one query" if facts["rows"] == 1 else "are {rows} queries"
+        keys = "one key, which is another token" if facts["keys"] == 1 else "{keys} keys, which are other tokens"
+        return f"There {queries} and {keys}."
     size = ", {box_height} × {box_width} pixels each," if record.kind == "image" else ""
     if record.has_class_token and record.kind == "image":
         lines = ", before the orange lines," if record.weights.shape[-1] <= _MAX_SEPARATED else ""
@@ -264,10 +267,13 @@ def _describe_tokens(record: AttentionRecord) -> str:
 
 
 def _describe_reading(record: AttentionRecord, facts: Facts) -> Iterator[str]:
-    yield (
-        "A dark column is a token that all others attend to; a dark diagonal means that tokens attend to themselves, "
-        "and lines next to it that they attend to their neighbours in reading order."
-    )
+    if record.is_self_attention:
+        yield (
+            "A dark column is a token that all others attend to; a dark diagonal means that tokens attend to "
+            "themselves, and lines next to it that they attend to their neighbours in reading order."
+        )
+    else:
+        yield "A dark column is a token that all queries attend to."
     yield f"An even tint is a head that averages all tokens ({{uniform:.3f}} each{_where(record)})."
     yield (
         "The mutual information between query and attended token, <mutual information> in bits over "

@@ -188,7 +188,7 @@ def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
             f"{sentences.reader_name(record)}'s output in that head that is taken from token <m>."
         )
     if record.has_class_token and record.kind == "image" and facts["panels"] == facts["all_heads"]:
-        yield sentences.describe_class_weight("<class to class>, the weight of the class token on itself")
+        yield sentences.describe_class_weight(record, "<class to class>, the weight of the class token on itself")
     elif record.is_prefix.any():
         yield f"The weight on the {sentences.prefix_name(record)} is not drawn."
     if "window" in facts and facts["window"] < facts["tokens"]:

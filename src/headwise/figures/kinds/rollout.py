@@ -166,7 +166,9 @@ def _describe_panels(record: AttentionRecord) -> Iterator[str]:
         "residual connection."
     )
     if record.has_class_token and record.kind == "image":
-        yield sentences.describe_class_weight("<class to class rollout>, the weight of the class token on itself")
+        yield sentences.describe_class_weight(
+            record, "<class to class rollout>, the weight of the class token on itself"
+        )
 
 
 def _describe_reading(record: AttentionRecord) -> Iterator[str]:

@@ -111,7 +111,7 @@ def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
         "frame, which is the fraction of its output in that head that is taken from token <m>."
     )
     if record.has_class_token and record.kind == "image" and facts["panels"] == facts["all_heads"]:
-        yield sentences.describe_class_weight("<to class>, its weight on the class token")
+        yield sentences.describe_class_weight(record, "<to class>, its weight on the class token")
 
 
 def _describe_reading(record: AttentionRecord) -> Iterator[str]:

@@ -18,6 +18,8 @@ from headwise.models.preprocess.texts import Tokenized
 _IMAGE_FILES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _TIME_LAST = ("input_features", "input_values")  # audio: (1, bins, T) and (1, T)
 
+_NO_SCORES = ("hidden", "embed", "pooler", "attention", "key_values", "cache", "loss")  # in names of outputs
+
 Box = tuple[float, float, float, float]
 
 
@@ -37,6 +39,12 @@ class Arguments:
             if name != self.image and array.dtype.kind == "f" and array.ndim in (2, 3):
                 return name, array.ndim - 1 if name in _TIME_LAST or array.ndim == 2 else 1
         return None
+
+    @property
+    def vocabulary(self) -> float:
+        """How many scores of next tokens there are at least: one more than the largest token id; infinite without."""
+        ids = self.arrays.get("input_ids", next((a for a in self.arrays.values() if a.dtype.kind in "iu"), None))
+        return np.inf if ids is None or self.image else int(ids.max(initial=0)) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +149,11 @@ class InputReader:
     def _name(self, usual: str) -> str:
         """The argument: the usual name if the model has it, else its first."""
         return usual if usual in self.names or not self.names else self.names[0]
+
+
+def is_score(name: str) -> bool:
+    """Whether an output of this name may be scores: not if it is hidden states, embeddings or attention."""
+    return not any(word in name for word in _NO_SCORES)
 
 
 def _is_text(input: Any) -> bool:

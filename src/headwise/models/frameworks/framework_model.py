@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from headwise.errors import DataError, HeadwiseError
 from headwise.models.base import CAPABILITIES, Capability, Tokens, in_batches, with_prefix_tokens
 from headwise.models.frameworks.arguments import Arguments, InputReader
-from headwise.models.frameworks.locations import image_tokens, patch_size, series_tokens, unchanged_tokens
+from headwise.models.frameworks.locations import PatchSizes, image_tokens, patch_size, series_tokens, unchanged_tokens
 from headwise.recorder import AttentionLayer, Capture
 from headwise.shapes import Array, BoolArray
 
@@ -40,8 +40,7 @@ class FrameworkModel:
         Returns the gradients of a score with respect to the attention weights of each layer.
     missing : mapping
         Why some of the methods cannot be called.
-    patches : tuple of (int, int)
-        Heights and widths that an image's patches may have.
+    patches : PatchSizes
     prefix : tuple of str
         Names of the prefix tokens of an image or a series.
     fill : float
@@ -61,7 +60,7 @@ class FrameworkModel:
     reader: InputReader
     gradient: Callable[[Arrays, int], tuple[Array, ...]] | None
     missing: Mapping[Capability, str]
-    patches: tuple[tuple[int, int], ...] = ()
+    patches: PatchSizes = field(default_factory=PatchSizes)
     prefix: tuple[str, ...] = ()
     fill: float = 0.0
     replacement: int | None = None
@@ -180,15 +179,15 @@ class FrameworkModel:
         items = 1 if keep is None else len(keep)
         if scores.ndim == 1 and items == 1:
             scores = scores[None]
-        if scores.ndim == 3 and not arguments.image and len(scores) == items:
+        if scores.ndim == 3 and len(scores) == items and arguments.vocabulary <= scores.shape[2]:
             mask = self._first_layer(arguments).mask
             if mask is not None and mask.causal:
                 last = scores.shape[1] - 1 if keep is None else keep.shape[1] - 1 - keep[:, ::-1].argmax(axis=1)
                 return np.asarray(scores[np.arange(items), last])
         if scores.ndim != 2 or len(scores) != items or scores.dtype.kind != "f":
             raise DataError(
-                "model: expected scores of classes (1, C), or of the next token of a causal model (1, N, C), for one "
-                f"input; got {scores.dtype} of {scores.shape}. Pass scores=, a function of the model's output."
+                "model: expected scores of classes (1, C), or of the next token of a causal model, (1, N, vocabulary), "
+                f"for one input; got {scores.dtype} of {scores.shape}. Pass scores=, a function of the model's output."
             )
         return np.asarray(scores)
 

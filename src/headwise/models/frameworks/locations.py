@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +19,21 @@ _KNOWN_PREFIXES = {
     "reg_token": "[REG]", "register_tokens": "[REG]", "reg_tokens": "[REG]", "storage_tokens": "[REG]",
 }  # fmt: skip
 _SAME = 1e-5  # largest change of a key that does not depend on the input, relative to the largest key
+
+
+@dataclass(frozen=True)
+class PatchSizes:
+    """Heights and widths that the patches of an image may have."""
+
+    sizes: tuple[tuple[int, int], ...] = ()
+    stated: bool = False  # by the user or the model; otherwise squares are possible too
+
+    def fitting(self, height: int, width: int, count: int) -> tuple[int, int] | None:
+        """The first size that gives this number of patches; None if there is none."""
+        sides = (side for side in range(1, min(height, width) + 1) if height % side == 0 and width % side == 0)
+        squares = () if self.stated else ((side, side) for side in sides)
+        sizes = (*self.sizes, *squares)
+        return next(((tall, wide) for tall, wide in sizes if (height // tall) * (width // wide) == count), None)
 
 
 def prefix_labels(shapes: Sequence[tuple[str, Sequence[int]]]) -> tuple[str, ...]:
@@ -48,15 +64,13 @@ def unchanged_tokens(arguments: Arguments, name: str, first_layer: Callable[[Arg
     return np.asarray(same[0] & same[1])
 
 
-def image_tokens(
-    arguments: Arguments, prefix: BoolArray, labels: Sequence[str], patches: Sequence[tuple[int, int]]
-) -> Tokens:
+def image_tokens(arguments: Arguments, prefix: BoolArray, labels: Sequence[str], patches: PatchSizes) -> Tokens:
     """Prefix tokens wherever they are, and patches in reading order, whose boxes are in pixels of the user's image.
 
-    The prefix tokens have these labels if their number fits; the patches these sizes, or else are squares.
+    The prefix tokens have these labels if their number fits.
     """
     height, width = arguments.arrays[arguments.image].shape[2:]
-    if not prefix.any() and not _fitting(height, width, len(prefix), patches):
+    if not prefix.any() and not patches.fitting(height, width, len(prefix)):
         # where activations are rounded by their common range, no token is independent of the input
         prefix = np.arange(len(prefix)) < len(labels)
     count = int((~prefix).sum())
@@ -96,20 +110,22 @@ def _scattered(
     return located, prefix, tuple(next(of_prefix if is_prefix else of_others) for is_prefix in prefix)
 
 
-def patch_size(height: int, width: int, count: int, patches: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def patch_size(height: int, width: int, count: int, patches: PatchSizes) -> tuple[int, int]:
     """Height and width of patches that give this number of tokens."""
-    if fitting := _fitting(height, width, count, patches):
+    if fitting := patches.fitting(height, width, count):
         return fitting
+    if patches.stated:
+        expected = " or ".join(
+            f"{(height // tall) * (width // wide)} tokens of {tall} x {wide} pixels" for tall, wide in patches.sizes
+        )
+        raise DataError(
+            f"patch: an image of {height} x {width} pixels has {expected}; the first layer has {count} (besides "
+            "prefix tokens). If the model drops or merges tokens, their places are unknown."
+        )
     raise DataError(
         f"patch: no square patches divide an image of {height} x {width} pixels into {count} tokens (besides prefix "
         "tokens); pass patch=(height, width)."
     )
-
-
-def _fitting(height: int, width: int, count: int, patches: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
-    sides = (side for side in range(1, min(height, width) + 1) if height % side == 0 and width % side == 0)
-    sizes = (*patches, *((side, side) for side in sides))
-    return next(((tall, wide) for tall, wide in sizes if (height // tall) * (width // wide) == count), None)
 
 
 def _same(a: Array, b: Array) -> BoolArray:

@@ -13,9 +13,9 @@ from headwise.errors import DataError, require_extra
 from headwise.files import check_file
 from headwise.hashing import fingerprint
 from headwise.models.base import Capability
-from headwise.models.frameworks.arguments import InputOptions, InputReader
+from headwise.models.frameworks.arguments import InputOptions, InputReader, is_score
 from headwise.models.frameworks.framework_model import Arrays, FrameworkModel
-from headwise.models.frameworks.locations import prefix_labels
+from headwise.models.frameworks.locations import PatchSizes, prefix_labels
 from headwise.recorder import Capture, capture
 
 _NO_GRADIENTS = "onnxruntime computes no gradients; load the model's weights with headwise.load for them."
@@ -41,7 +41,8 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
     if types and options.tokenizer is None:
         options = replace(options, tokenizer=_tokenizer_of(path))
     names = [output.name for output in session.get_outputs()]
-    logits_index, scores = names.index("logits") if "logits" in names else 0, options.scores
+    named = [name for name in ("logits", *names) if name in names and is_score(name)]
+    scores = options.scores
 
     def typed(arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         return {
@@ -50,8 +51,11 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
         }
 
     def run(arrays: Arrays) -> npt.NDArray[Any]:
-        outputs = session.run(None, typed(arrays))
-        return np.asarray(outputs[logits_index] if scores is None else scores(dict(zip(names, outputs, strict=True))))
+        if scores is not None:
+            return np.asarray(scores(dict(zip(names, session.run(None, typed(arrays)), strict=True))))
+        if not named:
+            raise DataError(f"model: it returns {', '.join(names)}, and no scores. Pass scores=, a function of these.")
+        return np.asarray(session.run(named[:1], typed(arrays))[0])
 
     def record(arrays: Arrays, layer: int | None) -> Capture:
         return capture(path, typed(arrays), layers=layer)
@@ -67,7 +71,7 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
         reader,
         None,
         missing,
-        () if options.patch is None else (options.patch,),
+        PatchSizes() if options.patch is None else PatchSizes((options.patch,), stated=True),
         names_of_prefix,
         options.fill,
         replacement,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from headwise.errors import DataError
 from headwise.hashing import fingerprint
-from headwise.models.frameworks.arguments import InputOptions, InputReader
+from headwise.models.base import Capability
+from headwise.models.frameworks.arguments import InputOptions, InputReader, is_score
 from headwise.models.frameworks.framework_model import Arrays, FrameworkModel
-from headwise.models.frameworks.locations import prefix_labels
+from headwise.models.frameworks.locations import PatchSizes, prefix_labels
 from headwise.models.preprocess.images import from_timm
 from headwise.recorder import Capture, capture
 from headwise.shapes import Array
 
-_PATCHES = ("patch_size", "patch", "patch_sizes")
+_PATCHES = ("patch_size", "patch", "patch_stride")
 
 
 def torch_model(module: Any, options: InputOptions) -> FrameworkModel:
@@ -41,6 +42,9 @@ def torch_model(module: Any, options: InputOptions) -> FrameworkModel:
     if module.training:
         raise DataError("module: expected a module in evaluation mode; call module.eval() first.")
     names, scores = _argument_names(module), options.scores
+    missing: dict[Capability, str] = {}
+    if scores is None and getattr(module, "num_classes", None) == 0:
+        missing = dict.fromkeys(("predict", "gradients"), "The model has no classes (num_classes=0), so no scores.")
 
     def run(arrays: Arrays) -> npt.NDArray[Any]:
         args, tensors = _tensors(module, names, arrays)
@@ -67,9 +71,9 @@ def torch_model(module: Any, options: InputOptions) -> FrameworkModel:
         run,
         record,
         reader,
-        gradient,
-        {},
-        _patches(module) if options.patch is None else (options.patch,),
+        None if missing else gradient,
+        missing,
+        _patches(module, options),
         prefix_labels([(name, tuple(p.shape)) for name, p in module.named_parameters()]),
         options.fill,
         None if reader.texts is None else reader.texts.replacement,
@@ -117,7 +121,13 @@ def _scores(output: Any, scores: Callable[[Any], Any] | None) -> Any:
         tensor = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
         if tensor is not None:
             return tensor
-    tensor = next(iter(output.values())) if isinstance(output, Mapping) else output
+    if isinstance(output, Mapping):
+        named = [value for name, value in output.items() if is_score(name)]
+        if not named:
+            raise DataError(f"model: it returns {', '.join(output)}, and no scores. Pass scores=, a function of these.")
+        tensor = named[0]
+    else:
+        tensor = output
     while isinstance(tensor, list | tuple) and tensor:
         tensor = tensor[0]
     if not hasattr(tensor, "detach"):
@@ -135,16 +145,23 @@ def _target(scores: Any, target: int) -> Any:
     return row[target]
 
 
-def _patches(module: Any) -> tuple[tuple[int, int], ...]:
-    """Heights and widths of patches that the module states: in its configuration, or as strides of a convolution."""
-    candidates = [getattr(getattr(module, "config", None), name, None) for name in _PATCHES]
-    candidates += [getattr(getattr(module, "patch_embed", module), name, None) for name in _PATCHES]
+def _patches(module: Any, options: InputOptions) -> PatchSizes:
+    """What the user or the configuration states, or else candidates: of a part, and the stride of a convolution."""
+    config, part = getattr(module, "config", None), getattr(module, "patch_embed", module)
+    stated = [getattr(config, name, None) for name in _PATCHES] if options.patch is None else [options.patch]
+    if sizes := _pairs(stated):
+        return PatchSizes(sizes, stated=True)
+    strides = (
+        part.stride
+        for part in module.modules()
+        if getattr(getattr(part, "weight", None), "ndim", 0) == 4 and min(np.ravel(getattr(part, "stride", 1))) > 1
+    )
+    return PatchSizes(_pairs([*(getattr(part, name, None) for name in _PATCHES), next(strides, None)]))
+
+
+def _pairs(candidates: Sequence[Any]) -> tuple[tuple[int, int], ...]:
+    """Heights and widths from numbers and pairs; other values are left out."""
     sizes = [np.ravel(size) for size in candidates if isinstance(size, int | list | tuple) and np.size(size) in (1, 2)]
-    for part in module.modules():
-        stride, weight = getattr(part, "stride", None), getattr(part, "weight", None)
-        if getattr(weight, "ndim", 0) == 4 and isinstance(stride, tuple) and min(stride) > 1:
-            sizes.append(np.ravel(stride))
-            break
     return tuple(dict.fromkeys((int(size[0]), int(size[-1])) for size in sizes))
 
 

@@ -160,10 +160,20 @@ def test_many_slow_calls_run_out_of_time_together():
             [f(X) for _ in range(9)]
 
 
-@pytest.mark.parametrize("source", ["while True: pass", "import os; os._exit(1)", "def f(:", "(" * 5000, "\0"])
+@pytest.mark.parametrize("source", ["import os; os._exit(1)", "def f(:", "(" * 5000, "\0"])
 def test_a_file_that_does_not_load(source):
     with pytest.raises(SubmissionError):
         sandbox(source, seconds_per_call=1)
+
+
+def test_endless_statements_leave_time_for_the_rest():
+    source = "def f(x): return x\n" + "while True: pass\nimport time; time.sleep(99)\n" * 2 + "def g(x): return x + 1"
+    with sandbox(source, seconds_per_call=2) as box:
+        assert [line for line, _ in box.failed] == [2, 3, 4, 5]
+        assert "took too long" in box.failed[0][1]
+        np.testing.assert_array_equal(box.function("g")(X), X + 1)
+    with pytest.raises(SubmissionError, match="did not come to an end within 1 s while its file was run"):
+        sandbox("import time\nwhile True:\n    try: time.sleep(99)\n    except BaseException: pass", seconds_per_call=1)
 
 
 REFUSED = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import os
 import re
 import signal
@@ -73,7 +74,8 @@ class Limits:
     memory_mb : int
         Address space, Python and NumPy included.
     seconds_per_statement : float
-        Wall-clock time of one statement of the file, which then fails without ending the rest; 0 for no such limit.
+        Wall-clock time of one statement of the file, which then fails without ending the rest; in any case at most half
+        of what is left of the time for the file.
     answer_mb : int
         Size of one reply; those to the checker's probes are far below one megabyte.
     """
@@ -82,7 +84,7 @@ class Limits:
     seconds_in_all: float = 30.0
     memory_mb: int = 2048
     answer_mb: int = 1
-    seconds_per_statement: float = 0.0
+    seconds_per_statement: float = math.inf
 
 
 class Sandbox:
@@ -148,7 +150,7 @@ class Sandbox:
             )
         try:
             self.unconfined: tuple[str, ...] = self._receive(_START_UP, "while starting")
-            content = (tuple(files.items()), main, module, float(limits.seconds_per_statement))
+            content = (tuple(files.items()), main, module, limits.seconds_per_statement, limits.seconds_per_call)
             broken = self._request(content, "while its file was read")
             if broken is not None:
                 raise SubmissionError(f"it is not Python: {printable(broken)}")

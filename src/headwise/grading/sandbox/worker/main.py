@@ -10,9 +10,11 @@ import contextlib
 import importlib
 import importlib.abc
 import importlib.util
+import math
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
@@ -35,7 +37,7 @@ def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     _send(socket, confine(memory, seconds, [hidden], [folder] if folder else []))
-    files, main_file, name, limit = _receive(socket)
+    files, main_file, name, limit, seconds_to_run = _receive(socket)
     sources = dict(files)
     try:
         tree = ast.parse(sources[main_file], main_file)
@@ -46,7 +48,7 @@ def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early
     sys.meta_path.insert(0, _Siblings({name.removesuffix(".py"): text for name, text in files if name != main_file}))
     module = ModuleType(name)
     sys.modules[name] = module
-    _send(socket, run_statements(tree, main_file, module, limit))
+    _send(socket, run_statements(tree, main_file, module, limit, seconds_to_run))
     while True:
         match _receive(socket):
             case "call", str(function), tuple(args), tuple(kwargs), bool(tensors):
@@ -57,12 +59,16 @@ def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early
                 _send(socket, named_values(vars(module)))
 
 
-def run_statements(tree: ast.Module, filename: str, module: ModuleType, limit: float) -> tuple[tuple[int, str], ...]:
+def run_statements(
+    tree: ast.Module, filename: str, module: ModuleType, limit: float, total: float = math.inf
+) -> tuple[tuple[int, str], ...]:
     """Run the statements one by one, also after one that fails: a broken plot must not cost the functions.
 
-    With a limit in seconds, a statement that takes longer fails too. Returns the lines of those that failed, with their
-    errors.
+    A statement that takes longer than `limit` seconds fails too, and so does one that takes more than half of what is
+    left of the `total`: several endless loops leave time for what follows. Returns the lines of those that failed, with
+    their errors.
     """
+    end = time.monotonic() + total
     vars(module).update({"display": _do_nothing, "get_ipython": _Shell})
     failed: list[tuple[int, str]] = []
     future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
@@ -71,7 +77,8 @@ def run_statements(tree: ast.Module, filename: str, module: ModuleType, limit: f
         try:
             block = ast.Module([*future, node] if node not in future else [node], [])
             code = compile(block, filename, "exec")
-            signal.setitimer(signal.ITIMER_REAL, limit)
+            seconds = min(limit, max(end - time.monotonic(), 0.01) / 2)
+            signal.setitimer(signal.ITIMER_REAL, seconds if seconds < math.inf else 0)
             exec(code, vars(module))
         except BaseException as error:
             failed.append((node.lineno, _describe(error)))

@@ -97,6 +97,8 @@ class AxisSizes:
         because = f" because {' and '.join(origins)}" if origins else ""
         swapped = (*shape[:-2], *reversed(shape[-2:]))
         hint = " Transposed?" if swapped != shape and self._fits(letters, swapped) else ""
+        if len(shape) and not hint and self._fits(letters, (1, *shape)):
+            hint = f" If its first axis would have size one, write {name}[None]."
         comma = "," if len(letter_texts) == 1 else ""
         return f"{name}: expected ({', '.join(letter_texts)}{comma}){because}; got {_shape(shape)}.{hint}"
 

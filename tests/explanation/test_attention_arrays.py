@@ -260,6 +260,16 @@ def random_weights(rng, *shape):
     return rng.dirichlet(np.full(shape[-1], 0.3), shape[:-1]).astype(np.float32)
 
 
+def test_verified_rows_may_sum_to_less_than_one(rng):
+    weights = random_weights(rng, 2, 3, 5, 5) * np.float32(0.7)  # heads with a learned sink
+    with pytest.raises(DataError, match=r"sums range from 0\.700"):
+        from_arrays({"weights": weights}, TokenLayout(words=tuple("abcde")))
+    record = from_arrays({"weights": weights, "verified": np.ones(2, bool)}, TokenLayout(words=tuple("abcde")))
+    assert "Rows of weights sum to 0.70 to 0.70" in CaptionedFigure(record, "matrices").caption.text(full=True)
+    with pytest.raises(ShapeError, match="Capture those of one shape"):
+        stack_layers({"layer0": weights, "layer1": weights[..., :4], "kinds": np.array(["self", "cross"])})
+
+
 def test_registers_items_of_a_batch_and_images_of_another_size(rng):
     weights = random_weights(rng, 5, 2, 3, 11, 11)  # a class token, four registers, 2 × 3 patches
     layout = TokenLayout(grid=(2, 3), patch=(4, 4), prefix=5, index=3, resize=True)

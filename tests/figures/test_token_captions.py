@@ -167,10 +167,10 @@ def test_rows_that_do_not_sum_to_one_are_said_to(rng):
     low, high = (f"{sums:.2f}" for sums in short.row_sums)
     for kind in ("maps", "matrices", "depth"):
         full, brief = (CaptionedFigure(short, kind).caption.text(full=full) for full in (True, False))
-        assert f"A row of weights sums to {low} to {high}:" in full
+        assert f"Rows of weights sum to {low} to {high}:" in full
         assert "sums to one" not in full
         assert f"Rows sum to {low} to {high}." in brief
-        assert "weights sums to" not in CaptionedFigure(record, kind).caption.text(full=True)
+        assert "Rows of weights sum" not in CaptionedFigure(record, kind).caption.text(full=True)
     np.testing.assert_allclose(short.row_sums, [short.weights.sum(-1).min(), short.weights.sum(-1).max()], rtol=1e-6)
 
 

@@ -166,6 +166,14 @@ def test_a_file_that_does_not_load(source):
         sandbox(source, seconds_per_call=1)
 
 
+def test_a_missing_return_is_named():
+    with pytest.raises(TypeError, match="it returned None; is a return missing"):
+        call("y = x + 1")
+    x = X.copy()
+    assert call("x += 1", x) is None
+    np.testing.assert_array_equal(x, X + 1)
+
+
 def test_endless_statements_leave_time_for_the_rest():
     source = "def f(x): return x\n" + "while True: pass\nimport time; time.sleep(99)\n" * 2 + "def g(x): return x + 1"
     with sandbox(source, seconds_per_call=2) as box:

@@ -474,3 +474,12 @@ def test_one_query_without_heads():
     layer = hw.capture(attend, x, w).layers[0]
     assert (layer.shape, layer.proven, layer.note) == ((1, 1, 1, 7), True, "")
     np.testing.assert_allclose(layer.weights()[0, 0, 0], torch.softmax((x @ w[0])[0] @ (x @ w[1]).T, -1), atol=1e-6)
+
+
+def test_modules_without_values_and_bare_parameters_are_named():
+    module = torch.nn.MultiheadAttention(8, 2, device="meta")
+    x = torch.zeros(3, 1, 8)
+    with pytest.raises(DataError, match="no values"):
+        hw.capture(module, x, x, x)
+    with pytest.raises(DataError, match=r"got OrderedDict\. Parameters alone cannot run: load them into their module"):
+        hw.capture(torch.nn.MultiheadAttention(8, 2).state_dict(), x)

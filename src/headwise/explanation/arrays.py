@@ -96,10 +96,11 @@ def from_arrays(
     dropped_weight = 0.0
     if layout.dropped:
         weights, dropped_weight = _renormalize(weights)
-    check_attention_weights(weights)
+    verified = bool(arrays.get("verified", np.zeros(1)).all())
+    check_attention_weights(weights, verified=verified)
     shared: dict[str, Any] = {
         "dropped_weight": dropped_weight,
-        "unverified": not arrays.get("verified", np.zeros(1)).all(),
+        "unverified": not verified,
         "visible": causal_mask(weights),
     }
     words = layout.words or names_in(arrays, "words") or names_in(arrays, "tokens")
@@ -155,7 +156,7 @@ def from_saved(arrays: Mapping[str, npt.NDArray[Any]]) -> AttentionRecord:
         If they are not those of a record, or rows do not sum to one.
     """
     record = AttentionRecord.from_arrays(arrays)
-    check_attention_weights(record.weights)
+    check_attention_weights(record.weights, verified=not record.unverified)
     return record
 
 
@@ -199,7 +200,10 @@ def stack_layers(arrays: Mapping[str, npt.NDArray[Any]], index: int | None = Non
     layers = [_to_four_axes(name, candidates[name]) for name in names]
     if len({layer.shape for layer in layers}) > 1 or len(layers[0]) > 1:
         shapes = ", ".join(f"{name} {candidates[name].shape}" for name in names)
-        raise ShapeError(f"weights: expected one array, or one for each layer, all of the same shape; got {shapes}.")
+        hint = ' Capture those of one shape, with layers="encoder.*" or their places.' if "kinds" in arrays else ""
+        raise ShapeError(
+            f"weights: expected one array, or one for each layer, all of the same shape; got {shapes}.{hint}"
+        )
     return np.concatenate(layers)
 
 

@@ -192,7 +192,7 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
         yield f"The model has {{other_layers}} more attention {calls} another shape and {shown} not shown."
     if not record.rows_sum_to_one:
         yield (
-            "A row of weights sums to {row_sum_low:.2f} to {row_sum_high:.2f}: part of a softmax may be on a learned "
+            "Rows of weights sum to {row_sum_low:.2f} to {row_sum_high:.2f}: part of a softmax may be on a learned "
             "sink, or the weights were changed after it. Entropies, effective numbers and distances are those of rows "
             "normalised to sum to one."
         )

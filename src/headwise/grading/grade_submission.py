@@ -129,7 +129,7 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
             except _OutOfTimeError:
                 problem = "its check did not finish; grade it by hand"
             except UncallableError as error:
-                problem = f"it could not be called: {box.last_error or printable(error)}"
+                problem = f"it could not be called: {box.last_error or printable(str(error).splitlines()[0])}"
             except Exception as error:  # a failure of the checker itself is reported, so that a person grades the task
                 problem = f"it could not be checked: {type(error).__name__}: {printable(error)}"
             marks = tuple(_mark(task, name, verdict, box.end) for name in task.points) if verdict else no_marks

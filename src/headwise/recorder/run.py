@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -74,8 +74,10 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
         from headwise.recorder.torch_run import capture_torch
 
         return capture_torch(model, args, kwargs, layers)
+    hint = " Parameters alone cannot run: load them into their module." if isinstance(model, Mapping) else ""
     raise DataError(
-        f"model: expected a torch module, a path to an .onnx file, or a model from headwise.load; got {model!r}."
+        "model: expected a torch module, a path to an .onnx file, or a model from headwise.load; got "
+        f"{type(model).__name__}.{hint}"
     )
 
 

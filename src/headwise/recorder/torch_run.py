@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from headwise.errors import CaptureError
+from headwise.errors import CaptureError, DataError
 from headwise.recorder.collect import Collector, Selection
 from headwise.recorder.layer import AttentionLayer
 from headwise.recorder.logits import join_groups
@@ -50,6 +50,8 @@ def trace_torch(
 ) -> tuple[Capture, list[CallTrace]]:
     """The capture of a run, and for each recorded call where its output is in the graph of autograd."""
     root = owner_of(model)
+    if root is not None and any(parameter.is_meta for parameter in root.parameters()):
+        raise DataError("model: its parameters have no values (device meta); load them first.")
     collector = Collector(layers)
     with ExitStack() as stack:
         modules = stack.enter_context(ModuleStack(root))

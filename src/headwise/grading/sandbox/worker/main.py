@@ -103,6 +103,8 @@ def _call(function: Any, args: list[Value], kwargs: dict[str, Value], filename: 
             args, kwargs = [*map(_as_tensor, args)], {key: _as_tensor(value) for key, value in kwargs.items()}
         answer = _plain(function(*args, **kwargs))
         changed = tuple((key, arguments[key]) for key, raw in before.items() if arguments[key].tobytes() != raw)
+        if answer is None and arguments and not changed:
+            raise TypeError("it returned None; is a return missing?")
         encode(("answered", answer, changed))  # so that a result that cannot be sent is an error of this call
     except BaseException as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == filename]

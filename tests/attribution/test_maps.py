@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import headwise as hw
 from headwise.attribution import (
     MAPS,
     ModelRun,
@@ -18,6 +19,7 @@ from headwise.attribution import (
 from headwise.errors import DataError
 from headwise.metrics import integrated_gradients
 from headwise.models.base import Tokens
+from helpers.checkpoints import write_folder
 
 
 def test_every_map_has_a_value_for_each_player(subject):
@@ -86,6 +88,15 @@ def test_contributions_and_constant_sum_to_the_output_of_the_sublayer(subject):
             y = y * params[f"blocks.{layer}.norm_1.gain"] + params[f"blocks.{layer}.norm_1.bias"]
         contributions = sublayer.contributions(slice(None))
         np.testing.assert_allclose(contributions.sum(axis=1) + sublayer.constant, y, rtol=1e-9)
+
+
+def test_contributions_of_heads_that_share_values(tmp_path):
+    run = ModelRun(hw.load(write_folder(tmp_path, "llama")), np.array([3, 7, 11, 2, 5]))
+    for layer, sublayer in enumerate(run.sublayers):
+        o = run.forward.cache.trunk.blocks[layer].attention.o[0]  # (H, N, e) of two heads and one group of values
+        joined = o.swapaxes(0, 1).reshape(len(run.tokens), -1)
+        y = sublayer.x + joined @ run.function.params[f"blocks.{layer}.attention.output.weight"].T
+        np.testing.assert_allclose(sublayer.contributions(slice(None)).sum(axis=1) + sublayer.constant, y, rtol=1e-9)
 
 
 def test_a_logit_is_the_sum_of_its_terms(subject):

@@ -157,6 +157,26 @@ def test_lists_stacks_and_a_fused_matrix(tmp_path):
     np.testing.assert_array_equal(found.arrays["Wv"], drawn.normal(size=(4, 12))[:, 8:].T)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "", "expected a notebook"),
+        ("a.ipynb", "[]", "expected a notebook; got something else"),
+        ("a.py", "x = (1,\n", "a.py: line 1 is not Python"),
+        ("a.py", "import numpy as np\nWq = Wk = Wv = np.eye(6)\n", r"a.py: no tokens X found.* Wq \(6, 6\)"),
+        (
+            "a.py",
+            "import numpy as np\nWq = Wk = Wv = np.eye(6)\nX = np.ones((5, 4))\n",
+            r"a.py: the arrays do not fit one another: X \(5, 4\), Wq \(6, 6\).* \(.*\)\. Use --take",
+        ),
+    ],
+)
+def test_what_has_no_arrays_of_a_course_is_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises((DataError, ShapeError), match=message):
+        read_course(tmp_path / name)
+
+
 def test_it_reads_its_own_folder_and_nothing_else(tmp_path):
     np.savetxt(tmp_path / "tokens.csv", np.eye(4, 6), delimiter=",")
     secret = tmp_path.parent / "secret.csv"

@@ -299,6 +299,36 @@ def test_an_error_of_the_model_says_what_it_was_called_with():
         model.predict(np.zeros((5, 8, 12), np.float32))
 
 
+def test_what_a_model_cannot_be_called_with_or_returns_is_named():
+    image = np.zeros((3, 8, 12), np.float32)
+    module = SmallViT().eval()
+    model = open_model(module)
+    with pytest.raises(DataError, match=r"target: expected 0 to [0-9]+; got -1"):
+        model.gradients(image, -1)
+    with pytest.raises(DataError, match="input: expected arrays by name; label is none"):
+        model.predict({"pixels": image[None], "label": "cat"})
+    with pytest.raises(DataError, match="input: expected numbers; got bool"):
+        model.predict(image > 0)
+    with pytest.raises(DataError, match="model: expected a tensor of scores; got dict"):
+        open_model(Returning(module, {"scores": "none"}).eval()).predict(image)
+    with pytest.raises(DataError, match=r"preprocess: expected pixels .* as floats; got int64 of"):
+        open_model(module, preprocess=lambda photo: np.zeros((3, 8, 12), int)).tokens(np.zeros((8, 12, 3), np.uint8))
+    with pytest.raises(DataError, match="tokenizer: expected a function that returns token ids; it returned float64"):
+        open_model(Words().eval(), tokenizer=lambda text: [0.5]).tokens("a cat")
+
+
+class Returning(torch.nn.Module):
+    """A module that returns something else."""
+
+    def __init__(self, module, output):
+        super().__init__()
+        self.module, self.output = module, output
+
+    def forward(self, pixels):
+        self.module(pixels)
+        return self.output
+
+
 @pytest.mark.parametrize("wrong", [3, None, ["one", "two"], [None]])
 def test_inputs_of_another_kind_are_refused(wrong):
     with pytest.raises(DataError, match="expected one text, one image"):

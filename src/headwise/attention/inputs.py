@@ -166,7 +166,7 @@ def scale_values(inputs: AttentionInputs) -> tuple[AttentionInputs, Array]:
     """
     with np.errstate(all="ignore"):
         largest = np.abs(np.where(np.isfinite(inputs.v), inputs.v, 0)).max(axis=-2, keepdims=True, initial=0)
-    margin = 2.0 ** (64 + math.ceil(math.log2(max(inputs.shape[-1], 1))))  # an engine sums up to M e⁴⁰ times the value
+    margin = 2.0 ** (64 + math.ceil(math.log2(inputs.shape[-1])))  # an engine sums up to M e⁴⁰ times the value
     factor = np.where(largest > np.finfo(largest.dtype).max / margin, margin, 1).astype(largest.dtype)
     return replace(inputs, v=inputs.v / factor), np.repeat(factor, inputs.shape[-3] // inputs.groups, axis=-3)
 

@@ -1,6 +1,6 @@
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from headwise.checker.search.effort import MORE_FOR_PAIRS, limited_evaluations
 from helpers.browser import chromium
 from helpers.compilation import compile_kernels
 
@@ -52,6 +53,14 @@ def pytest_sessionstart(session):
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
         compile_kernels()
         os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+@pytest.fixture(autouse=True)
+def short_search(request):
+    """In `make test`, searches for several mistakes at once end early: most of them find nothing anyway."""
+    whole = request.config.option.markexpr or request.node.get_closest_marker("whole_search")
+    with nullcontext() if whole else limited_evaluations(4_000 - MORE_FOR_PAIRS):
+        yield
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import itertools
 from importlib.resources import files
 
 import numpy as np
@@ -99,6 +100,16 @@ def test_a_photographed_digit_is_prepared_as_mnist_was(tmp_path):
     transparent[..., 3] = 255 - seven()
     Image.fromarray(transparent).save(path)
     np.testing.assert_allclose(load_digit(path).image, picture.image, atol=1e-6)
+
+
+def test_the_centre_of_mass_is_within_half_a_pixel_of_the_middle(tmp_path):
+    for stem, foot in itertools.product((8, 14), (5, 9, 16)):
+        paper = np.full((70, 60), 255, np.uint8)
+        paper[12:52, 9 : 9 + stem] = paper[52 - foot : 52, 9:40] = 0
+        Image.fromarray(paper).save(tmp_path / "ink.png")
+        image = load_digit(tmp_path / "ink.png").image
+        centre = [(image.sum(axis=axis) * (np.arange(28) + 0.5)).sum() / image.sum() for axis in (0, 1)]
+        np.testing.assert_allclose(centre, 14, atol=0.501)
 
 
 def test_a_photograph_is_read_as_it_was_held(tmp_path):

@@ -92,6 +92,7 @@ def test_what_was_dropped_is_said(rng):
     cut = w[:, :, 1:, 1:]
     with pytest.raises(DataError, match="--dropped"):
         from_arrays({"x": cut}, TokenLayout(GRID))
+    assert from_arrays({"x": w}, TokenLayout(GRID)).dropped_weight == 0
     record = from_arrays({"x": cut}, TokenLayout(GRID, dropped=True))
     assert record.dropped_weight == pytest.approx(w[:, :, 1:, 0].mean())
     np.testing.assert_allclose(record.weights.sum(axis=-1), 1)

@@ -184,6 +184,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.whole_search
 @pytest.mark.parametrize("function", EXPECTED, ids=lambda f: f.__name__)
 def test_a_function_is_judged_by_what_it_does_with_its_arguments(function):
     assert hw.check(function).mistakes == EXPECTED[function]

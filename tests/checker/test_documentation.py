@@ -121,7 +121,7 @@ def heads_of_tokens_unscaled(q, k, v):
         (one_token_less, ("window-off-by-one",)),
         (neighbours, ()),
         (fewer_neighbours, ("window-off-by-one",)),
-        (merged_unmoved, ("scale-model-width", "heads-merged-unmoved")),
+        pytest.param(merged_unmoved, ("scale-model-width", "heads-merged-unmoved"), marks=pytest.mark.whole_search),
     ],
 )
 def test_the_mistake_is_what_departs_from_the_documentation(function, mistakes):

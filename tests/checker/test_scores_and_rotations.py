@@ -44,7 +44,7 @@ def general_of_keys(query, keys, values, W):
         (additive_over_batch, ("softmax-over-batch",)),
         (additive_of_queries, ()),
         (general, ()),
-        (general_of_keys, ("values-are-keys",)),
+        pytest.param(general_of_keys, ("values-are-keys",), marks=pytest.mark.whole_search),
     ],
 )
 def test_scores_with_matrices_are_accepted(function, mistakes):
@@ -104,6 +104,7 @@ def test_rotations_on_a_grid_are_a_convention(scale, mistakes):
     assert verdict.conventions == ("rope",)
 
 
+@pytest.mark.whole_search
 def test_a_small_number_in_a_norm_is_no_narrower_type():
     def cosine(q, k, v, eps=1e-8):
         q, k = (a / (np.linalg.norm(a, axis=-1, keepdims=True) + eps) for a in (q, k))

@@ -89,6 +89,7 @@ def test_what_refuses_ordinary_inputs_is_not_right():
     assert hw.check(f, source="").mistakes == ("unknown",)
 
 
+@pytest.mark.whole_search
 def test_three_mistakes_at_once():
     def f(X, Wq, Wk, Wv):
         return softmax((X @ Wq @ (X @ Wk).T).T).T @ X @ Wv
@@ -114,6 +115,7 @@ def test_a_failure_of_the_check_itself_is_one_of_our_errors(monkeypatch):
         hw.check(unscaled)
 
 
+@pytest.mark.whole_search
 def test_beyond_the_limit_only_single_mistakes_are_named():
     with limited_evaluations(-20_000):  # two mistakes have so many more
         assert hw.check(unscaled).mistakes == ("scale-missing",)

@@ -16,6 +16,7 @@ def _parameters():
         yield pytest.param(case, marks=marks, id=str(case))
 
 
+@pytest.mark.whole_search
 @pytest.mark.parametrize("case", list(_parameters()))
 def test_the_verdict_is_the_expected_one(case):
     verdict, said, _ = judge(case)

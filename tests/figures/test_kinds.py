@@ -25,6 +25,17 @@ def test_tokens_of_any_shape(rng, tokens):
         np.testing.assert_array_equal(panel[y : y + h, x : x + w], record.maps[0, 0, m])
 
 
+@pytest.mark.parametrize("class_token", [True, False])
+def test_cells_of_a_matrix_are_at_the_numbers_of_their_tokens(class_token, rng):
+    figure = CaptionedFigure(make_record(rng, class_token=class_token), "matrices").draw()
+    first = 0 if class_token else 1
+    (left, right, bottom, top), (axes, *_) = figure.axes[0].images[0].get_extent(), figure.axes
+    assert (left, top) == (first - 0.5, first - 0.5)
+    assert (right, bottom) == (16.5, 16.5)
+    lines = [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1]
+    assert lines == [0.5] * class_token
+
+
 def test_the_figure_of_one_token_shows_its_row(rng):
     record = make_record(rng, "14x14")
     panels = images(record, "token", 3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
-from headwise.errors import CheckpointError
+from headwise.errors import CheckpointError, DataError
 from headwise.models.encoder import AttentionOptions
 from headwise.models.encoder.attention import AttentionContext, attention_layer_backward, attention_layer_forward
 from headwise.models.encoder.positions import resample_backward, resample_forward
@@ -35,7 +35,14 @@ def test_two_towers(family, tmp_path):
     ids[:, 7] = 47
     theirs = reference(input_ids=torch.from_numpy(ids), pixel_values=torch.from_numpy(pixels))
     model = hw.load(tmp_path)
+    with pytest.raises(DataError, match="expected pixel_values, input_ids or both; got none of them"):
+        model.forward()
+    for name in ("tokens", "predict"):
+        with pytest.raises(DataError, match=f"{name}: "):
+            getattr(model, name)(pixels)
     ours, cache = model.forward(input_ids=ids, pixel_values=pixels)
+    with pytest.raises(DataError, match="gradients: odd: not an output of both towers"):
+        model.backward({"odd": pixels}, cache)
     douts = {}
     for name in ("image_embeds", "text_embeds", "logits_per_image", "logits_per_text"):
         np.testing.assert_allclose(ours[name], theirs[name].detach(), rtol=0, atol=1e-9, err_msg=name)

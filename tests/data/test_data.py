@@ -26,6 +26,12 @@ def test_the_bundled_split_is_even_disjoint_and_seeded():
     assert (load_bundled_mnist(seed=1).test.images != digits.test.images).any()
 
 
+@pytest.mark.parametrize("n_validation", [-1, 60_000])
+def test_mnist_has_sixty_thousand_training_digits(n_validation, tmp_path):
+    with pytest.raises(DataError, match=f"n_validation: expected 0 to 59999 .* got {n_validation}"):
+        load_mnist(tmp_path, n_validation=n_validation)
+
+
 @pytest.mark.parametrize("held_out", [0, 15, 2500, -10])
 def test_a_split_that_cannot_be(held_out):
     with pytest.raises(DataError, match="n_validation: expected a multiple of ten"):

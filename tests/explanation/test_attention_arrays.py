@@ -54,6 +54,12 @@ def test_the_class_token_wherever_it_is(rng, name, index):
     assert "only the locations of the tokens are drawn" in sized
 
 
+def test_queries_have_a_word_each(rng):
+    arrays = {"x": rng.dirichlet(np.ones(5), (L, H, 3)), "queries": np.array(["a", "b"])}
+    with pytest.raises(ShapeError, match="queries: expected 3 words, one for each query; got 2"):
+        from_arrays(arrays, TokenLayout())
+
+
 def test_a_class_token_that_is_not_there(rng):
     with pytest.raises(DataError, match="class token: expected an index below 11; got 11"):
         from_arrays({"x": weights(rng)}, TokenLayout(GRID, class_token="11"))

@@ -1,11 +1,13 @@
 """Attention records: saving, loading, and the checks of their arrays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
 from headwise.figures import AttentionRecord, CaptionedFigure
-from helpers.factories import SCORE, make_dependence, make_record
+from helpers.factories import SCORE, make_dependence, make_record, make_text_record
 
 
 def test_arrays_are_unchanged_after_saving_and_loading(rng, tmp_path):
@@ -34,6 +36,9 @@ def test_arrays_that_do_not_fit_together_are_rejected(rng):
         AttentionRecord(record.image, record.boxes[:-2], record.weights, record.probabilities)
     with pytest.raises(ShapeError, match="positions: "):
         AttentionRecord(record.image, record.boxes, record.weights, record.probabilities, positions=np.zeros((3, 5)))
+    text = make_text_record(rng, ("[CLS]", "a", "cat"), {(0, 0): np.eye(3)})
+    with pytest.raises(ShapeError, match="boxes: expected 2, one for each key that is no prefix token; got 1"):
+        replace(text, boxes=text.boxes[:1])
 
 
 def test_tokens_that_are_no_players_of_the_dependence_are_rejected(rng):

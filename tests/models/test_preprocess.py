@@ -8,6 +8,7 @@ from PIL import Image
 
 import headwise as hw
 from headwise.errors import CheckpointError, DataError
+from headwise.models.preprocess.audio import AudioPreprocessor
 from helpers.checkpoints import random_tensors, write_folder
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "dog", "sat", "##s", "##ing", "run", "a", ".", "é", "e",
@@ -124,6 +125,19 @@ def test_images_are_resized_cropped_and_normalised(tmp_path):
 def test_images_of_several_sizes_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"images: expected one size after preprocessing; got \(31, 47\), \(20, 30\)"):
         vit(tmp_path, do_resize=False).preprocess([photograph(31, 47), photograph(20, 30)])
+
+
+@pytest.mark.parametrize(
+    ("sound", "rate", "message"),
+    [
+        (np.zeros(900), 8000, "sampling_rate: expected 16000; got 8000"),
+        (np.zeros((2, 900)), None, r"sound: expected floats of shape \(samples,\); got float64 of shape \(2, 900\)"),
+        (np.zeros(900, np.int16), None, "sound: expected floats .* got int16"),
+    ],
+)
+def test_sounds_of_another_form_are_refused(sound, rate, message):
+    with pytest.raises(DataError, match=message):
+        AudioPreprocessor(8, 100)(sound, rate)
 
 
 def test_steps_that_are_switched_off(tmp_path):

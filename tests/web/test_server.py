@@ -17,7 +17,7 @@ import pytest
 from headwise.errors import DataError
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import save_vit
-from headwise.web import address, is_loopback, listen, make_server
+from headwise.web import address, is_loopback, listen, load_models, make_server
 from headwise.web.middleware import RequestRejected
 from headwise.web.tasks import TaskRunner
 from helpers.commands import headwise
@@ -210,6 +210,12 @@ def test_one_model_twice_is_an_error(small_models):
     done = headwise("serve", "--port", "0", *["--model", small_models[0]] * 2)
     assert done.returncode == 2
     assert "--model: expected files or folders with different names" in done.stderr
+
+
+def test_only_models_of_other_frameworks_are_preprocessed_for(monkeypatch):
+    monkeypatch.setattr("headwise.web.served_models.serve_model", lambda model, preprocess: (model, preprocess))
+    served = load_models(["a.onnx", "b.py:net", "folder"], preprocess="clip").values()
+    assert list(served) == [("a.onnx", "clip"), ("b.py:net", "clip"), ("folder", None)]
 
 
 def test_without_the_extra_it_says_how_to_install_it(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -63,7 +64,8 @@ class FaithfulnessTest:
             return f"it removes all tokens, which this model does not allow ({error})"
         sets = 2**self.tokens if self._is_exact else 2 * (self.tokens + 1) * (self.orders + 2)
         seconds = self.seconds_per_set * sets
-        return "" if seconds <= QUICK else f"it would take about {seconds:.0f} seconds; hw.explain(…, test=True) does"
+        duration = timedelta(seconds=round(seconds))
+        return "" if seconds <= QUICK else f"it would take about {duration} (h:mm:ss); hw.explain(…, test=True) does"
 
     @property
     def orders(self) -> int:

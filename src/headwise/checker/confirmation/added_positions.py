@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.modules.layouts import present
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case, Stage, Trace
@@ -24,6 +26,8 @@ _NAME = re.compile(
 _OF_ONE = re.compile("query|q_|key|k_|spatial|src|memory")
 _NOTES = {
     "qkv": "its values hold the positions too",
+    "kv": "its values hold the positions too",
+    "v": "its values hold the positions",
     "q": "its keys hold no positions",
     "k": "its queries hold no positions",
 }
@@ -31,30 +35,40 @@ _CLOSE = 1e-4  # a module may compute in float32
 
 
 def with_added_positions(findings: Findings, target: Target) -> Findings:
-    """The findings, and whether positions in such an argument change the queries and keys alone."""
+    """The findings, and whether positions in such an argument change the queries and keys alone.
+
+    Those of a context belong to its keys, and those of the tokens next to it to the queries.
+    """
     convention, definition = findings.convention, findings.explanation
-    if definition is None or findings.rank[0] or convention.load is None or convention.interface.axes != "BND":
+    if definition is None or findings.rank[0] or convention.load is None or "D" not in convention.interface.axes:
         return findings
     for name in [name for name in convention.unused if _is_added(name, target.source)]:
         case = first_probe(convention.interface).case
-        positions = np.random.default_rng(37).normal(size=case["X"].shape)
-        output = convention.with_fixed(name, convention.convert(positions)).call(case).output
-        use = "" if output is None else _use(output, definition, case, positions)
-        if use == "qk" or (use in ("q", "k") and _OF_ONE.match(name)):
-            unused = tuple(other for other in findings.convention.unused if other != name)
-            findings = replace(findings, convention=replace(findings.convention, unused=unused))
-        elif use and "context" not in case:
+        use = next(
+            (use for tokens in ("X", "context") if (use := _use(convention, name, definition, case, tokens))), ""
+        )
+        if not use:
+            continue
+        unused = tuple(other for other in findings.convention.unused if other != name)
+        findings = replace(findings, convention=replace(findings.convention, unused=unused))
+        if use != "qk" and not (use in ("q", "k") and ("context" in case or _OF_ONE.match(name))):
             note = f"With {name}, {_NOTES[use]}: positions belong to queries and keys alone."
             findings = replace(findings, unexplained=True, notes=(*findings.notes, note))
     return findings
 
 
-def _use(output: Array, definition: Explanation, case: Case, positions: Array) -> str:
-    """What the positions are added to: the tokens of queries, keys or values, as letters; empty if nothing fits."""
-    for parts in ("qk", "q", "k", "qkv"):
-        change = {"+project": _added_to(parts, positions)}
-        result = (definition + Explanation(("positions-inside",), (change,))).answer(case)
-        if result is not None and difference(output, result.output) < _CLOSE:
+def _use(convention: CallingConvention, name: str, definition: Explanation, case: Case, tokens: str) -> str:
+    """To which projections of X, or of a context, positions are added, as letters; empty if nothing fits."""
+    if tokens not in case:
+        return ""
+    positions = np.random.default_rng(37).normal(size=case[tokens].shape)
+    argument = convention.convert(np.ascontiguousarray(present(positions, convention.interface.axes)))
+    output = convention.with_fixed(name, argument).call(case).output
+    for parts in ("k", "kv", "v") if tokens == "context" else ("q",) if "context" in case else ("qk", "q", "k", "qkv"):
+        result = (definition + Explanation(("positions-inside",), ({"+project": _added_to(parts, positions)},))).answer(
+            case
+        )
+        if output is not None and result is not None and difference(output, result.output) < _CLOSE:
             return parts
     return ""
 

@@ -71,6 +71,14 @@ def mixes_tokens(convention: CallingConvention) -> bool:
     return attended is None or not np.array_equal(attended, np.eye(len(attended), dtype=bool))
 
 
+def sees_by_place(attended: BoolArray | None) -> bool:
+    """Whether a query sees no keys after it or before it, or tokens fall into groups that do not see each other."""
+    if attended is None or attended.shape[0] != attended.shape[1] or attended.all():
+        return False
+    grouped = np.array_equal(attended, (attended.astype(int) @ attended) > 0)
+    return grouped or not np.triu(attended, 1).any() or not np.tril(attended, -1).any()
+
+
 def built_in_limits(attended: BoolArray) -> dict[str, Any]:
     """Return the options that describe the keys attended to: causal, a window, or none if neither does.
 

@@ -8,7 +8,7 @@ import re
 from headwise.checker.arguments.documentation import document
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.modules.call import Call
-from headwise.checker.modules.calls import takes_masks
+from headwise.checker.modules.calls import has_no_context, takes_masks
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.select import Match
 
@@ -36,16 +36,17 @@ def _of_tokens(call: Call) -> dict[str, str]:
     values = [name for name in contexts if role_of(name) == "v"] or contexts[1:]
     if call.of_first:
         return {**dict.fromkeys(inspect.signature(call.layer.forward).parameters, ""), **call.tokens}
-    if call.layer.attributes.get("is_cross_attention") is False:  # arguments of the same class where it is
+    if has_no_context(call.layer):  # arguments of the same class where it has one
         names = inspect.signature(call.layer.forward).parameters
-        contexts_of_others = {name: "" for name in names if name.startswith("encoder_")}
-        return {**call.tokens, **contexts_of_others}
+        contexts_of_others = {name: "" for name in names if name.startswith("encoder_") or role_of(name) == "context"}
+        return {**contexts_of_others, **call.tokens}
     apart = {values[0]: "values"} if len(contexts) == 2 else {}
     return {
         **_handed_on(call.layer),
         **pairs,
         **_factors_of_logits(call.layer),
         **_lesser_masks(call.layer),
+        **_decided_by_layer(call.layer),
         **call.tokens,
         **apart,
     }
@@ -56,6 +57,12 @@ def _lesser_masks(layer: Layer) -> dict[str, str]:
     names = [name for name in inspect.signature(layer.forward).parameters if role_of(name) == "mask"]
     main = [name for name in names if re.fullmatch(r"((self_)?att(n|ention)_?)?mask", name.lower())]
     return {name: "" for name in names if main and name not in main}
+
+
+def _decided_by_layer(layer: Layer) -> dict[str, str]:
+    """A causal flag that is None by default, so that the layer's own counts."""
+    parameters = inspect.signature(layer.forward).parameters.values()
+    return {p.name: "" for p in parameters if p.default is None and role_of(p.name) == "causal"}
 
 
 def _factors_of_logits(layer: Layer) -> dict[str, str]:

@@ -22,7 +22,8 @@ from headwise.checker.user_code.numpy_guard import np
 
 _NEUTRAL = {"offset": 0}  # for arguments that have to be passed
 _RESIDUAL = {"residual", "residuals", "skip", "identity", "shortcut"}  # what a layer adds to its output: nothing
-_OF_PLACES = re.compile(r"pos|bbox|coord|layout|dist|edge|rel_|bias")  # names of what is no tokens
+_OF_PLACES = re.compile(r"pos|rot|mask|bbox|coord|layout|dist|edge|rel_|bias")  # names of what is no tokens
+_CROSS = re.compile(r"(is_?)?(cross|encoder_?decoder)(_?att(n|ention))?")  # flags of layers with a context
 _CLOSE = 1e-3  # a norm adds a small number to what it divides by
 _OTHER = 9  # where the layer is as wide as that
 _MOST = 64
@@ -80,7 +81,10 @@ def _working_calls(
     of_one_count: list[Call] = []  # where a number of tokens may only happen to fit
     for n, sizes, passed in product(_counts(layer), list(options), positions):
         others = {name: value for name, value in start.arguments.items() if name not in passed}
-        call = replace(start, arguments=others, positions=passed, width=sizes.width, count=n, heads=sizes.heads)
+        apart = with_optional_context(start) if sizes.context != sizes.model else None
+        call = replace(
+            apart or start, arguments=others, positions=passed, width=sizes.width, count=n, heads=sizes.heads
+        )
         biases = _UNBIASED if start.biases else (None,)
         for masks in [(None,), _VISIBLE] if start.masks else [(None,)]:
             forms = [(axes, v, u) for axes in layouts for v in masks for u in biases if n != sizes.model]
@@ -118,6 +122,11 @@ def with_optional_context(call: Call) -> Call | None:
     if len(names) != 1 or call.takes_context:
         return None
     return replace(call, tokens={**call.tokens, names[0]: "context"})
+
+
+def has_no_context(layer: Layer) -> bool:
+    """Whether a flag says that keys and values come from its tokens, of a class that may take a context too."""
+    return any(value is False and _CROSS.fullmatch(name) for name, value in layer.attributes.items())
 
 
 def takes_any_count(call: Call, sizes: TargetSizes) -> bool:
@@ -167,6 +176,7 @@ def _read_signature(layer: Layer, pairs: Pairs | None) -> tuple[Call, list[dict[
     ]
     required = [p.name for p in parameters if p.default is p.empty]
     tokens = _tokens([p.name for p in parameters], required)
+    tokens = dict.fromkeys(tokens, "X") if has_no_context(layer) else tokens
     others = {name: role_of(name) or "" for name in required if name not in tokens}
     masks = tuple(name for name, role in others.items() if role in ("mask", "padding"))
     biases = tuple(name for name, role in others.items() if role == "bias")

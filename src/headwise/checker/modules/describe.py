@@ -19,6 +19,7 @@ from headwise.checker.modules.extras import (
     components,
     make_neutral,
     neutral_names,
+    normalizes_heads,
     softcaps,
     tables,
     used_in_part,
@@ -60,6 +61,8 @@ _KNOWN = frozenset(
     }
 )
 _OF_T5 = re.compile(r"relative_attention_num_buckets\b")  # a family without a scale
+_SET_TO_ONE = re.compile(r"\bscal(e|ing)\s*=\s*1(\.0*)?\s*[,)\n]")
+_SCALED = re.compile(r"scal(e|ing)|-\s*(0?\.5|1\s*/\s*2)\b|sqrt\([^()]*(d|dim|size)\w*\)", re.IGNORECASE)
 _LOGITS = re.compile(
     r"(return|outputs?\s*=)\s[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy|position_bias)"
     r"(\.detach\(\))?(,[^\n]*)?\)?\s*(#.*)?$",
@@ -116,7 +119,7 @@ def target_of(match: Match) -> Target:
         empty_tables=functools.partial(make_neutral, layer, sizes.heads) if tables(layer) else None,
         rotates=functools.partial(rotates, call, sizes.model, sizes.context),
         capped=bool(softcaps(layer)),
-        unscaled=bool(_OF_T5.search(layer.documentation)),
+        unscaled=_is_unscaled(layer),
         window=_window(layer),
         neutral=neutral_names(layer),
         gate=layer.gate.name if layer.gate else "",
@@ -129,6 +132,13 @@ def target_of(match: Match) -> Target:
         source=layer.source,
         function=layer.function,
     )
+
+
+def _is_unscaled(layer: Layer) -> bool:
+    """Whether it has no scale by design: as T5, with one that is set to 1, or with learned norms in place of one."""
+    code = re.sub("#.*", "", layer.documentation)
+    normalized = normalizes_heads(layer) and not _SCALED.search(code)
+    return normalized or bool(_SET_TO_ONE.search(code) or _OF_T5.search(layer.documentation))
 
 
 def _window(layer: Layer) -> tuple[int, str] | None:
@@ -234,9 +244,10 @@ def _design(match: Match) -> tuple[tuple[str, Change], ...]:
 
 
 def _components(match: Match) -> frozenset[str]:
-    """What it contains by design; a residual connection is usual where it takes images."""
+    """What it contains by design; a residual connection is usual where it takes images, or channels before places."""
     call, sizes = match.call, match.reading.sizes
-    return components(call.layer, sizes.heads, sizes.width) | ({"residual-added"} if "W" in call.axes else set())
+    of_signals = not call.axes.endswith("D")
+    return components(call.layer, sizes.heads, sizes.width) | ({"residual-added"} if of_signals else set())
 
 
 def _is_coarse(layer: Layer) -> bool:

@@ -19,7 +19,9 @@ def with_separate_entries(layer: Layer) -> Layer:
     if len(required) != 1:
         return layer
     name, code = required[0], document(layer.forward, layer.source, layer.function).code
-    unpacked = re.search(rf"^ *\(?(\w+(?:, *\w+)+)\)? *= *{name} *(?:#.*)?$", code, re.MULTILINE)
+    indents = sorted({len(line) - len(line.lstrip()) for line in code.splitlines() if line.strip()})
+    always = rf"^ {{{indents[1]}}}" if len(indents) > 1 else "^ *"  # not what it unpacks only if it is a tuple
+    unpacked = re.search(rf"{always}\(?(\w+(?:, *\w+)+)\)? *= *{name} *(?:#.*)?$", code, re.MULTILINE)
     optional = {*re.findall(rf"\b{name}\.(?:get|pop)\(\s*[\"'](\w+)", code)}
     optional |= {*re.findall(rf"[\"'](\w+)[\"'] +(?:not +)?in +{name}\b", code)}
     looked_up = dict.fromkeys(re.findall(rf"\b{name}(?:\[|\.get\(|\.pop\()\s*[\"'](\w+)", code))

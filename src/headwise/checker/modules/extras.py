@@ -23,7 +23,7 @@ _OF_DISTANCES = re.compile(r"rel|rpe|bias_table|position(al)?_bias", re.IGNORECA
 _OF_LOGITS = re.compile(r"logits?_?scale|temperature|(^|[._])tau$", re.IGNORECASE)
 _CAP = re.compile(r"soft_?cap|logits?_?cap|(^|_)cap$", re.IGNORECASE)
 _CONFIGURED = re.compile(
-    r"self\.(\w*scal\w*)\s*=\s*(?:\w+\.)*(\w*(?:multiplier|scalar|(?<!_)scale|scaling)\w*)(\s*\*\*\s*-0\.5)?\s*$",
+    r"self\.(\w*scal\w*)\s*=\s*(?:\w+\.)*(\w*(?:multiplier|scalar|(?<!_)scale|scaling)\w*)(\s*\*\*\s*-0\.5)?\s*(?:#.*)?$",
     re.MULTILINE,
 )
 _SQUASHED = re.compile(r"tanh\([^()]*?/\s*(?:self\.)?(\w+\.?\d*)")  # tanh(logits / cap)

@@ -59,6 +59,7 @@ class Layer:
     owner: str = ""
     source: str = ""  # the text of the file that it is from
     documentation: str = ""  # the text of its class, and the docstring of the file
+    package: str = ""  # that its class belongs to
     function: str = "forward"  # the name of the method that is called
     train: Callable[[bool], None] | None = None  # turns the training mode on or off, in which norms stay as they are
     state: Callable[[], Memory] | None = None  # what it holds now besides its parameters, such as a cache

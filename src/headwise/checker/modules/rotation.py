@@ -20,8 +20,13 @@ def rotates(call: Call, model: int, context: int) -> bool:
     names: set[str] = set()
     lines: set[str] = set()
 
+    package = call.layer.package
+
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename.startswith("<frozen") or "site-packages" in frame.f_code.co_filename:
+        others = (
+            "site-packages" in frame.f_code.co_filename and frame.f_globals.get("__name__", "").split(".")[0] != package
+        )
+        if frame.f_code.co_filename.startswith("<frozen") or others:
             return None
         if event == "call":
             owner = type(frame.f_locals.get("self")).__name__

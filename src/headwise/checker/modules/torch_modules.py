@@ -153,6 +153,7 @@ def torch_layer(module: Any, name: str) -> Layer:
         owner="torch.nn.MultiheadAttention" if type(module) is torch.nn.MultiheadAttention else type(module).__name__,
         source=source_of(type(module)),
         documentation=documentation_of(type(module)),
+        package=type(module).__module__.partition(".")[0],
         function=f"{type(module).__name__}.forward",
         train=functools.partial(_train, clone),
         state=functools.partial(_TorchMemory, clone),

@@ -12,6 +12,7 @@ from headwise.checker.calling.responses import has_shape
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.catalogue.interface import residual_of_inputs
 from headwise.checker.detection.acceptance import in_words
+from headwise.checker.measurement.influence import attended_keys, sees_by_place
 from headwise.checker.probes import PROBES
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.report.counterexample import find_smallest
@@ -55,6 +56,7 @@ def to_verdict(
     if explanation is None or (findings.unexplained and not named):
         holds = {p.name: p.holds for p in properties}
         scrambled = holds.get("deterministic") and holds.get("permutation-equivariant") is False
+        scrambled = scrambled and not sees_by_place(attended_keys(convention))
         codes.append("tokens-scrambled" if scrambled and not findings.unexplained else "unknown")
     mistakes = tuple(code for code in codes if CATALOGUE[code].level == "mistake")
     by_design = [*(_BY_DESIGN[c] for c in findings.codes if c in components), *_normalized_residual(explanation)]

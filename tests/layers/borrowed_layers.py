@@ -1,0 +1,147 @@
+"""Attention layers as packages have them: what is optional, set by flags or by the configuration."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from layers.everyday_layers import Fused
+
+
+class Separate(nn.Module):
+    def __init__(self, d_model, n_heads, context_dim=None):
+        super().__init__()
+        self.n_heads = n_heads
+        self.to_q = nn.Linear(d_model, d_model, bias=False)
+        self.to_k = nn.Linear(context_dim or d_model, d_model, bias=False)
+        self.to_v = nn.Linear(context_dim or d_model, d_model, bias=False)
+        self.to_out = nn.Linear(d_model, d_model)
+
+    def heads(self, x, context):
+        projected = self.to_q(x), self.to_k(context), self.to_v(context)
+        return [a.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for a in projected]
+
+    def mixed(self, q, k, v, **options):
+        return self.to_out(F.scaled_dot_product_attention(q, k, v, **options).transpose(1, 2).flatten(2))
+
+
+class OfTupleOrTokens(Separate):
+    def forward(self, x):
+        if isinstance(x, tuple):
+            query, key, value = x
+        else:
+            query, key, value = x, x, x
+        return self.mixed(self.heads(query, query)[0], *self.heads(key, value)[1:])
+
+
+class NarrowContext(Separate):
+    def __init__(self):
+        super().__init__(24, 3, 16)
+
+    def forward(self, x, context=None):
+        return self.mixed(*self.heads(x, x if context is None else context))
+
+
+class FlagOfContext(Separate):
+    def __init__(self, d_model, n_heads, is_cross_attn=False):
+        super().__init__(d_model, n_heads)
+        self.is_cross_attn = is_cross_attn
+
+    def forward(self, x, context=None):
+        return self.mixed(*self.heads(x, context if self.is_cross_attn else x))
+
+
+class ContextIgnored(Separate):
+    def forward(self, x, context=None):
+        return self.mixed(*self.heads(x, x))
+
+
+class CausalByAttribute(Fused):
+    def __init__(self, d_model, n_heads):
+        super().__init__(d_model, n_heads)
+        self.causal = True
+
+    def forward(self, x, causal=None):
+        return self.mixed(*self.heads(x), is_causal=self.causal if causal is None else causal)
+
+
+class NormedHeads(nn.Module):
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        self.n_heads = n_heads
+        self.attn, self.proj = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
+        self.q_norm, self.k_norm = nn.RMSNorm(d_model // n_heads), nn.RMSNorm(d_model // n_heads)
+
+    def forward(self, x):
+        q, k, v = (a.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for a in self.attn(x).chunk(3, dim=-1))
+        weights = torch.softmax(self.q_norm(q) @ self.k_norm(k).mT, dim=-1)
+        return self.proj((weights @ v).transpose(1, 2).flatten(2))
+
+
+class NormedHeadsScale(NormedHeads):
+    def __init__(self, d_model, n_heads):
+        super().__init__(d_model, n_heads)
+        self.scale = (d_model // n_heads) ** -0.5
+
+
+class ScaleOfOne(Fused):
+    def __init__(self, d_model, n_heads):
+        super().__init__(d_model, n_heads)
+        self.scaling = 1.0
+
+    def forward(self, x):
+        q, k, v = self.heads(x)
+        return self.proj((torch.softmax(q @ k.mT * self.scaling, dim=-1) @ v).transpose(1, 2).flatten(2))
+
+
+class ColumnsAndResidual(nn.Module):
+    def __init__(self, channels=16):
+        super().__init__()
+        self.query, self.key = nn.Conv1d(channels, channels // 2, 1), nn.Conv1d(channels, channels // 2, 1)
+        self.value = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x):
+        q, k, v = (a(x).mT for a in (self.query, self.key, self.value))
+        return F.scaled_dot_product_attention(q, k, v).mT + x
+
+
+class Windows(Fused):
+    """Windows of a grid of 6 × 6."""
+
+    def forward(self, x):
+        grid = x.reshape(len(x), 2, 3, 2, 3, -1).transpose(2, 3)
+        y = self.mixed(*self.heads(grid.reshape(4 * len(x), 9, -1)))
+        return y.reshape(len(x), 2, 2, 3, 3, -1).transpose(2, 3).reshape(x.shape)
+
+
+class OfGrid(Windows):
+    def __init__(self, d_model, n_heads):
+        super().__init__(d_model, n_heads)
+        self.side = 6
+        self.bias = nn.Parameter(torch.randn(9, 9))
+
+    def forward(self, x):
+        if x.shape[1] != 36:
+            raise ValueError("6 × 6")
+        return super().forward(x)
+
+    def mixed(self, q, k, v):
+        return super().mixed(q, k, v, attn_mask=self.bias.tanh() + self.bias)
+
+
+class AddsPositions(nn.Module):
+    def __init__(self, d_model=24, n_heads=3):
+        super().__init__()
+        self.attn = nn.MultiheadAttention(d_model, n_heads, batch_first=True)
+
+    def forward(self, tgt, memory, pos=None, query_pos=None):
+        key = memory if pos is None else memory + pos
+        query = tgt if query_pos is None else tgt + query_pos
+        return self.attn(query, key, self.values(memory, key))[0]
+
+    def values(self, memory, key):
+        return memory
+
+
+class AddsPositionsToValues(AddsPositions):
+    def values(self, memory, key):
+        return key

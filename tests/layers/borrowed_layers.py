@@ -50,6 +50,15 @@ class FlagOfContext(Separate):
         return self.mixed(*self.heads(x, context if self.is_cross_attn else x))
 
 
+class FlagOfKeys(Separate):
+    def __init__(self, d_model, n_heads, encoder_decoder_attention=False):
+        super().__init__(d_model, n_heads)
+        self.encoder_decoder_attention = encoder_decoder_attention
+
+    def forward(self, query, key):
+        return self.mixed(*self.heads(query, key if self.encoder_decoder_attention else query))
+
+
 class ContextIgnored(Separate):
     def forward(self, x, context=None):
         return self.mixed(*self.heads(x, x))
@@ -81,6 +90,15 @@ class NormedHeadsScale(NormedHeads):
     def __init__(self, d_model, n_heads):
         super().__init__(d_model, n_heads)
         self.scale = (d_model // n_heads) ** -0.5
+
+
+class CapOfWords(Fused):
+    def __init__(self, d_model, n_heads):
+        super().__init__(d_model, n_heads)
+        self.config = {"final_logit_softcapping": 30.0}
+
+    def forward(self, x):
+        return self.mixed(*self.heads(x))
 
 
 class ScaleOfOne(Fused):
@@ -145,3 +163,28 @@ class AddsPositions(nn.Module):
 class AddsPositionsToValues(AddsPositions):
     def values(self, memory, key):
         return key
+
+
+class HalfRotated(Fused):
+    """Half of the features of a head rotate, by cosines and sines that are passed; its own name for how many."""
+
+    def forward(self, x, cos, sin):
+        q, k, v = self.heads(x)
+        return self.mixed(self.turned(q, cos, sin), self.turned(k, cos, sin), v)
+
+    def turned(self, a, cos, sin):
+        turning, rest = a.chunk(2, dim=-1)
+        first, second = turning.chunk(2, dim=-1)
+        return torch.cat([turning * cos + torch.cat([-second, first], dim=-1) * sin, rest], dim=-1)
+
+
+class Packed(Fused):
+    """Tokens (N, D) of one sequence, and angles (N, d), as the vision parts of language models have them."""
+
+    def forward(self, hidden_states, cu_seqlens, position_embeddings=None):
+        q, k, v = (a.squeeze(0) for a in self.heads(hidden_states[None]))
+        cos, sin = position_embeddings
+        q, k = (a * cos + torch.cat([-a.chunk(2, -1)[1], a.chunk(2, -1)[0]], dim=-1) * sin for a in (q, k))
+        segments = torch.searchsorted(cu_seqlens, torch.arange(len(hidden_states)), right=True)
+        mask = segments[:, None] == segments
+        return self.proj(F.scaled_dot_product_attention(q, k, v, mask).transpose(0, 1).flatten(1))

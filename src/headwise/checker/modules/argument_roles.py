@@ -38,7 +38,8 @@ def _of_tokens(call: Call) -> dict[str, str]:
         return {**dict.fromkeys(inspect.signature(call.layer.forward).parameters, ""), **call.tokens}
     if has_no_context(call.layer):  # arguments of the same class where it has one
         names = inspect.signature(call.layer.forward).parameters
-        contexts_of_others = {name: "" for name in names if name.startswith("encoder_") or role_of(name) == "context"}
+        of_others = {name for name in names if name.startswith("encoder_") or role_of(name) in ("context", "k", "v")}
+        contexts_of_others = dict.fromkeys(of_others, "")
         return {**contexts_of_others, **call.tokens}
     apart = {values[0]: "values"} if len(contexts) == 2 else {}
     return {

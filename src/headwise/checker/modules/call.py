@@ -46,7 +46,7 @@ class Call:
     heads: int = 1  # how many heads a bias has
     pairs: Pairs | None = None  # the features of pairs that it makes a bias of
     positions: Mapping[str, str] = field(default_factory=dict)  # what each argument is that gives positions
-    width: int = 1  # the width of one head, for these
+    width: int = 1  # how many features of a head rotate by these
     axes: str = "BND"  # the axes of the tokens, as in `headwise.checker.modules.layouts`
     count: int = USUAL_COUNT  # a number of tokens that it takes
     # the parameter that holds learned queries, which take the place of the tokens X; empty where tokens attend

@@ -14,7 +14,7 @@ from headwise.checker.modules.extras import tables
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.layouts import AXES, TOKENS_FIRST
 from headwise.checker.modules.pairs import Pairs, possible_pairs, without_pairs
-from headwise.checker.modules.positions import position_arguments, position_forms
+from headwise.checker.modules.positions import position_arguments, position_forms, rotated_widths
 from headwise.checker.modules.reduction import strided_kernel
 from headwise.checker.reference.differences import difference
 from headwise.checker.target import TargetSizes
@@ -79,12 +79,11 @@ def _working_calls(
     errors = [] if errors is None else errors
     layouts = ("NBD", *AXES) if TOKENS_FIRST.search(layer.documentation) else AXES
     of_one_count: list[Call] = []  # where a number of tokens may only happen to fit
-    for n, sizes, passed in product(_counts(layer), list(options), positions):
+    ways = [(sizes, one, w) for sizes in options for one in positions for w in rotated_widths(layer, one, sizes.width)]
+    for n, (sizes, passed, width) in product(_counts(layer), ways):
         others = {name: value for name, value in start.arguments.items() if name not in passed}
         apart = with_optional_context(start) if sizes.context != sizes.model else None
-        call = replace(
-            apart or start, arguments=others, positions=passed, width=sizes.width, count=n, heads=sizes.heads
-        )
+        call = replace(apart or start, arguments=others, positions=passed, width=width, count=n, heads=sizes.heads)
         biases = _UNBIASED if start.biases else (None,)
         for masks in [(None,), _VISIBLE] if start.masks else [(None,)]:
             forms = [(axes, v, u) for axes in layouts for v in masks for u in biases if n != sizes.model]
@@ -176,7 +175,7 @@ def _read_signature(layer: Layer, pairs: Pairs | None) -> tuple[Call, list[dict[
     ]
     required = [p.name for p in parameters if p.default is p.empty]
     tokens = _tokens([p.name for p in parameters], required)
-    tokens = dict.fromkeys(tokens, "X") if has_no_context(layer) else tokens
+    tokens = {next(iter(tokens)): "X"} if has_no_context(layer) else tokens
     others = {name: role_of(name) or "" for name in required if name not in tokens}
     masks = tuple(name for name, role in others.items() if role in ("mask", "padding"))
     biases = tuple(name for name, role in others.items() if role == "bias")

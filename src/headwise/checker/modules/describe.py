@@ -61,7 +61,7 @@ _KNOWN = frozenset(
     }
 )
 _OF_T5 = re.compile(r"relative_attention_num_buckets\b")  # a family without a scale
-_SET_TO_ONE = re.compile(r"\bscal(e|ing)\s*=\s*1(\.0*)?\s*[,)\n]")
+_ONE = r"\s*1(?:\.0*)?\s*(?=[,)]|$)"
 _SCALED = re.compile(r"scal(e|ing)|-\s*(0?\.5|1\s*/\s*2)\b|sqrt\([^()]*(d|dim|size)\w*\)", re.IGNORECASE)
 _LOGITS = re.compile(
     r"(return|outputs?\s*=)\s[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy|position_bias)"
@@ -135,10 +135,12 @@ def target_of(match: Match) -> Target:
 
 
 def _is_unscaled(layer: Layer) -> bool:
-    """Whether it has no scale by design: as T5, with one that is set to 1, or with learned norms in place of one."""
+    """Whether it has no scale by design: as T5, with one that is only ever 1, or with learned norms in place of one."""
     code = re.sub("#.*", "", layer.documentation)
-    normalized = normalizes_heads(layer) and not _SCALED.search(code)
-    return normalized or bool(_SET_TO_ONE.search(code) or _OF_T5.search(layer.documentation))
+    normalized = normalizes_heads(layer) and (not _SCALED.search(code) or bool(re.search(rf"scale\s*={_ONE}", code)))
+    assigned = re.findall(r"self\.\w*scal(?:e|ing)\s*=([^\n=]*)", code)
+    of_one = bool(assigned) and all(re.fullmatch(_ONE, value) for value in assigned)
+    return normalized or of_one or bool(_OF_T5.search(layer.documentation))
 
 
 def _window(layer: Layer) -> tuple[int, str] | None:

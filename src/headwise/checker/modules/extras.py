@@ -21,7 +21,7 @@ _OF_HEADS = re.compile(
 _OF_POSITIONS = re.compile(r"pos|rel|rpe|bias_table|cpb|distance|sink|alibi|embed", re.IGNORECASE)
 _OF_DISTANCES = re.compile(r"rel|rpe|bias_table|position(al)?_bias", re.IGNORECASE)
 _OF_LOGITS = re.compile(r"logits?_?scale|temperature|(^|[._])tau$", re.IGNORECASE)
-_CAP = re.compile(r"soft_?cap|logits?_?cap|(^|_)cap$", re.IGNORECASE)
+_CAP = re.compile(r"^(?!.*(final|output|lm_)).*(soft_?cap|logits?_?cap|(^|_)cap$)", re.IGNORECASE)
 _CONFIGURED = re.compile(
     r"self\.(\w*scal\w*)\s*=\s*(?:\w+\.)*(\w*(?:multiplier|scalar|(?<!_)scale|scaling)\w*)(\s*\*\*\s*-0\.5)?\s*(?:#.*)?$",
     re.MULTILINE,

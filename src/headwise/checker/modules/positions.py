@@ -14,7 +14,8 @@ FIRST_POSITION = "first_position"  # the keyword of a call of tokens that come a
 NEIGHBOURS = "neighbours-"  # what begins a kind of tables in which the angle of a pair is in neighbouring places
 OF_SEGMENTS = {"starts", "longest"}  # kinds that say where sequences begin which are packed into one
 _BASE = 10000.0
-_ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim", "qk_rope_head_dim")
+_ROTARY_WIDTH = re.compile(r"(qk_)?(rope|rotary)(_(n|head|emb))?(_?(n?dims?|elem|size|width))?")
+_ANGLES = {"pair", "complex", "cos", "sin"}
 _KINDS = {
     "height": r"h|height",
     "width": r"w|width",
@@ -36,6 +37,14 @@ def position_arguments(names: list[str]) -> dict[str, str]:
     return {name: kind for name, kind in kinds.items() if not any(kind in pair for pair in pairs)}
 
 
+def rotated_widths(layer: Layer, kinds: Mapping[str, str], width: int) -> list[int]:
+    """How many features of a head may be rotated: as many as it states, all, a half or a quarter."""
+    if _ANGLES.isdisjoint(kind.rpartition("-")[2] for kind in kinds.values()):
+        return [width]
+    stated = [n for name, n in layer.numbers.items() if _ROTARY_WIDTH.fullmatch(name) and 0 < n <= width]
+    return list(dict.fromkeys(n for n in (*stated, width, width // 2, width // 4) if n > 1 and n % 2 == 0)) or [width]
+
+
 def image_sides(count: int) -> tuple[int, int]:
     """The two most nearly equal factors of a number of tokens."""
     height = max(h for h in range(1, int(count**0.5) + 1) if count % h == 0)
@@ -48,7 +57,12 @@ def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:
     Indices are also those of one item, or the number of the first token.
     """
     tables = ("", "half-", "batch-")
-    forms = {"cos": tables, "sin": tables, "pair": ("", "half-", "", "complex-"), "indices": ("", "flat-", "first-")}
+    forms = {
+        "cos": tables,
+        "sin": tables,
+        "pair": ("", "half-", "", "complex-", "flat-"),
+        "indices": ("", "flat-", "first-"),
+    }
     count = max((len(forms[kind]) for kind in kinds.values() if kind in forms), default=1)
     return [
         {name: forms.get(kind, ("",))[form % len(forms.get(kind, ("",)))] + kind for name, kind in kinds.items()}
@@ -66,15 +80,14 @@ def positions_of(
     narrow: bool = False,
     first: int = 0,
 ) -> dict[str, Any]:
-    """The arguments for `count` tokens from `first` on and heads of some width, as the layer takes them.
+    """The arguments for `count` tokens from `first` on and heads of which `width` features rotate.
 
     Angles are those of RoFormer (Su et al., 2021), equation 15, each twice for a pair of cosines and sines: one half
     after the other, or next to each other. `turn` 0 rotates nothing; `narrow` gives float32.
     """
     real, complex_ = (np.float32, np.complex64) if narrow else (np.float64, np.complex128)
-    rotary_width = next((layer.numbers[name] for name in _ROTARY_WIDTH if layer.numbers.get(name)), width)
     places = np.arange(first, first + count)
-    angles = turn * places[:, None] * _BASE ** (-np.arange(0, rotary_width, 2) / rotary_width)
+    angles = turn * places[:, None] * _BASE ** (-np.arange(0, width, 2) / width)
     halves, neighbours = np.concatenate([angles, angles], axis=1), np.repeat(angles, 2, axis=1)
 
     def table(function: Callable[[Any], Any], angles: Any) -> Any:
@@ -98,4 +111,5 @@ def positions_of(
         makers[f"{form}cos"], makers[f"{form}sin"] = partial(table, np.cos, a), partial(table, np.sin, a)
     for form, a in (("", halves), ("half-", angles), (NEIGHBOURS, neighbours)):
         makers[f"{form}pair"] = partial(lambda a: (table(np.cos, a[None]), table(np.sin, a[None])), a)
+    makers["flat-pair"] = lambda: (table(np.cos, halves), table(np.sin, halves))
     return {name: makers[kind]() for name, kind in kinds.items()}

@@ -122,30 +122,6 @@ class ColumnsAndResidual(nn.Module):
         return F.scaled_dot_product_attention(q, k, v).mT + x
 
 
-class Windows(Fused):
-    """Windows of a grid of 6 × 6."""
-
-    def forward(self, x):
-        grid = x.reshape(len(x), 2, 3, 2, 3, -1).transpose(2, 3)
-        y = self.mixed(*self.heads(grid.reshape(4 * len(x), 9, -1)))
-        return y.reshape(len(x), 2, 2, 3, 3, -1).transpose(2, 3).reshape(x.shape)
-
-
-class OfGrid(Windows):
-    def __init__(self, d_model, n_heads):
-        super().__init__(d_model, n_heads)
-        self.side = 6
-        self.bias = nn.Parameter(torch.randn(9, 9))
-
-    def forward(self, x):
-        if x.shape[1] != 36:
-            raise ValueError("6 × 6")
-        return super().forward(x)
-
-    def mixed(self, q, k, v):
-        return super().mixed(q, k, v, attn_mask=self.bias.tanh() + self.bias)
-
-
 class AddsPositions(nn.Module):
     def __init__(self, d_model=24, n_heads=3):
         super().__init__()

@@ -1,8 +1,10 @@
 """Layers as packages have them: what is optional, set by flags or by the configuration."""
 
+import numpy as np
 import pytest
 
 import headwise as hw
+from headwise.checker.measurement.influence import sees_by_place
 from helpers.verdicts import assert_verdict
 
 pytest.importorskip("torch")
@@ -27,6 +29,22 @@ VERDICTS = {
     "AddsPositionsToValues": (("unknown",), ()),
 }
 
+# in no way that the catalogue has
+ROTATES = """
+import torch
+from layers.borrowed_layers import Fused
+
+class Turned(Fused):
+    def rotate_half(self, a):
+        return torch.cat([-a[..., 4:], a[..., :4]], dim=-1)
+
+    def forward(self, x):
+        q, k, v = self.heads(x)
+        angles = torch.arange(x.shape[1], dtype=x.dtype)[:, None] ** 1.5
+        q = q * angles.cos() + self.rotate_half(q) * angles.sin()
+        return self.mixed(q, k * angles.cos(), v)
+"""
+
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name):
@@ -43,5 +61,20 @@ def test_positions_of_a_context_are_tested():
     assert not {"pos", "query_pos"} & set(hw.check(layers.AddsPositions).untested)
 
 
-def test_windows_that_nothing_explains_are_not_scrambled():
-    assert hw.check(layers.OfGrid(24, 3)).mistakes in ((), ("unknown",))
+def test_rotations_in_an_installed_package_are_seen():
+    names = {"__name__": "package.layers"}
+    exec(compile(ROTATES, "/lib/site-packages/package/layers.py", "exec"), names)
+    assert hw.check(names["Turned"](24, 3)).mistakes == ("unknown",)
+
+
+@pytest.mark.parametrize(
+    ("attended", "by_place"),
+    [
+        (np.kron(np.eye(2, dtype=bool), np.ones((3, 3), bool)), True),  # windows
+        (np.tril(np.ones((5, 5), bool)), True),
+        (np.ones((5, 5), bool), False),
+        (np.eye(5, dtype=bool)[[1, 0, 2, 4, 3]], False),
+    ],
+)
+def test_tokens_that_see_by_place_are_not_scrambled(attended, by_place):
+    assert sees_by_place(attended) == by_place

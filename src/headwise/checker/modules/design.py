@@ -44,8 +44,7 @@ def designs(has_more: bool, of_context: bool = False, gate: Gate | None = None) 
         yield from (norm + other for norm in possible_norms for other in others if norm.goes_with(other))
     if of_context:
         joined = [one for one in singles() if one.codes == ("context-and-tokens",)]
-        possible_norms = [*norms(True), *norms(False)] if has_more else [Explanation()]
-        yield from (norm + one for norm in possible_norms for one in joined)
+        yield from (norm + one for norm in (norms(of_context) if has_more else [Explanation()]) for one in joined)
 
 
 def residuals() -> list[Explanation]:

@@ -73,6 +73,17 @@ class CausalByAttribute(Fused):
         return self.mixed(*self.heads(x), is_causal=self.causal if causal is None else causal)
 
 
+class NamelessFused(nn.Module):
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        self.n_heads = n_heads
+        self.in_trans, self.after = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
+
+    def forward(self, x):
+        q, k, v = (a.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for a in self.in_trans(x).chunk(3, dim=-1))
+        return self.after(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
 class NormedHeads(nn.Module):
     def __init__(self, d_model, n_heads):
         super().__init__()

@@ -18,6 +18,7 @@ VERDICTS = {
     "FlagOfKeys": ((), ()),
     "ContextIgnored": (("context-ignored",), ()),
     "CausalByAttribute": ((), ("causal-unasked",)),
+    "NamelessFused": ((), ()),
     "NormedHeads": ((), ("qk-norm", "unscaled")),
     "NormedHeadsScale": (("scale-missing",), ("qk-norm",)),
     "ScaleOfOne": ((), ("unscaled",)),

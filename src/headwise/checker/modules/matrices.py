@@ -79,6 +79,7 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
     _name_lists(weights, rest)
     _name_lists(biases, rest)
     guessed = _name_rest(weights, biases, rest)
+    _let_rest_be_fused(weights, biases, rest)
     _name_fused(weights, biases)
     _choose_output(weights, biases, rest)
     _drop_other_biases(biases, rest)
@@ -181,6 +182,23 @@ def _name_rest(
             biases[part] = [(Role(part, other.name, None), other)]
             rest.remove(other)
     return "".join(lacking)
+
+
+def _let_rest_be_fused(
+    weights: dict[str, list[tuple[Role, Parameter]]],
+    biases: dict[str, list[tuple[Role, Parameter]]],
+    rest: list[Parameter],
+) -> None:
+    """One or two matrices whose names say nothing may be the fused one and the output, where there is no other."""
+    unnamed = [p for p in rest if not _is_bias(p) and not _is_table(p) and len(_bare(p.shape)) == 2]
+    if set("".join(weights)) & set("qkv") or len(unnamed) > 2:
+        return
+    for matrix in unnamed:
+        owner = matrix.name.rpartition(".")[0]
+        for parts, names in ((weights, (matrix.name,)), (biases, (f"{owner}.bias",) if owner else ())):
+            for parameter in [p for p in rest if p.name in names]:
+                parts.setdefault("o?", []).append((Role("o?", parameter.name, None), parameter))
+                rest.remove(parameter)
 
 
 def _name_fused(

@@ -36,7 +36,7 @@ from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError, HeadwiseError, describe_exception
 from headwise.parallel import single_threaded_blas
 
-_OF_FUNCTION, _OF_MODULE = 15_000, 20_000  # evaluations; a module is searched once for each of its readings
+_OF_FUNCTION, _OF_MODULE = 15_000, 40_000  # evaluations; a module is searched once for each of its readings
 
 
 def check(

@@ -21,7 +21,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 CODES = """
 weights-transposed qk-swapped qv-swapped kv-swapped values-are-inputs values-are-keys weights-reused qkv-interleaved
 context-ignored context-swapped mix-transposed scale-heads scale-ignored softmax-over-heads softmax-over-batch
-online-not-rescaled heads-summed heads-batch-mixed rope-axis rope-one-side rope-on-values bias-before-scale
+online-not-rescaled heads-summed heads-batch-mixed rope-axis rope-one-side rope-offset rope-on-values
+bias-before-scale
 bias-not-broadcast bias-transposed alibi-sign qk-norm-across-heads padding-inverted mask-of-another-item
 mask-fill-too-small window-ignored sinks-ignored softcap-ignored lengths-off-by-one causal-off-by-one
 weights-from-outputs scale-missing
@@ -71,6 +72,19 @@ def test_an_entry_is_whole(entry):
     assert set(entry.operations) <= set(OPERATIONS)
     for change in entry.changes:
         assert {name.removeprefix("+") for name in change} <= set(STAGES)
+
+
+def test_no_change_writes_into_what_an_evaluation_keeps(cases):
+    """An evaluation begins with what the definition has up to the first change."""
+    for entry in CATALOGUE.values():
+        for case in cases[:2]:
+            before = Explanation().answer(case)
+            for change in entry.changes:
+                Explanation((entry.code,), (change,)).answer(case)
+            after = Explanation().answer(dict(case))
+            again = Explanation(("context-ignored",), ({"+arrange": lambda t: None},)).answer(case)
+            for one in (after, again):
+                np.testing.assert_array_equal(one.output, before.output)
 
 
 @pytest.mark.parametrize("code", [code for code, entry in CATALOGUE.items() if entry.changes])

@@ -36,12 +36,16 @@ def zero_for_one_token(q, k, v):
 
 @pytest.mark.parametrize(
     ("function", "with_what"),
-    [(many_cut_off, "many tokens"), (blocks_not_rescaled, "many tokens"), (zero_for_one_token, "a single token")],
+    [(many_cut_off, "many tokens"), (zero_for_one_token, "a single token")],
 )
 def test_other_numbers_of_tokens_are_tried(function, with_what):
     verdict = hw.check(function)
     assert verdict.mistakes == ("unknown",)
     assert any(note.startswith("It differs only with") and with_what in note for note in verdict.notes)
+
+
+def test_a_mistake_that_only_many_tokens_show_is_named():
+    assert hw.check(blocks_not_rescaled).mistakes == ("online-not-rescaled",)
 
 
 def test_an_item_without_tokens_is_tried():

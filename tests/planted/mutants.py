@@ -91,7 +91,15 @@ PROJECTED = [
 ]
 # those that need arguments of their own, which the others do not have, and are not put together with others
 SPECIAL = {
-    "attention": ["rope-axis", "rope-one-side", "rope-on-values", "alibi-sign", "padding-inverted", "sinks-ignored"],
+    "attention": [
+        "rope-axis",
+        "rope-one-side",
+        "rope-offset",
+        "rope-on-values",
+        "alibi-sign",
+        "padding-inverted",
+        "sinks-ignored",
+    ],
     "multi_head": [
         "heads-batch-mixed",
         "heads-share-matrices",
@@ -214,6 +222,14 @@ def _attention(module, wrong, rng, give):
                 v = turn(v, cos, sin, as_neighbours)
         return attention(q, k, v, mask, bias, causal, window, align, lengths, scale, softcap)
 
+    def rotary_step(q, k, v, past_k, past_v):
+        """New tokens after those of which the rotated keys and the values are in the cache."""
+        turn, place = ROTATIONS[module.__name__.rpartition(".")[2]], np.arange(q.shape[-2])[:, None]
+        angles = place * 1e4 ** (-np.arange(0, q.shape[-1], 2) / q.shape[-1])
+        q, k = (turn(a, np.cos(angles), np.sin(angles), False) for a in (q, k))
+        k, v = np.concatenate([past_k, k], axis=-2), np.concatenate([past_v, v], axis=-2)
+        return give(module.attend(q, k, v, wrong, rng=rng))
+
     def alibi_attention(q, k, v):
         n, m = np.arange(q.shape[-2])[:, None], np.arange(k.shape[-2])
         bias = ALIBI[module.__name__.rpartition(".")[2]](q.shape[1]) * np.abs(n - m)
@@ -231,6 +247,8 @@ def _attention(module, wrong, rng, give):
             mask = mask & key_padding_mask[:, None, None, :]
         return give(module.attend(q, k, v, wrong, mask=mask, rng=rng))
 
+    if "rope-offset" in wrong:
+        return rotary_step
     if any(code.startswith("rope") for code in wrong):
         return rotary_attention
     if "sinks-ignored" in wrong:

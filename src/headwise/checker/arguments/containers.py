@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 from headwise.checker.arguments.roles import role_of
@@ -64,6 +66,8 @@ def pack(leaves: Sequence[tuple[Path, Any]]) -> Any:
     if leaves[0][0][0] == EACH:
         items = [pack([(path[1:], value[i]) for path, value in leaves]) for i in range(len(leaves[0][1]))]
         return np.stack(items) if all(type(item) is np.ndarray for item in items) else items
+    if "jax" in sys.modules:
+        _make_known_to_jax()
     groups: dict[str | int, list[tuple[Path, Any]]] = {}
     for path, value in leaves:
         groups.setdefault(path[0], []).append((path[1:], value))
@@ -80,6 +84,16 @@ class _Items(dict[Any, Any]):
             return self[name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+@cache
+def _make_known_to_jax() -> None:
+    """Let functions that JAX compiles or maps take `_Items` as they take dictionaries."""
+    sys.modules["jax"].tree_util.register_pytree_node(
+        _Items,
+        lambda items: (tuple(items.values()), tuple(items)),
+        lambda keys, values: _Items(zip(keys, values, strict=True)),
+    )
 
 
 def _names_matrix(name: str) -> bool:

@@ -51,6 +51,11 @@ _HIDDEN = (
     r"not (to )?(be )?(there|present|exist|attend|allow|visible|seen|valid|influenc|consider))"
 )
 _YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
+_NAME_HIDES = re.compile(r"\w*paddingmask|(is)?pad(ding)?|hidden|blocked|ignored?")
+_NAME_ATTENDS = re.compile(
+    r"visible|keep|allowed|(is|key)?valid(mask|tokens)?|nonpad(ding)?|(is)?(present|real)|exists?|alive"
+)
+_MARKS = r"\b(marks?|marking|flags?|indicates?|tells?)\b"
 _ADDITIVE = re.compile(
     r"additive|float mask|added to the (attention )?(scores|logits)|large negative|"
     r"-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)|"
@@ -191,11 +196,7 @@ class Documentation:
             if meaning := _polarity(sentence):
                 return meaning
         plain = normalize(name)
-        if plain.endswith("paddingmask") or plain in ("padding", "ispadding", "hidden", "blocked", "ignore", "ignored"):
-            return "hides"
-        return (
-            "attends" if re.fullmatch("visible|keep|allowed|(is|key)?valid(mask|tokens)?|nonpad(ding)?", plain) else ""
-        )
+        return "hides" if _NAME_HIDES.fullmatch(plain) else "attends" if _NAME_ATTENDS.fullmatch(plain) else ""
 
     def numbers_in_mask(self, name: str) -> bool:
         """Whether it says what 1 or 0 means in the mask of this name."""
@@ -277,7 +278,11 @@ def _polarity(sentence: str) -> str:
         return ""
     if _ADDITIVE.search(text):
         return "adds"
-    for subject, visible, hidden in ((_YES, "attends", "hides"), (_NO, "hides", "attends")):
+    for subject, visible, hidden in (
+        (_YES, "attends", "hides"),
+        (_NO, "hides", "attends"),
+        (_MARKS, "attends", "hides"),
+    ):
         for match in re.finditer(subject, text):
             clause = re.split(_NO if subject is _YES else _YES, text[match.end() : match.end() + 70])[0]
             stated = {meaning: re.search(words, clause) for meaning, words in ((visible, _VISIBLE), (hidden, _HIDDEN))}

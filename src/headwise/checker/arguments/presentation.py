@@ -112,6 +112,11 @@ def present_pages(k: Array, v: Array, layout: str) -> dict[str, Array]:
     return presented
 
 
+def split_axis(a: Array, axis: int, count: int) -> Array:
+    """An array with an axis in two, of which the first is so long."""
+    return a.reshape(*a.shape[:axis], count, -1, *a.shape[axis + 1 :])
+
+
 def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: str, of_keys: bool) -> Array:
     """A mask or bias (B, H, N, M) in one of the shapes in use for a layout."""
     batch, _, n, m = full

@@ -12,6 +12,7 @@ FUSED = {
     "Wqkv": ("Wq", "Wk", "Wv"),
     "bqkv": ("bq", "bk", "bv"),
     "Wkv": ("Wk", "Wv"),
+    "Wqk": ("Wq", "Wk"),
     "bkv": ("bk", "bv"),
     "qkv": ("q", "k", "v"),
     "kv": ("k", "v"),
@@ -53,7 +54,7 @@ _ROLES = {
     "kpast": "kcache cachek kpast pastk keycache cachekeys pastkey pastkeys prevk prevkeys cachedk cachedkeys",
     "vpast": "vcache cachev vpast pastv valuecache cachevalues pastvalue pastvalues prevv prevvalues cachedv"
     " cachedvalues",
-    "heads": "heads numheads nheads nhead head numhead headcount numberofheads numattentionheads nhd hnum",
+    "heads": "heads numheads nheads nhead nh head numhead headcount numberofheads numattentionheads nhd hnum",
     "key_heads": "kvheads numkvheads nkvheads numkeyvalueheads nkv nkvhead numkvgroups nkvgroups numgroups ngroups"
     " groups kvh hkv numkeyheads kvnumheads numqueriesgroups numquerygroups",
     "repeats": "nrep nreps numrep repeats repeat groupsize numkeyvaluegroups headspergroup queriesperkv repeatfactor",
@@ -61,7 +62,8 @@ _ROLES = {
     " blocked ignore ignored memorymask selfattnmask adj adjacency adjacencymatrix adjmatrix adjmat",
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
     " encoderpaddingmask memorykeypaddingmask padding ispadding inputmask tokenmask seqmask encoderattentionmask"
-    " xmask validtokens contextmask keypadding keyvalid valid isvalid nonpad nonpadding",
+    " xmask validtokens contextmask keypadding keyvalid valid isvalid nonpad nonpadding pad ispad exists"
+    " present presence alive isreal ispresent exist",
     "mask function": "maskmod maskfn maskfunction",
     "bias function": "scoremod scorefn",
     "bias": "bias attnbias attentionbias positionbias relativepositionbias relposbias posbias relbias alibi alibibias"
@@ -114,6 +116,7 @@ _ROLES = {
     "bqkv": "bqkv qkvbias inprojbias biasqkv qkvb betaqkv",
     "Wkv": "wkv kvweight kvproj kvw weightkv kvkernel tokv kvweights omegakv",
     "bkv": "bkv kvbias biaskv kvb betakv",
+    "Wqk": "wqk qkw qkweight qkweights qkproj qkkernel weightqk toqk omegaqk",
     "Wo": "omegac wc omegao cproj wproj projw projweight",
     "bo": "betac bc bproj projb projbias",
     "params": "params parameters weight weights theta ws w projections matrices weightdict",
@@ -139,8 +142,8 @@ _WEIGHT = r"(w|weights?|kernel|mat(rix)?)"
 _PATTERNS = {
     "Wqkv": re.compile(rf"(cattn|qkv|inproj)(proj)?{_WEIGHT}"),
     "bqkv": re.compile(r"(cattn|qkv|inproj)(proj)?(b|bias)"),
-    "Wo": re.compile(rf"(c|out|attn)proj{_WEIGHT}"),
-    "bo": re.compile(r"(c|out|attn)proj(b|bias)"),
+    "Wo": re.compile(rf"(c|o|out|att|attn|attention)proj{_WEIGHT}"),
+    "bo": re.compile(r"(c|o|out|att|attn|attention)proj(b|bias)"),
     "lengths": re.compile(r"(?!max|min)\w*(lens|lengths)|valid\w*len(gth)?"),
     "softcap": re.compile(r"(attn|attention)?(logits?)?softcap\w*"),
     "window": re.compile(r"(sliding|local|attn|attention)window(size|len(gth)?)?"),

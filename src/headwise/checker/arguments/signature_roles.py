@@ -18,9 +18,11 @@ from headwise.checker.arguments.groups import (
 )
 from headwise.checker.arguments.parts import holds_pair, is_complete, is_fused
 from headwise.checker.arguments.roles import CACHE, role_of, tokens_among
+from headwise.checker.arguments.roles_in_code import role_in_code
 from headwise.checker.arguments.settings import CONFIG
 
 _WHOLE_CACHE = {"kpast": "k", "vpast": "v", "cache": "kv"}  # what the parts of a cache are that holds every key
+_AS_PROJECTED = {"Wqkv": "qkv", "Wkv": "kv", "Wq": "q", "Wk": "k", "Wv": "v"}  # if there are no tokens
 _TOKENS_OF = {"q": "X", "k": "context", "v": "values"}
 
 Roles = dict[str, str | None]  # from the names of arguments to their roles, None where nothing is known
@@ -42,13 +44,15 @@ def roles_in_signature(
     known |= options_together(known, code)
     known |= matrices_of_heads(parameters, known, code)
     needed = {known[p.name] for p in parameters if is_required(p)}
-    if "Wqkv" in needed and not {"X", "q", None} & needed:  # nothing that a matrix could be applied to
-        known = {name: "qkv" if role == "Wqkv" else role for name, role in known.items()}
+    if {"Wq", "Wqkv"} & needed and not {"X", "q", None} & needed:  # nothing to which matrices could be applied
+        known = {name: _AS_PROJECTED.get(role or "", role) for name, role in known.items()}
     in_one = learned or any(known[p.name] == "params" and is_complete(matrices_in(p.name, code)) for p in parameters)
     projects = bool(given or in_one or {"Wq", "Wqkv", "Wq#1"} & set(known.values()))
     if projects:
         known |= _unnamed_tokens(parameters, known)
     else:
+        packed = [p.name for p in parameters if known[p.name] == "X" and is_fused(p.name, code)]
+        known |= dict.fromkeys(packed if not {"q", "k", "v"} & needed else (), "qkv")
         known |= roles_in_order(parameters, known)
         known |= roles_of_unprojected(parameters, known)
     if {"q", "Wq", "Wqkv"} & set(known.values()):
@@ -99,12 +103,10 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
     if role in (None, "heads") and p.default is p.empty and is_complete(matrices_in(p.name, code)):
         return "params"  # it holds the matrices, under whatever name
     others = {role_of(o.name) for o in parameters if o is not p}
-    if (
-        role is None
-        and p.name.endswith("biases")
-        and {"q", "k", "v"} <= others
-        and re.search(rf"\bin {p.name}\b", code)
-    ):
+    if role is None and is_required(p) and (shown := role_in_code(p.name, code, others)):
+        return shown
+    of_logits = re.search(r"bias(es)?$|^bias_", p.name.lower()) and (is_required(p) or p.default is None)
+    if role is None and of_logits and others & {"X", "q", "Wq", "Wqkv"}:
         return "bias"
     if role == "context" and "q" in others and "kv" in p.name.lower():
         pair = holds_pair(p.name, code) or len(paths_in(p.name, code)) == 2

@@ -12,6 +12,7 @@ from headwise.checker.arguments.containers import EACH, Path
 from headwise.checker.arguments.groups import SCORES, is_required
 from headwise.checker.arguments.parts import Names, open_dictionary, open_layer, open_pair
 from headwise.checker.arguments.roles import FLAGS, FUSED, role_of, separate
+from headwise.checker.arguments.roles_in_code import is_step
 from headwise.checker.arguments.signature_roles import role_among, roles_in_signature
 
 KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
@@ -193,7 +194,7 @@ class _Arguments:
         """Read an argument; False if it is required and nothing is known that could be passed."""
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             self.unused.append(f"*{p.name}" if p.kind is p.VAR_POSITIONAL else f"**{p.name}")
-        elif role is None and re.search(rf"range\([^()\n]*(\([^()\n]*\)[^()\n]*)*,\s*{p.name}\)", self.code):
+        elif role not in ("heads", "key_heads", "d", "D", "window") and is_step(p.name, self.code):
             self.fixed[p.name] = 1  # the size of a block
         elif role is not None and role.startswith("=") and is_required(p):
             self.fixed[p.name] = FLAGS[role[1:]]

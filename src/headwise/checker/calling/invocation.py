@@ -45,6 +45,7 @@ class CallingConvention:
     score: tuple[bool, bool, str] = (False, False, "vector")  # how it takes the parts of a score: see `present_score`
     # "tokens-first" or "merged" for an output whose axis of heads is after that of tokens, or part of the last
     output: str = ""
+    grouped: bool = False  # whether queries have an axis for those of a key head, after that of key heads
     # how it takes rotary angles: a name in `headwise.checker.arguments.presentation.ANGLES`
     angles: str = "half"
     # ``"pair"`` for (left, right) or two arguments, or a name in `WINDOWS` if a window is one number
@@ -182,7 +183,8 @@ class CallingConvention:
         axes = self.query_axes(axes)
         if self.output:
             axes = axes.replace("HN", "NH")
-        return read_response(result, case, axes, self.weights_only, self.output == "merged")
+        groups = axes.index("H") if self.grouped else None
+        return read_response(result, case, axes, self.weights_only, self.output == "merged", groups)
 
 
 def _identity(value: Any) -> object:

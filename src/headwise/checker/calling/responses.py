@@ -31,11 +31,13 @@ class Response:
     error: str = ""
 
 
-def read_response(result: Any, case: Case, axes: str, weights_only: bool = False, merged: bool = False) -> Response:
+def read_response(
+    result: Any, case: Case, axes: str, weights_only: bool = False, merged: bool = False, groups: int | None = None
+) -> Response:
     """Turn what was returned, in a layout, into an output (B, N, D') or (B, H, N, e), and weights (B, H, N, M).
 
     Weights that come alone are given the output that they make of the values; `merged` for an output with the heads
-    side by side, in place of an axis for them.
+    side by side, in place of an axis for them; `groups` is the first of two axes of heads.
     """
     of_tokens = "X" in case
     _, _, n, m = grid(case)
@@ -56,6 +58,9 @@ def read_response(result: Any, case: Case, axes: str, weights_only: bool = False
         sizes.reverse()
     if merged and arrays[0].ndim == len(axes) - 1 and not arrays[0].shape[-1] % case["q"].shape[1]:
         arrays[0] = arrays[0].reshape(*arrays[0].shape[:-1], case["q"].shape[1], -1)
+    if groups is not None and arrays[0].ndim > len(axes):
+        shape_of_groups = arrays[0].shape
+        arrays[0] = arrays[0].reshape(*shape_of_groups[:groups], -1, *shape_of_groups[groups + 2 :])
     output = restore_axes(arrays[0], axes, AXES[of_tokens])
     batch, heads, *_ = grid(case)
     folded = "B" in axes and heads > 1 and arrays[-1].shape[:-2] == (batch * heads,)  # in whatever order

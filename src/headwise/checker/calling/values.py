@@ -16,6 +16,7 @@ from headwise.checker.arguments.presentation import (
     present_pages,
     present_score,
     present_table,
+    split_axis,
     table_of_buckets,
 )
 from headwise.checker.arguments.settings import Settings
@@ -106,6 +107,8 @@ def _present_projected(convention: CallingConvention, case: Case, axes: str) -> 
     of_keys = axes.replace("H", "") if interface.key_heads == 1 else axes
     layouts = {"q": convention.query_axes(axes), "k": of_keys, "v": of_keys}
     arguments = {x: arrange_axes(case[x], "BHNd", layout) for x, layout in layouts.items() if x in names}
+    if convention.grouped:
+        arguments["q"] = split_axis(arguments["q"], axes.index("H"), case["k"].shape[1])
     if "sinks" in case and "sinks" in names:
         arguments["sinks"] = case["sinks"][0] if "H" in axes else case["sinks"][0, 0]
     if interface.packed:

@@ -24,6 +24,12 @@ def turned(t: Trace) -> None:
         t.hide(t.case["mask"].swapaxes(-1, -2))
 
 
+def of_queries(t: Trace) -> None:
+    if "lengths" in t.case:
+        n, _ = t.grid()
+        t.hide(n < t.case["lengths"][:, None, None, None])
+
+
 def added(t: Trace) -> None:
     if "mask" in t.case:
         t.s = t.s + t.case["mask"]
@@ -177,7 +183,8 @@ ENTRIES = (
         "The axes of the mask are exchanged: a padded token is still attended to.",
         "The mask's last axis is the keys': mask[..., None, :] for a mask of keys alone.",
         ("mask",),
-        ({"mask": turned},),
+        # with −∞ as well as with a large number, which gives a hidden row the mean of all values
+        tuple(of | fill for of in ({"mask": turned}, {"lengths": of_queries}) for fill in ({}, {"hide": filled(-1e9)})),
     ),
     Mistake(
         "mask-not-broadcast",
@@ -205,7 +212,7 @@ ENTRIES = (
         "Hidden tokens keep a share that every visible token can see; 1e-9 for −1e9 is the usual slip, and so is a"
         " product of logits and mask.",
         "Fill with −∞: np.where(mask, s, -np.inf).",
-        ("mask", "softmax"),
+        ("fill", "mask", "softmax"),
         tuple({"hide": filled(v)} for v in (0.0, 1e-9, -1e-9, 1e-7, -1e-7, 1e-6, -1e-6, -1.0, -np.e, -10.0))
         + tuple({"hide": lowered(v)} for v in (-1.0, -10.0))
         + tuple(only_the_mask(v, False) for v in (0.0, -1.0)),

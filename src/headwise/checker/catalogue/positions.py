@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import distances, rotated_halves, rotated_neighbours
-from headwise.checker.reference.stages import SLOPES, alibi
+from headwise.checker.reference.stages import SLOPES, Turn, alibi, rotary_after
 from headwise.checker.reference.state import Change, Stage, Trace
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -17,8 +16,6 @@ __all__ = ["ENTRIES"]
 
 ROTATION = "q[n] and k[n] are rotated by the angles of position n, and v is not"
 BIAS = "S[n, m] = Q[n] · K[m] / √d + bias[n, m]"
-
-Turn: TypeAlias = Callable[[Array, Array, Array], Array]
 
 
 def rotated(of_halves: bool, of_neighbours: bool) -> Stage:
@@ -160,6 +157,19 @@ ENTRIES = (
         ("rope",),
         (*rotations("q"), *rotations("k")),
         reported_in=("mlx-rs#359",),
+    ),
+    Mistake(
+        "rope-offset",
+        "New tokens next to a cache are rotated as if they were the first: the number of earlier ones is left out.",
+        ROTATION,
+        "The first step of decoding is right, and later ones see the earlier tokens at wrong distances.",
+        "Begin the positions of the new tokens at the length of the cache.",
+        ("rope",),
+        tuple(
+            {"+rotate": rotary_after(turn, 1e4, whole, offset=False)}
+            for whole in (False, True)
+            for turn in (rotated_halves, rotated_neighbours)
+        ),
     ),
     Mistake(
         "rope-on-values",

@@ -86,9 +86,9 @@ def regrouped(interleaved: bool) -> Stage:
 
     def arrange(t: Trace) -> None:
         if t.of_tokens:
-            t.W |= _read_again([t.W[x] for x in "qkv"], t.heads, interleaved)
+            t.W = t.W | _read_again([t.W[x] for x in "qkv"], t.heads, interleaved)
             if all(x in t.b for x in "qkv"):
-                t.b |= _read_again([t.b[x] for x in "qkv"], t.heads, interleaved)
+                t.b = t.b | _read_again([t.b[x] for x in "qkv"], t.heads, interleaved)
 
     return arrange
 
@@ -198,8 +198,8 @@ ENTRIES = (
         "The weights mix the keys instead of the values.",
         "O = P V  with  V = X Wvᵀ",
         "Changing the values changes nothing.",
-        "Multiply the weights with the values, not with the keys.",
-        ("mix", "projection"),
+        "Make the values with Wv, and multiply the weights with the values, not with the keys.",
+        ("values", "mix", "projection"),
         (
             {"+project": values_are_keys},
             *({after: values_are_given_keys} for after in ("+arrange", "+rotate")),

@@ -20,7 +20,7 @@ def scaled(*factors: Callable[[Trace], float]) -> tuple[Change, ...]:
         def scale(t: Trace) -> None:
             given_scale = t.case.get("scale")
             t.scale = given_scale if gives_way and given_scale is not None else factor(t)
-            t.scale /= t.case.get("temperature", 1.0)
+            t.scale = t.scale / t.case.get("temperature", 1.0)
 
         return scale
 

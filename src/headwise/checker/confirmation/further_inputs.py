@@ -21,7 +21,7 @@ from headwise.checker.confirmation.loops import may_have_loops_over_pairs
 from headwise.checker.probes import Further, Probe, first_probe, further_probes, probes
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.examination import Findings, hazards_of
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation, fits
 from headwise.checker.user_code.numpy_guard import np
 
@@ -58,6 +58,9 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         response = trial.convention.call(trial.further.probe.case)
         call = Observation(trial.meant or trial.further.probe, response)
         if call.response.output is None or agrees(findings.explanation, call):
+            continue
+        if codes := hazards_of(call, right=True):
+            findings = replace(findings, observed=tuple(dict.fromkeys((*findings.observed, *codes))))
             continue
         if trial.edge:
             untested[f"{trial.further.words} (it gives other answers)"] = None
@@ -151,7 +154,8 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
         interface = replace(interface, compiled=True)
     # Some norms add a small number, and some divide by 0.
     normed = any("norm" in code for code in findings.conventions)
-    blocks = None if may_have_loops_over_pairs(convention) else numbers_in_code(documentation)
+    loops = interface.compiled or may_have_loops_over_pairs(convention)  # what is compiled is tried in few sizes
+    blocks = None if loops else numbers_in_code(documentation)
     for further in further_probes(interface, rng, any_size=not normed, blocks=blocks):
         # The axes of a mask may then be taken for one another.
         ambiguous = "as many" in further.words and further.probe.name not in ("plain", "sharp", "batch", "wide")

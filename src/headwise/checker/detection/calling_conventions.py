@@ -23,7 +23,7 @@ from headwise.checker.calling.recorded_keys import learn_keys
 from headwise.checker.calling.responses import grid
 from headwise.checker.detection.acceptance import accepted, in_its_type, in_words, is_plausible, with_axes, with_windows
 from headwise.checker.detection.bias_tables import with_buckets, with_table
-from headwise.checker.detection.mask_senses import with_senses
+from headwise.checker.detection.mask_senses import takes_a_mask, with_senses
 from headwise.checker.detection.paged import paged_layouts
 from headwise.checker.detection.qkv_layouts import packed_layouts, qkv_layouts
 from headwise.checker.detection.refusal import UncallableError, refuse
@@ -65,7 +65,9 @@ def infer_calling_conventions(
     requirements = requirements or Requirements()
     converters: list[Callable[[Array], Any]] = [np.asarray]
     if adapter == "torch" or "torch" in sys.modules:
-        converters = [tensor] if adapter == "torch" else [np.asarray, tensor]
+        imported = {*re.findall(r"^\s*(?:import|from) (numpy|torch|jax)\b", source, re.MULTILINE)}
+        converters = [tensor, np.asarray] if imported == {"torch"} else [np.asarray, tensor]
+        converters = [tensor] if adapter == "torch" else converters
     documentation = document(function, source)
     if "jax" in sys.modules and re.search(r"\b(jnp|jax|lax)\.", documentation.code_with_helpers):
         converters = [jax_array, *converters]  # which can be indexed by what is traced
@@ -296,6 +298,10 @@ def _layouts_of_tokens(
     unprojected = start.load or start.projects or start.interface.unprojected  # it takes no matrices
     if "heads" in start.interface.takes and start.interface.key_heads is None and not unprojected:
         candidates.append(replace(start, interface=replace(start.interface, key_heads=1)))
+    if {"bias", "heads"} & start.interface.takes == {"bias"} and "bias" in start.interface.needs and not unprojected:
+        takes = start.interface.takes | {"heads"}
+        of_heads = replace(start.interface, kind="multi_head", takes=takes, bias_of_heads=True)
+        candidates.insert(0, replace(start, interface=of_heads))
     candidates = [_with_heads(candidate) for candidate in candidates]
     candidates += [
         replace(candidate, interface=replace(candidate.interface, key_heads=1))
@@ -342,6 +348,9 @@ def _batched(options: list[CallingConvention], stated: tuple[str, ...]) -> list[
     in_batches = [c for c in options if c.interface.batch]
     if in_batches and any(_refuses(options, name) and not _refuses(in_batches, name) for name in _OF_ITEMS):
         return [in_batches]
+    masked = in_batches and in_batches[0] is not options[0] and "mask" in options[0].interface.takes
+    if masked and not _takes_mask(options[0]) and _takes_mask(in_batches[0]):
+        return [in_batches]  # its mask is one of items
     first = options[0].interface.axes
     alike = [c for c in options if c.interface.axes == first]
     in_batches_too = any(c.interface.axes == "B" + first for c in options)
@@ -352,6 +361,12 @@ def _batched(options: list[CallingConvention], stated: tuple[str, ...]) -> list[
         alone = [c for c in options if c.interface.axes == first[1:]]
         return [[replace(c, interface=replace(c.interface, batched=True)) for c in alone], alone]
     return [alike]
+
+
+def _takes_mask(convention: CallingConvention) -> bool:
+    """Whether it takes a mask of queries and keys, or of keys."""
+    of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
+    return takes_a_mask(convention) or takes_a_mask(of_keys)
 
 
 def _refuses(options: list[CallingConvention], name: str) -> bool:

@@ -33,7 +33,7 @@ def with_senses(
         if name == "mask":
             convention = _with_key_mask(convention, preferred=role_of(spelled) == "padding")
             convention = _with_documented_axes(convention, documentation.mask_axes(spelled))
-            if not _takes_a_mask(convention) and _takes_a_mask(in_numbers := replace(convention, mask_type="float64")):
+            if not takes_a_mask(convention) and takes_a_mask(in_numbers := replace(convention, mask_type="float64")):
                 convention = in_numbers
         stated = documentation.mask(spelled)
         if stated == "adds" and _converts_to_numbers(documentation.code, spelled):
@@ -53,17 +53,18 @@ def _with_key_mask(convention: CallingConvention, preferred: bool) -> CallingCon
     if convention.interface.key_mask:
         return convention
     of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
-    return of_keys if (preferred or not _takes_a_mask(convention)) and _takes_a_mask(of_keys) else convention
+    return of_keys if (preferred or not takes_a_mask(convention)) and takes_a_mask(of_keys) else convention
 
 
 def _with_documented_axes(convention: CallingConvention, axes: str) -> CallingConvention:
     """With a mask of the axes that are documented, if the function accepts it."""
     interface = replace(convention.interface, key_mask=axes in ("BM", "M"), mask_axes=axes)
     documented = replace(convention, interface=interface)
-    return documented if axes and _takes_a_mask(documented) else convention
+    return documented if axes and takes_a_mask(documented) else convention
 
 
-def _takes_a_mask(convention: CallingConvention) -> bool:
+def takes_a_mask(convention: CallingConvention) -> bool:
+    """Whether it can be called with its mask."""
     for sense in ("attends", "adds"):
         candidate = _with_sense(convention, "mask", sense)
         masked = next(p.case for p in probes(candidate.interface, 0, np.random.default_rng(0)) if p.name == "mask")

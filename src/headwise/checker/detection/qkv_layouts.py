@@ -46,7 +46,8 @@ def qkv_layouts(
     shared = replace(start, interface=replace(start.interface, key_heads=1))
     if of_one_head := [c for axes in layouts for c in accepted(with_axes(shared, axes), attempts)]:
         return [of_one_head[:1]]
-    others = (replace(start, output=output) for output in ("tokens-first", "merged"))
+    forms = (("tokens-first", False), ("merged", False), ("", True), ("merged", True))
+    others = (replace(start, output=output, grouped=grouped) for output, grouped in forms)
     return next((accepted_layouts for other in others if (accepted_layouts := _with_output(other, attempts))), [])
 
 

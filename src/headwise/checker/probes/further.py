@@ -204,5 +204,8 @@ def of_extreme_logits(generator: Generator) -> Iterator[Further]:
         case = generator.base()
         first = case["q" if "q" in case else "X"]
         if first.shape[-2] > 1:
-            first[..., 0, :] *= 1000 if "q" in case else 60
+            of_itself = "X" in case and "context" not in case
+            if of_itself and case["Wq"].shape == case["Wk"].shape:
+                case["Wk"] = case["Wq"].copy()  # so that the first token attends to itself
+            first[..., 0, :] *= 100 if of_itself else 1000
             yield Further.of(generator, "one query much larger than the others", Probe("large-logits", case))

@@ -122,7 +122,7 @@ class Generator(ABC):
         values: Case = {
             "mask": np.ones((b, 1, 1, m) if self.interface.key_mask else (1, 1, n, m), bool) & last_hidden,
             "padding": np.ones((b, 1, 1, m), bool) & last_hidden,
-            "bias": np.zeros((1, h if self.interface.bias_table else 1, n, m)),
+            "bias": np.zeros((1, h if self.interface.bias_table or self.interface.bias_of_heads else 1, n, m)),
             "lengths": np.full(b, m),
             "segments": np.ones((b, n), int),
             "prefix": np.full(b, 2),
@@ -227,7 +227,7 @@ class Generator(ABC):
             "temperature": {"temperature": 0.6},
             "softcap": {"softcap": 1.3},
             "slopes": {"slopes": self.slopes(h)},
-            "bias": {"bias": self.bias(1, n, m)},
+            "bias": {"bias": self.bias(h if self.interface.bias_of_heads else 1, n, m)},
             "mask": {"mask": self.pairs_or_keys(b, n, m)},
             "padding": {"padding": self.keys(b, m)},
             "causal": {"causal": True},

@@ -50,6 +50,7 @@ class Interface:
     grid: bool = False  # whether it takes the height and the width of the grid that its tokens are
     even: bool = False  # whether the width of a head has to be even, as for rotations
     bias_table: bool = False  # whether its bias is a table, so that it depends only on the distance of query and key
+    bias_of_heads: bool = False  # whether its bias has an entry for each head, from which it knows how many there are
     bias_shared: bool = False  # whether its bias is one for all items
     window: tuple[int | None, int | None] = (2, 1)  # the window to try: (left, right)
     # options that apply although there is no argument for them: ``{"causal": True}`` for a function whose name says

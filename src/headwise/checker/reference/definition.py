@@ -11,6 +11,7 @@ come with a `context` (B, M, C) that keys and values are made from, and with `ke
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -283,15 +284,47 @@ def evaluate(case: Case, stages: Stages, in_type: str = "float64") -> Result | N
 
     None where shapes do not fit, as for a mistake that cannot be made on this case.
     """
-    wanted = np.dtype(in_type)
-    t = Trace({k: v.astype(wanted) if _is_other_float(v, wanted) else v for k, v in case.items()})
     try:
         with np.errstate(all="ignore"):
-            for stage in stages:
+            before, t = _begun(case, stages, np.dtype(in_type))
+            for stage in stages[before:]:
                 stage(t)
     except (ValueError, IndexError):
         return None
     return Result(t.o, tuple(t.weights))
+
+
+_PLAIN = build()
+_MOST, _LARGE = 40, 100_000  # cases that are kept, and numbers of one that is not
+_KEPT: OrderedDict[tuple[int, Any], tuple[Case, list[Trace]]] = OrderedDict()  # what there is after each stage
+
+
+def _begun(case: Case, stages: Stages, wanted: Any) -> tuple[int, Trace]:
+    """After how many stages they differ from those of the definition, and what there is by then.
+
+    A search evaluates a case with thousands of changes, most of them late. No stage writes into an array.
+    """
+    same = next((i for i, (a, b) in enumerate(zip(stages, _PLAIN, strict=False)) if a is not b), len(_PLAIN))
+    _, traces = _KEPT.get((id(case), wanted), (case, []))
+    if not traces:
+        traces.append(Trace({k: v.astype(wanted) if _is_other_float(v, wanted) else v for k, v in case.items()}))
+        if sum(a.size for a in case.values() if isinstance(a, np.ndarray)) < _LARGE:
+            _KEPT[id(case), wanted] = case, traces
+            if len(_KEPT) > _MOST:
+                _KEPT.popitem(last=False)
+    while len(traces) <= same:
+        t = _copy(traces[-1])
+        _PLAIN[len(traces) - 1](t)
+        traces.append(t)
+    return same, _copy(traces[same])
+
+
+def _copy(t: Trace) -> Trace:
+    other = object.__new__(Trace)  # much quicker than `copy.copy`
+    vars(other).update(
+        {name: value.copy() if type(value) in (dict, list) else value for name, value in vars(t).items()}
+    )
+    return other
 
 
 def mix_values(case: Case, weights: Array) -> Array:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeAlias
 
-from headwise.checker.reference.definition import distances, ends, row_sums
+from headwise.checker.reference.definition import distances, ends, rotated_halves, rotated_neighbours, row_sums
 from headwise.checker.reference.state import Stage, Trace
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
+
+Turn: TypeAlias = Callable[[Array, Array, Array], Array]  # of an array, cosines and sines
 
 
 def slopes(heads: int) -> Array:
@@ -53,30 +57,41 @@ def temperature_alone(t: Trace) -> None:
     t.scale = t.q.shape[-1] ** -0.5 if temperature is None else 1 / temperature
 
 
-def rotary(turn: Callable[[Array, Array, Array], Array], base: float, part: int = 1) -> Stage:
+_PAIRS = {rotated_halves: "pairs (i, i + d/2)", rotated_neighbours: "pairs (2i, 2i + 1)"}
+
+
+def pairs_of(stage: Stage | None) -> str:
+    """Which features a stage rotates together, in words; nothing if that is not known."""
+    turn = stage.keywords.get("turn") if isinstance(stage, partial) else None
+    return _PAIRS.get(turn, "") if turn else ""
+
+
+def rotary(turn: Turn, base: float, part: int = 1) -> Stage:
     """Rotate the first d/part features of queries and keys."""
-
-    def rotate(t: Trace) -> None:
-        t.q, t.k = (_at_positions(a, 0, turn, base, part) for a in (t.q, t.k))
-
-    return rotate
+    return partial(_rotate, turn=turn, base=base, part=part)
 
 
-def rotary_after(turn: Callable[[Array, Array, Array], Array], base: float, whole: bool) -> Stage:
-    """Rotate queries that are the last tokens, and the keys of these tokens or (`whole`) of all."""
-
-    def rotate(t: Trace) -> None:
-        n, m = t.q.shape[-2], t.k.shape[-2]
-        first = 0 if whole else max(0, m - n)
-        keys = _at_positions(t.k[..., first:, :], first, turn, base)
-        t.q, t.k = _at_positions(t.q, m - n, turn, base), np.concatenate([t.k[..., :first, :], keys], axis=-2)
-
-    return rotate
+def _rotate(t: Trace, turn: Turn, base: float, part: int) -> None:
+    t.q, t.k = (_at_positions(a, 0, turn, base, part) for a in (t.q, t.k))
 
 
-def _at_positions(
-    a: Array, first: int, turn: Callable[[Array, Array, Array], Array], base: float, part: int = 1
-) -> Array:
+def rotary_after(turn: Turn, base: float, whole: bool, offset: bool = True) -> Stage:
+    """Rotate queries that are the last tokens, and the keys of these tokens or (`whole`) of all.
+
+    Without `offset`, the first token that is new has position 0.
+    """
+    return partial(_rotate_after, turn=turn, base=base, whole=whole, offset=offset)
+
+
+def _rotate_after(t: Trace, turn: Turn, base: float, whole: bool, offset: bool) -> None:
+    n, m = t.q.shape[-2], t.k.shape[-2]
+    first = 0 if whole else max(0, m - n)
+    keys = _at_positions(t.k[..., first:, :], first * offset, turn, base)
+    t.q = _at_positions(t.q, (m - n) * offset, turn, base)
+    t.k = np.concatenate([t.k[..., :first, :], keys], axis=-2)
+
+
+def _at_positions(a: Array, first: int, turn: Turn, base: float, part: int = 1) -> Array:
     d = a.shape[-1] // part
     angles = np.arange(first, first + a.shape[-2])[:, None] * base ** (-np.arange(0, d, 2) / d)
     return np.concatenate([turn(a[..., :d], np.cos(angles), np.sin(angles)), a[..., d:]], axis=-1)

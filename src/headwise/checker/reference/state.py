@@ -12,7 +12,7 @@ from headwise.shapes import Array, BoolArray
 Case: TypeAlias = dict[str, Any]
 
 
-@dataclass(slots=True)
+@dataclass
 class Trace:
     """What the reference holds on its way from the arguments to the answer."""
 

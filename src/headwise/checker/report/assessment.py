@@ -8,13 +8,16 @@ from textwrap import shorten
 
 from headwise.checker.arguments.roles import FUSED
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.calling.responses import has_shape
+from headwise.checker.calling.responses import grid, has_shape
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.catalogue.interface import residual_of_inputs
 from headwise.checker.detection.acceptance import in_words
 from headwise.checker.measurement.influence import attended_keys, sees_by_place
-from headwise.checker.probes import PROBES
+from headwise.checker.measurement.recovery import recovered_runs
+from headwise.checker.probes import PROBES, first_probe
 from headwise.checker.reference.conventions import CONVENTIONS
+from headwise.checker.reference.stages import pairs_of
+from headwise.checker.reference.state import Change
 from headwise.checker.report.counterexample import find_smallest
 from headwise.checker.report.hints import hints
 from headwise.checker.report.locations import find_locations
@@ -32,6 +35,7 @@ _BY_DESIGN = {
     "positions-added": "position-bias",
     "qk-norm-across-heads": "qk-norm-of-all-heads",
 }
+_OF_WEIGHTS = ("rows-sum-to-one", "shift-invariant")  # of no use where it attends to more than its keys
 _BY_CALLING = {"BNHd": "tokens-before-heads", "NHd": "tokens-before-heads", "NBd": "tokens-before-batch"}
 _BY_CALLING |= {"DN": "tokens-as-columns", "BDN": "tokens-as-columns", "NBD": "tokens-before-batch"}
 _BY_CALLING |= dict.fromkeys(("dN", "BdN", "BHdN"), "tokens-as-columns")
@@ -51,6 +55,9 @@ def to_verdict(
     calls = [*findings.rounds[0], *findings.rounds[1]]
     components = components | {code for code, _ in convention.design}
     properties = verify_properties(convention, calls, rng, "norm-added" in {*components, *findings.codes})
+    linear = explanation is None and any(p.name == "linear-in-values" and p.holds for p in properties)
+    if linear and not recovered_runs(convention, first_probe(convention.interface).case):
+        properties = tuple(p for p in properties if p.name not in _OF_WEIGHTS)
     codes = [code for code in findings.codes if code not in components]
     named = any(CATALOGUE[code].level == "mistake" for code in codes)
     if explanation is None or (findings.unexplained and not named):
@@ -62,6 +69,9 @@ def to_verdict(
     by_design = [*(_BY_DESIGN[c] for c in findings.codes if c in components), *_normalized_residual(explanation)]
     conventions = tuple(dict.fromkeys([*_conventions(findings), *by_design]))
     accepted = [a for a in calls if a.response.output is not None]
+    changes = dict(zip(explanation.codes, explanation.changes, strict=True)) if explanation else {}
+    # by angles that it makes itself, in a wrong way: those that the definition should have are not known
+    rotates = any("+rotate" in change and code in mistakes for code, change in changes.items() if "rope" in code)
     return Verdict(
         name=name,
         kind=convention.interface.kind,
@@ -75,10 +85,11 @@ def to_verdict(
         inputs=len(accepted),
         difference=_difference(findings, accepted),
         properties=properties,
-        example=find_smallest(convention, calls, rng, _definition(findings)) if mistakes else None,
+        example=find_smallest(convention, calls, rng, _definition(findings)) if mistakes and not rotates else None,
         locations=find_locations(source, function, tuple(codes)),
         notes=(*findings.notes, *_of_empty_rows(calls, codes), *(hints(findings) if explanation is None else ())),
-        phrases=(*(_phrase(code, convention) for code in conventions), *inferred),
+        phrases=(*(_phrase(code, convention, changes.get(code, {})) for code in conventions), *inferred),
+        library=next((a.response.framework for a in accepted), ""),
     )
 
 
@@ -145,7 +156,9 @@ def _normalized_residual(explanation: Explanation | None) -> Iterator[str]:
         yield "residual-normalised"
 
 
-def _phrase(code: str, convention: CallingConvention) -> str:
+def _phrase(code: str, convention: CallingConvention, change: Change) -> str:
+    if code in ("rope", "rope-cached") and (pairs := pairs_of(change.get("+rotate"))):
+        return f"{CONVENTIONS[code].phrase} ({pairs})"
     window = convention.interface.implicit.get("window")
     if code == "window-built-in" and window:
         sides = [f"{size} {side}" for size, side in zip(window, ("before", "after"), strict=True) if size is not None]
@@ -203,7 +216,18 @@ def _untested(convention: CallingConvention, calls: list[Observation]) -> Iterat
         yield f"which entry of {convention.names['buckets']} belongs to which distance"
     if convention.weights_only and {"v", "Wv"} & convention.names.keys():
         yield "the output (it returns the attention weights alone)"
-    for name, description in PROBES.items():
-        group = [a for a in calls if a.probe.name == name]
-        if group and name != "groups" and all(a.response.output is None for a in group):  # groups are optional
-            yield f"{description} (it raises {shorten(group[0].response.error, 110)})"
+    accepted = [a for a in calls if a.response.output is not None]
+    names = [name for name in PROBES if name != "groups" and name not in {a.probe.name for a in accepted}]
+    refused = {name: group for name in names if (group := [a for a in calls if a.probe.name == name])}
+    apart = [name for name, group in refused.items() if all(map(_has_other_lengths, group))]
+    described = {name: PROBES[name] for name in refused}
+    if apart and not any(map(_has_other_lengths, accepted)):
+        described = {name: text for name, text in described.items() if name not in apart[1:]}
+        described[apart[0]] = "other numbers of keys than of queries"
+    for name, description in described.items():
+        yield f"{description} (it raises {shorten(refused[name][0].response.error, 110)})"
+
+
+def _has_other_lengths(call: Observation) -> bool:
+    *_, n, m = grid(call.probe.case)
+    return n != m

@@ -60,6 +60,9 @@ def _small(like: Case, name: str, convention: CallingConvention, rng: np.random.
             )
         if name == "large-logits":
             case |= {x: case[x] * 40 for x in ("X", "q", "k") if x in case}
+        if convention.interface.one_query:
+            queries = "X" if "X" in case else "q"
+            case[queries] = case[queries][..., :1, :]
         yield case | _options(like, case, name, convention, rng)
 
 
@@ -152,11 +155,11 @@ def _as_text(case: Case, convention: CallingConvention, expected: Result, got: R
     arguments = convention.arguments(case)
     assert got.output is not None
     right, wrong = expected.output, got.output
-    if difference(wrong, right) <= _CLEAR and got.weights is not None:
+    of_weights = got.weights is not None and (convention.weights_only or difference(wrong, right) <= _CLEAR)
+    if of_weights and got.weights is not None:
         right, wrong = expected.weights[-1], got.weights
-    return Example(
-        tuple((name, _text(value)) for name, value in arguments.items()), _text(_bare(right)), _text(_bare(wrong))
-    )
+    inputs = tuple((name, _text(value)) for name, value in arguments.items())
+    return Example(inputs, _text(_bare(right)), _text(_bare(wrong)), of_weights)
 
 
 def _bare(a: Array) -> Array:

@@ -93,8 +93,10 @@ def _of_plain(
             result = test(call, case, rng)
         except (LookupError, ValueError):
             continue
-        if result is not None and ("mask" in convention.interface.takes or test is not _mask):
-            yield result
+        positional = result == ("shift-invariant", False) and convention.equivariant is not True
+        if result is None or positional or ("mask" not in convention.interface.takes and test is _mask):
+            continue  # a vector that is added to every key may be rotated by their positions
+        yield result
 
 
 Call: TypeAlias = Callable[[Case], Array]

@@ -8,6 +8,7 @@ from textwrap import fill, indent
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.report.verdict import SourceLocation, Verdict
+from headwise.checker.report.wording import in_library
 from headwise.errors import DataError
 
 _WIDTH = 96
@@ -85,6 +86,8 @@ def evidence(v: Verdict) -> str:
 
 def _by(difference: float) -> str:
     """By how much two outputs differ, if a number can express it."""
+    if 2 < difference < math.inf:
+        return f"by up to {difference:.2g} times the largest number in the output"
     if difference > _ROUNDING:
         return f"by up to {difference:.2g} of the largest number in the output"
     return "in shape, or by NaN"
@@ -93,12 +96,12 @@ def _by(difference: float) -> str:
 def _details(v: Verdict, code: str) -> Iterator[tuple[str, str]]:
     """What there is to say about one entry: a heading and a text each."""
     entry = CATALOGUE[code]
-    yield "It should be", entry.formula
+    yield "It should be", in_library(entry.formula, v.library)
     location = next((place for place in v.locations if place.code == code), None)
     if location is not None:
         yield "In the source", _at(location)
-    yield "Fix", entry.fix
-    yield "Symptom", entry.symptom
+    yield "Fix", in_library(entry.fix, v.library)
+    yield "Symptom", in_library(entry.symptom, v.library)
 
 
 def _at(location: SourceLocation) -> str:
@@ -141,7 +144,8 @@ def _number(p: object) -> str:
 
 def _example_text(v: Verdict) -> str:
     assert v.example is not None
-    blocks = [*v.example.inputs, ("expected", v.example.expected), ("got", v.example.got)]
+    what = " weights" if v.example.of_weights else ""
+    blocks = [*v.example.inputs, (f"expected{what}", v.example.expected), (f"got{what}", v.example.got)]
     return "\n".join(_assigned(name, value) for name, value in blocks)
 
 

@@ -66,6 +66,7 @@ class Example:
     inputs: tuple[tuple[str, str], ...]
     expected: str
     got: str
+    of_weights: bool = False  # whether these are attention weights, and not outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ class Verdict:
         Sentences on what was accepted or left out, and why.
     phrases : tuple of str
         The conventions in words.
+    library : str
+        The library of the arrays that it returns: ``numpy``, ``torch``, ``jaxlib``, ...
     """
 
     name: str
@@ -135,6 +138,7 @@ class Verdict:
     locations: tuple[SourceLocation, ...] = ()
     notes: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
+    library: str = ""
 
     def report(self, format: Literal["text", "markdown", "json"] = "text") -> str:
         """Return the verdict in words: for a terminal, as Markdown, or as JSON.
@@ -163,7 +167,7 @@ class Verdict:
             record["difference"] = math.inf if record["difference"] is None else record["difference"]
         if (example := fields["example"]) is not None:
             inputs = tuple((name, value) for name, value in example["inputs"])
-            fields["example"] = Example(inputs, example["expected"], example["got"])
+            fields["example"] = Example(inputs, example["expected"], example["got"], example["of_weights"])
         for name, record_type in (("probes", ProbeResult), ("properties", Property), ("locations", SourceLocation)):
             fields[name] = tuple(record_type(**record) for record in fields[name])
         for name in ("mistakes", "hazards", "conventions", "untested", "notes", "phrases"):

@@ -216,9 +216,9 @@ def _despite(findings: Findings, unexplained: list[Observation], last: bool) -> 
         allowed.add("wide")
     right = not findings.rank[0]
     if names <= allowed:
-        codes = tuple(dict.fromkeys(code for a in unexplained for code in _hazards(a, right)))
+        codes = tuple(dict.fromkeys(code for a in unexplained for code in hazards_of(a, right)))
         observed = (*findings.observed, *codes, *(("equal-widths",) if "wide" in names else ()))
-        unnamed = [a.probe.name for a in unexplained if a.probe.name != "wide" and not _hazards(a, right)]
+        unnamed = [a.probe.name for a in unexplained if a.probe.name != "wide" and not hazards_of(a, right)]
         findings = replace(findings, observed=observed)
         if not unnamed:
             return findings
@@ -251,7 +251,7 @@ def _has_apart_neighbours(call: Observation) -> bool:
     return n != m and bool(call.probe.case.get("window"))
 
 
-def _hazards(call: Observation, right: bool) -> tuple[str, ...]:
+def hazards_of(call: Observation, right: bool) -> tuple[str, ...]:
     """What an edge case shows by itself, where no entry reproduces it to rounding."""
     output = call.response.output
     assert output is not None

@@ -27,14 +27,14 @@ from headwise.checker.user_code.numpy_guard import np
 # how far it surely may, and how many times as far as it takes the reference in that type
 _SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
 _TIMES = 30
-_LARGE_LOGITS = 1e-3  # what float32 leaves of logits in the thousands, in whatever order they are summed
+LARGE_LOGITS = 1e-3  # what float32 leaves of logits in the thousands, in whatever order they are summed
 _AT_ONCE = 3  # mistakes that one probe shows together
 _BEHIND = 2  # probes by which a start may be behind the furthest explanation and not wait
 _ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally far, and are extended
 _FORMS = 2  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
 _ALIGNED = "causal-aligned-end"
-_OF_ARGUMENTS = {"scale-divides": "scale", "temperature": "temperature", "rope-cached": "kpast"}
+_OF_ARGUMENTS = {"scale-divides": "scale", "temperature": "temperature", "rope-cached": "kpast", "rope-offset": "kpast"}
 _HIDING = {"mask", "causal"}  # options with which later keys may be hidden
 _PADDING = {"mask", "padding", "lengths"}  # options that may hide the same tokens from every query
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
@@ -166,6 +166,10 @@ def explain(
     """
     first = [a for a in first if a.response.output is not None]
     second = [a for a in second if a.response.output is not None]
+    if all(agrees(by_design(design, {}), a) for a in first):  # then what only the second shows is to be explained
+        apart = {id(a): a for a in second if not agrees(by_design(design, {}), a)}
+        if apart:
+            first, second = [*apart.values()], [*first, *(a for a in second if id(a) not in apart)]
     mistakes = _Mistakes(first, singles() if entries is None else entries)
     furthest, reached = Explanation(), -1
     order = count()  # so that of two equally small ones the first in the catalogue comes first
@@ -344,7 +348,7 @@ def fits(precision: str) -> Agreement:
         if of_type == "float16" and times > 1:
             return bool(np.isfinite(error))  # none of these digits are left
         if times > 1 and of_type == "float32":
-            return error <= _LARGE_LOGITS
+            return error <= LARGE_LOGITS
         return error <= times * PRECISIONS[of_type] and error <= _TIMES * _rounding(explanation, call, of_type)
 
     return agrees

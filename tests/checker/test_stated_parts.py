@@ -41,6 +41,11 @@ def with_half_of_a_window(q, k, v, window_size):
     return hidden_unless(np.abs(lags(q, k)) <= window_size // 2, scaled(q, k)) @ v
 
 
+def stating_half_on_each_side(q, k, v, window):
+    """Attention to ``window // 2`` tokens on either side, and to itself."""
+    return hidden_unless(np.abs(lags(q, k)) <= window, scaled(q, k)) @ v
+
+
 def looking_back(q, k, v, lookback=4):
     """Causal attention to the last `lookback` tokens, the token itself among them."""
     return hidden_unless((lags(q, k) >= 0) & (lags(q, k) < lookback), scaled(q, k)) @ v
@@ -215,6 +220,7 @@ def test_what_is_stated_is_passed_or_measured(function, conventions):
         (with_smaller_bandwidth, {"window-off-by-one"}),
         (looking_back_too_far, {"window-off-by-one"}),
         (with_a_short_side, {"window-off-by-one"}),
+        (stating_half_on_each_side, {"unknown"}),
         (flex_before_scale, {"bias-before-scale"}),
         (flex_with_inverted_mask, {"mask-inverted"}),
         (capped_without_scale, {"scale-missing"}),

@@ -175,3 +175,63 @@ class Packed(Fused):
         segments = torch.searchsorted(cu_seqlens, torch.arange(len(hidden_states)), right=True)
         mask = segments[:, None] == segments
         return self.proj(F.scaled_dot_product_attention(q, k, v, mask).transpose(0, 1).flatten(1))
+
+
+class NormOfQueriesTwice(Separate):
+    """The norm of the keys is made and not used."""
+
+    def __init__(self, d_model, n_heads):
+        super().__init__(d_model, n_heads)
+        self.q_norm, self.k_norm = (nn.RMSNorm(d_model // n_heads, eps=1e-6) for _ in range(2))
+
+    def forward(self, x):
+        q, k, v = self.heads(x, x)
+        return self.mixed(self.q_norm(q), self.q_norm(k), v)
+
+
+class NormsNotUsed(NormOfQueriesTwice):
+    def forward(self, x):
+        return self.mixed(*self.heads(x, x))
+
+
+class DropsWhereLong(Separate):
+    """Its code has a branch for more tokens than a few, with dropout outside of training."""
+
+    def __init__(self, d_model, n_heads, block_size=64, dropout=0.1):
+        super().__init__(d_model, n_heads)
+        self.block_size, self.dropout = block_size, dropout
+
+    def forward(self, x):
+        return self.mixed(*self.heads(x, x), dropout_p=self.dropout if self.block_size > 32 else 0.0)
+
+
+class NamelessGroups(nn.Module):
+    """Queries, keys and values of each group fused, as in LitGPT; `tiled` repeats its keys in a wrong order."""
+
+    def __init__(self, n_embd=48, n_head=6, n_query_groups=2, tiled=False):
+        super().__init__()
+        self.groups, self.width, self.tiled = n_query_groups, n_embd // n_head, tiled
+        self.attn = nn.Linear(n_embd, (n_head + 2 * n_query_groups) * self.width, bias=False)
+        self.proj = nn.Linear(n_embd, n_embd, bias=False)
+
+    def forward(self, x):
+        fused = self.attn(x).unflatten(-1, (self.groups, -1, self.width)).transpose(1, 2)  # (B, G, N, H/G + 2, d)
+        repeats = fused.shape[3] - 2
+        q, k, v = fused.split((repeats, 1, 1), dim=3)
+        q, k, v = q.transpose(2, 3).flatten(1, 2), k.squeeze(3), v.squeeze(3)
+        k = k.repeat(1, repeats, 1, 1) if self.tiled else k.repeat_interleave(repeats, dim=1)
+        o = F.scaled_dot_product_attention(q, k, v.repeat_interleave(repeats, dim=1))
+        return self.proj(o.transpose(1, 2).flatten(2))
+
+
+class TiledGroups(NamelessGroups):
+    def __init__(self, n_embd=48, n_head=6, n_query_groups=2):
+        super().__init__(n_embd, n_head, n_query_groups, tiled=True)
+
+
+class MaskOfTargets(Separate):
+    def forward(self, x, adj):  # adj[n, m] is read as adj[m, n], so that rows without any key give NaN
+        q, k, v = self.heads(x, x)
+        logits = q @ k.mT / q.shape[-1] ** 0.5
+        p = logits.masked_fill(adj.mT.unsqueeze(1) == 0, float("-inf")).softmax(dim=-1)
+        return self.to_out((p @ v).transpose(1, 2).flatten(2))

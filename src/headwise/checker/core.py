@@ -171,7 +171,7 @@ def _with_other_sizes(
         return _with_one_size(verdict)
     if other.ok or all(probe.agrees for probe in other.probes if probe.name == "plain"):
         return verdict  # where only a mask differs, its form may not be known
-    return replace(other, notes=(*other.notes, "With other numbers of heads and features it is right."))
+    return replace(other, notes=(*other.notes, "With other numbers of heads, features and tokens it is right."))
 
 
 def _with_one_size(verdict: Verdict) -> Verdict:

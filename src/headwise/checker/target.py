@@ -130,7 +130,8 @@ class Target:
     gate : str
         The name of a parameter that is taken for a gate; empty without one.
     without_effect : callable or None
-        Which norms and scales change nothing, given what calls the module and says whether its outputs are as before.
+        Which norms and scales change nothing, given what calls the module and says whether its outputs are as before;
+        and whether each is one of several norms of queries and keys, another of which changes them.
     used_in_part : callable or None
         Which tables have entries that change nothing, in words, given the same, and the same with many tokens.
     train : callable or None
@@ -168,7 +169,7 @@ class Target:
     tables: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
     gate: str = ""
-    without_effect: Callable[[Callable[[], bool]], list[str]] | None = None
+    without_effect: Callable[[Callable[[], bool]], dict[str, bool]] | None = None
     used_in_part: Callable[[Callable[[], bool], Callable[[], bool] | None], list[str]] | None = None
     train: Callable[[bool], None] | None = None
     state: Callable[[], Memory] | None = None

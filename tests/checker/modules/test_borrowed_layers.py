@@ -28,6 +28,12 @@ VERDICTS = {
     "ColumnsAndResidual": ((), ("tokens-as-columns", "residual-inside")),
     "AddsPositions": ((), ()),
     "AddsPositionsToValues": (("unknown",), ()),
+    "NormOfQueriesTwice": (("unknown",), ("qk-norm",)),
+    "NormsNotUsed": ((), ()),
+    "DropsWhereLong": (("dropout-active",), ()),
+    "NamelessGroups": ((), ()),
+    "TiledGroups": (("groups-tiled",), ()),
+    "MaskOfTargets": (("mask-on-queries",), ()),
 }
 
 # in no way that the catalogue has
@@ -50,6 +56,13 @@ class Turned(Fused):
 @pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name):
     assert_verdict(getattr(layers, name), *VERDICTS[name])
+
+
+def test_a_norm_that_is_not_used_next_to_one_that_is():
+    report = hw.check(layers.NormOfQueriesTwice).report()
+    assert "its outputs are those of multi-head attention, but:" in " ".join(report.split())
+    assert report.count("k_norm changes no output, and another norm of queries and keys does.") == 1
+    assert "no entry of the catalogue" not in report
 
 
 def test_an_optional_context_of_another_width_is_passed():

@@ -55,7 +55,7 @@ def test_verdict(name):
 def test_a_class_that_is_right_is_made_with_other_sizes():
     verdict = hw.check(layers.HalfScale)
     assert not verdict.ok
-    assert "With other numbers of heads and features it is right." in verdict.notes
+    assert "With other numbers of heads, features and tokens it is right." in verdict.notes
     assert hw.check(layers.HalfScale(12, 3)).ok  # as it is
 
 

@@ -78,6 +78,7 @@ _OWN_KEY_APART = (
     r"\b\w *[-−] *WINDOW\b.{0,12}\b\w *\+ *WINDOW\b|"
     r"\|\s*\w+\s*[-−]\s*\w+\s*\|\s*(<=|≤) *`*WINDOW\b"
 )
+_HALF_ON_EACH_SIDE = r"(?s)(\bWINDOW`*\s*//?\s*2\b|\bhalf\b).{0,60}\b(each|either|both) sides?\b"
 _REACH = re.compile(r"radius|bandwidth|half")  # names of windows that do not count it
 
 
@@ -143,15 +144,18 @@ class Documentation:
 
     @property
     def window(self) -> str:
-        """``"count"`` or ``"reach"`` if it says that a window as a number counts the query's own key or does not."""
+        """What a window as a number counts, if it says so: a beginning of the names in `options.WINDOWS`.
+
+        ``"count"`` is with the query's own key, ``"reach"`` without it, ``"size"`` both sides and the own key.
+        """
         return self.window_of("window")
 
     def window_of(self, name: str) -> str:
         """As `window`, for the argument of this name."""
         word = rf"(window\w*|w|{re.escape(name)})"
-        stated = (re.search(text.replace("WINDOW", word), self.text) for text in (_OWN_KEY_COUNTS, _OWN_KEY_APART))
-        counts, apart = stated
-        return "count" if counts else "reach" if apart or _REACH.search(name) else ""
+        meanings = {"size": _HALF_ON_EACH_SIDE, "count": _OWN_KEY_COUNTS, "reach": _OWN_KEY_APART}
+        stated = (how for how, text in meanings.items() if re.search(text.replace("WINDOW", word), self.text))
+        return next(stated, "reach" if _REACH.search(name) else "")
 
     @property
     def causal(self) -> bool:

@@ -10,7 +10,8 @@ SIZES = {"model": 12, "heads": 3, "key_heads": 3, "width": 4, "values": 4, "cont
 WIDE = SIZES | {"model": 64, "heads": 4, "key_heads": 4, "width": 16, "values": 16}  # for a norm of 32 groups
 VALUES = SIZES | {"values": 6}  # for a class whose values may be of another width than its queries
 GROUPED = SIZES | {"model": 24, "heads": 6, "key_heads": 2}  # for a class that has fewer key heads than query heads
-OTHERS = SIZES | {"model": 32, "heads": 4, "key_heads": 4, "width": 8, "values": 8}  # for a class that is right so far
+# for a class that is right so far: more of everything, also of tokens, on which code may branch
+OTHERS = SIZES | {"model": 32, "heads": 4, "key_heads": 4, "width": 8, "values": 8, "length": 128}
 SIZED = frozenset(
     {"model", "heads", "width", "values", "length", "context", "dropout", "softcap"}
 )  # these are set even with a default

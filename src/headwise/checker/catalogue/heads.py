@@ -139,9 +139,13 @@ def tokens_again_moved(t: Trace) -> None:
         t.o = t.o.swapaxes(1, 2).reshape(t.o.shape[0], t.o.shape[1], -1)
 
 
-def tiled(t: Trace) -> None:
-    times = t.q.shape[1] // t.k.shape[1]
-    t.k, t.v = (np.tile(a, (1, times, 1, 1)) for a in (t.k, t.v))
+def tiled(names: str) -> Stage:
+    def group(t: Trace) -> None:
+        times = t.q.shape[1] // t.k.shape[1]
+        arrays = {"k": t.k, "v": t.v}.items()
+        t.k, t.v = (np.tile(a, (1, times, 1, 1)) if x in names else a.repeat(times, axis=1) for x, a in arrays)
+
+    return group
 
 
 def joined(a: Array) -> Array:
@@ -300,7 +304,7 @@ ENTRIES = (
         "np.tile and torch's Tensor.repeat do this.",
         "Repeat each key head in place: np.repeat(k, H // G, axis=-3), or repeat_interleave.",
         ("group",),
-        ({"group": tiled},),
+        tuple({"group": tiled(names)} for names in ("kv", "k", "v")),
         reported_in=("onnx#7274", "jax-js#180"),
     ),
     Mistake(

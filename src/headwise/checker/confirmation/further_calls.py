@@ -44,11 +44,14 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
         for value in (True, False):
             if not _repeats(convention.with_fixed(flag, value), again):
                 notes.append(f"With {flag}={value}")
+    sentences = []
     untested = list(_other_masks(convention, again)) if _READS_TYPE.search(target.source) else []
     if target.without_effect is not None:
-        unused = target.without_effect(lambda: _repeats(convention, again))
-        untested += [f"{name}, which changes no output" for name in unused]
-    sentences = []
+        for name, one_of_several in target.without_effect(lambda: _repeats(convention, again)).items():
+            if one_of_several:
+                sentences.append(f"{name} changes no output, and another norm of queries and keys does.")
+            else:
+                untested.append(f"{name}, which changes no output")
     if target.used_in_part is not None:
         many = _with_many_tokens(convention)
         more = (lambda: _repeats(convention, many)) if many else None

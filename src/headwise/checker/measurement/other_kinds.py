@@ -74,7 +74,7 @@ def _mixes_features(convention: CallingConvention, case: Case) -> bool:
     """Whether each output of a head is A v of its own token, with rows of A that are positive and sum to one."""
     rng = np.random.default_rng(31)
     trace, zero = trace_of(case, convention), convention.call(case | {"Wv": np.zeros_like(case["Wv"])}).output
-    if trace is None or zero is None:
+    if trace is None or zero is None or not np.isfinite(zero).all():
         return False
     heads, width = trace.v.shape[1], trace.v.shape[-1]
     if width < 2 or heads * width**2 > _MOST_UNKNOWN:
@@ -83,7 +83,7 @@ def _mixes_features(convention: CallingConvention, case: Case) -> bool:
     for _ in range(2 + heads * width**2 // zero[0].size):
         random_values = case | {"Wv": rng.normal(size=case["Wv"].shape)}
         trace, output = trace_of(random_values, convention), convention.call(random_values).output
-        if trace is None or output is None or output.shape != zero.shape:
+        if trace is None or output is None or output.shape != zero.shape or not np.isfinite(output).all():
             return False
         blocks = (
             trace.W["o"].reshape(-1, heads, width)
@@ -105,6 +105,8 @@ def _difference_of_two(convention: CallingConvention, case: Case) -> float:
     """The factor λ of softmax(q₁ k₁ᵀ) − λ softmax(q₂ k₂ᵀ), whatever norm of each head comes after it; 0 for others."""
     output, trace = convention.call(case).output, trace_of(case, convention)
     if output is None or trace is None or trace.q.shape[-1] % 2 or trace.v.shape[-1] < 4 or "o" not in trace.W:
+        return 0.0
+    if not np.isfinite(output).all() or output.shape[-1] != len(trace.W["o"]):
         return 0.0
     solved, _, rank, _ = np.linalg.lstsq(trace.W["o"], (output - trace.b.get("o", 0)).reshape(-1, output.shape[-1]).T)
     if rank < trace.W["o"].shape[1]:

@@ -54,8 +54,11 @@ def _neutral(parameter: Parameter, heads: int, passing: frozenset[str]) -> Array
     return np.zeros(value.shape)
 
 
-def without_effect(layer: Layer, heads: int, repeats: Callable[[], bool]) -> list[str]:
-    """The norms and scales with other numbers in which the outputs repeat, which the layer then does not use."""
+def without_effect(layer: Layer, heads: int, repeats: Callable[[], bool]) -> dict[str, bool]:
+    """The norms and scales with other numbers in which the outputs repeat, which the layer then does not use.
+
+    The value says whether it is a norm of queries or keys of which the layer uses another.
+    """
     others = {parameter.name for parameter in _others(layer)}
     parts: dict[str, list[Parameter]] = {}  # the numbers of one norm together: some change nothing by themselves
     for parameter in collect_parts(layer.parameters).rest:
@@ -68,7 +71,8 @@ def without_effect(layer: Layer, heads: int, repeats: Callable[[], bool]) -> lis
         if repeats():
             names.append(name)
         layer.write(neutral)
-    return names
+    of_heads = {name for name, parameters in parts.items() if any(map(is_norm_of_heads, parameters))}
+    return {name: name in of_heads and not of_heads <= {*names} for name in names}
 
 
 def used_in_part(

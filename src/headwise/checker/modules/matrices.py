@@ -204,7 +204,7 @@ def _let_rest_be_fused(
 def _name_fused(
     weights: dict[str, list[tuple[Role, Parameter]]], biases: dict[str, list[tuple[Role, Parameter]]]
 ) -> None:
-    """A matrix that is three times as large as the only other one is queries, keys and values fused."""
+    """A matrix next to the output's is queries, keys and values fused: three times as large, or less in groups."""
     possible, output = weights.get("o?", []), weights.get("o", [])
     if set("".join(weights)) & set("qkv") or not 1 <= len(possible + output) <= 2:
         return
@@ -212,7 +212,8 @@ def _name_fused(
         sides = _bare(parameter.shape)
         others = [p for _, p in possible + output if p is not parameter]
         inner = set(_bare(others[0].shape)) if others else {min(sides)}
-        if len(sides) == 2 and {3 * side for side in inner} & set(sides):
+        grouped = bool(others) and any(0 < side - n < 2 * n and (side - n) % 2 == 0 for side in sides for n in inner)
+        if len(sides) == 2 and (grouped or {3 * side for side in inner} & set(sides)):
             prefix = parameter.name.rpartition(".")[0]
             for parts in (weights, biases):
                 fused = [pair for pair in parts.get("o?", []) if pair[1].name.rpartition(".")[0] == prefix]

@@ -118,9 +118,12 @@ class Generator(ABC):
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""
         b, h, n, m = self.grid(case)
-        last_hidden = np.arange(m) < m - 1  # a mask that has to be given is used to hide something
+        # a mask that has to be given is used to hide something: the last key, from all but the last query, so that
+        # no query is left with nothing if the mask is transposed
+        last_hidden = np.arange(m) < m - 1
+        of_pairs = last_hidden | ((np.arange(n) == n - 1) & (n > 1))[:, None]
         values: Case = {
-            "mask": np.ones((b, 1, 1, m) if self.interface.key_mask else (1, 1, n, m), bool) & last_hidden,
+            "mask": np.ones((b, 1, 1, m), bool) & last_hidden if self.interface.key_mask else of_pairs[None, None],
             "padding": np.ones((b, 1, 1, m), bool) & last_hidden,
             "bias": np.zeros((1, h if self.interface.bias_table or self.interface.bias_of_heads else 1, n, m)),
             "lengths": np.full(b, m),

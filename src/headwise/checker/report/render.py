@@ -40,6 +40,8 @@ def headline(v: Verdict) -> str:
     if v.ok:
         return f"{v.name} is right{conventions}{exceptions}: it is {_KINDS[v.kind]}."
     named = [code for code in v.mistakes if code not in _UNEXPLAINED]
+    if _agrees(v):
+        return f"{v.name} is not right{conventions}: its outputs are those of {_KINDS[v.kind]}{exceptions}, but:"
     if not named:
         return f"{v.name} is not {_KINDS[v.kind]}{conventions}, and no entry of the catalogue explains how it differs."
     count = "one mistake" if len(named) == 1 else f"{len(named)} mistakes"
@@ -58,9 +60,16 @@ _EXCEPTIONS = {
 }
 
 
+def _agrees(v: Verdict) -> bool:
+    """Whether a verdict is ``unknown`` although outputs are right: a note says what is wrong."""
+    rounding = 1e-3 if "float32" in v.conventions else _ROUNDING
+    ordinary = (p.difference for p in v.probes if p.inputs and (math.isfinite(p.difference) or not v.hazards))
+    return v.mistakes == ("unknown",) and bool(v.notes) and all(difference <= rounding for difference in ordinary)
+
+
 def evidence(v: Verdict) -> str:
     """Why the verdict should be believed."""
-    if v.ok:
+    if v.ok or _agrees(v):
         besides = ", apart from the edge cases above," if v.hazards else ""
         return (
             f"It agrees with the definition{besides} on all {v.inputs} inputs that it was tried on; the largest"
@@ -68,9 +77,6 @@ def evidence(v: Verdict) -> str:
         )
     differs = _by(max((p.difference for p in v.probes if p.inputs and math.isfinite(p.difference)), default=0.0))
     if any(code in _UNEXPLAINED for code in v.mistakes):
-        rounding = 1e-3 if "float32" in v.conventions else _ROUNDING
-        if v.notes and all(p.difference <= rounding for p in v.probes if p.inputs):
-            return f"Its output agrees with the definition on {v.inputs} inputs."
         return f"It was tried on {v.inputs} inputs, and differs {differs}."
     if "dropout-active" in v.mistakes:
         return (
@@ -109,8 +115,8 @@ def _at(location: SourceLocation) -> str:
 
 
 def _text(v: Verdict) -> str:
-    parts = [_wrap(headline(v))]
-    for code in (*v.mistakes, *v.hazards):
+    parts = [_wrap(headline(v)), *(_wrap(note) for note in v.notes if _agrees(v))]
+    for code in _codes(v):
         lines = [_wrap(f"{_tag(code)}{code}: {CATALOGUE[code].title}")]
         lines += [_hang(f"  {name:<15}", text) for name, text in _details(v, code)]
         parts.append("\n".join(lines))
@@ -124,8 +130,13 @@ def _text(v: Verdict) -> str:
     parts.append(_wrap(f"It was called with {v.calling_convention}."))
     if v.untested:
         parts.append(_wrap(f"Not tested: {'; '.join(v.untested)}."))
-    parts += [_wrap(note) for note in v.notes]
+    parts += [_wrap(note) for note in v.notes if not _agrees(v)]
     return "\n\n".join(parts) + "\n"
+
+
+def _codes(v: Verdict) -> tuple[str, ...]:
+    """The entries to describe."""
+    return v.hazards if _agrees(v) else (*v.mistakes, *v.hazards)
 
 
 def _tag(code: str) -> str:
@@ -156,8 +167,8 @@ def _assigned(name: str, value: str) -> str:
 
 
 def _markdown(v: Verdict) -> str:
-    parts = [f"## {headline(v)}"]
-    for code in (*v.mistakes, *v.hazards):
+    parts = [f"## {headline(v)}", *(note for note in v.notes if _agrees(v))]
+    for code in _codes(v):
         parts.append(f"### {_tag(code)}`{code}`\n\n{CATALOGUE[code].title}")
         parts.append("\n".join(f"- **{name}:** {_marked(name, text)}" for name, text in _details(v, code)))
     if v.example is not None:
@@ -171,7 +182,7 @@ def _markdown(v: Verdict) -> str:
     parts.append(f"It was called with {v.calling_convention}.")
     if v.untested:
         parts.append(f"Not tested: {'; '.join(v.untested)}.")
-    parts += v.notes
+    parts += (note for note in v.notes if not _agrees(v))
     return "\n\n".join(parts) + "\n"
 
 

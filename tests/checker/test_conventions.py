@@ -199,4 +199,4 @@ def test_outputs_of_padding_may_be_zero():
     assert verdict.ok
     assert "padding-hides-queries" in verdict.conventions
     verdict = hw.check(lambda x, w_q, w_k, w_v, w_o, lengths: without_padding(x, w_q, w_k, w_v, lengths, w_o, False))
-    assert verdict.mistakes == ("lengths-ignored",)
+    assert verdict.mistakes == ("mask-on-queries",)  # all that its lengths hide is outputs

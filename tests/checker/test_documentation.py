@@ -113,7 +113,7 @@ def heads_of_tokens_unscaled(q, k, v):
         (heads_of_tokens, ()),
         (heads_of_tokens_unscaled, ("scale-missing",)),
         (padded_the_other_way, ("mask-inverted",)),
-        (hidden_where_allowed, ("scale-no-root", "mask-inverted")),
+        pytest.param(hidden_where_allowed, ("scale-no-root", "mask-inverted"), marks=pytest.mark.whole_search),
         (last_tokens, ()),
         (one_token_more, ("window-off-by-one",)),
         (itself_and_one_less, ()),

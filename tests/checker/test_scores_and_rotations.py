@@ -94,6 +94,21 @@ def rotated_on_grid(a, height, width):
     return np.concatenate([turn(first, rows), turn(second, columns)], axis=-1)
 
 
+def turned_in_a_loop(a):
+    turned, d, n = np.zeros_like(a), a.shape[-1], np.arange(a.shape[-2])
+    for i in range(0, d - 1, 2):  # of an odd number of features it leaves out the last
+        c, s = np.cos(n * 1e4 ** (-i / d)), np.sin(n * 1e4 ** (-i / d))
+        turned[..., i], turned[..., i + 1] = a[..., i] * c - a[..., i + 1] * s, a[..., i] * s + a[..., i + 1] * c
+    return turned
+
+
+@pytest.mark.parametrize(("scale", "mistakes"), [(None, ()), (1.0, ("scale-missing",))])
+def test_rotations_in_a_loop_are_a_convention(scale, mistakes):
+    verdict = hw.check(lambda q, k, v: attend(turned_in_a_loop(q), turned_in_a_loop(k), v, scale))
+    assert verdict.mistakes == mistakes
+    assert "rope" in verdict.conventions
+
+
 @pytest.mark.parametrize(("scale", "mistakes"), [(None, ()), (1.0, ("scale-missing",))])
 def test_rotations_on_a_grid_are_a_convention(scale, mistakes):
     def attention(q, k, v, height, width):

@@ -59,6 +59,8 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         call = Observation(trial.meant or trial.further.probe, response)
         if call.response.output is None or agrees(findings.explanation, call):
             continue
+        if findings.explanation.answer(call.probe.case) is None:  # such as a rotation of an odd number of features
+            continue
         if codes := hazards_of(call, right=True):
             findings = replace(findings, observed=tuple(dict.fromkeys((*findings.observed, *codes))))
             continue

@@ -11,7 +11,7 @@ from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import grid, has_shape
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.measurement.influence import is_equivariant
-from headwise.checker.probes import PROBES, probes
+from headwise.checker.probes import PROBES, Probe, probes
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.differences import difference
 from headwise.checker.search.dropout import detect_dropout
@@ -123,9 +123,21 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
     }
     plain = next(a for a in first if a.probe.name == "plain")
     repeats = _repeats(convention, plain)
-    entries = singles(interface, positional=not is_equivariant(convention))
+    positional = not is_equivariant(convention)
+    if positional and not interface.of_tokens and not interface.packed:
+        first, second = ([_in_pairs(a, convention) for a in calls] for calls in (first, second))
+    entries = singles(interface, positional=positional)
     narrow = _narrow_type(convention, plain) if repeats and not rounded["float32"] else ""
     return Examination(convention, (first, second), observed, repeats, entries, rounded, narrow)
+
+
+def _in_pairs(call: Observation, convention: CallingConvention) -> Observation:
+    """The call with four times as many features, which can be rotated, for one with an odd number of them."""
+    case = call.probe.case
+    if call.response.output is None or call.probe.name != "wide" or case["q"].shape[-1] % 2 == 0:
+        return call
+    probe = Probe("wide", case | {x: np.concatenate([case[x]] * 4, axis=-1) for x in "qk"})
+    return Observation(probe, convention.call(probe.case))
 
 
 def explain_at_level(examination: Examination, level: int) -> Findings | None:

@@ -185,9 +185,7 @@ def with_a_list_of_biases_before_the_scale(q, k, v, biases=None):
         (with_projections_next_to_tokens, with_a_bias_left_out, {"bias-missing"}),
         (of_a_tuple, of_a_tuple_over_queries, {"softmax-axis"}),
         (of_a_dataclass, of_a_dataclass_never_causal, {"causal-missing"}),
-        pytest.param(
-            of_a_dictionary, of_a_dictionary_with_an_inverted_mask, {"mask-inverted"}, marks=pytest.mark.whole_search
-        ),
+        (of_a_dictionary, of_a_dictionary_with_an_inverted_mask, {"mask-inverted"}),
         (eager, eager_with_tiled_heads, {"groups-tiled"}),
         (in_pages, in_pages_without_the_last, {"lengths-off-by-one"}),
     ],

@@ -118,10 +118,10 @@ class Generator(ABC):
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""
         b, h, n, m = self.grid(case)
-        # a mask that has to be given is used to hide something: the last key, from all but the last query, so that
-        # no query is left with nothing if the mask is transposed
+        # a mask that has to be given is used to hide something, and no query is left with nothing if it is transposed
+        # or inverted
         last_hidden = np.arange(m) < m - 1
-        of_pairs = last_hidden | ((np.arange(n) == n - 1) & (n > 1))[:, None]
+        of_pairs = (np.arange(m) - np.arange(n)[:, None]) % 3 != 1
         values: Case = {
             "mask": np.ones((b, 1, 1, m), bool) & last_hidden if self.interface.key_mask else of_pairs[None, None],
             "padding": np.ones((b, 1, 1, m), bool) & last_hidden,

@@ -118,12 +118,9 @@ class Generator(ABC):
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""
         b, h, n, m = self.grid(case)
-        # a mask that has to be given is used to hide something, and no query is left with nothing if it is transposed
-        # or inverted
-        last_hidden = np.arange(m) < m - 1
-        of_pairs = (np.arange(m) - np.arange(n)[:, None]) % 3 != 1
+        last_hidden = np.arange(m) < m - 1  # a mask that has to be given is used to hide something
         values: Case = {
-            "mask": np.ones((b, 1, 1, m), bool) & last_hidden if self.interface.key_mask else of_pairs[None, None],
+            "mask": np.ones((b, 1, 1, m) if self.interface.key_mask else (1, 1, n, m), bool) & last_hidden,
             "padding": np.ones((b, 1, 1, m), bool) & last_hidden,
             "bias": np.zeros((1, h if self.interface.bias_table or self.interface.bias_of_heads else 1, n, m)),
             "lengths": np.full(b, m),

@@ -65,7 +65,7 @@ def check_bools(**arguments: object) -> None:
     Raises DataError with the name of the argument.
     """
     for name, value in arguments.items():
-        if not isinstance(value, bool | np.bool_):
+        if value is not True and value is not False and not isinstance(value, np.bool_):
             raise DataError(f"{name}: expected True or False; got {type(value).__name__}.")
 
 

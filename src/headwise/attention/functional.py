@@ -21,7 +21,7 @@ from headwise.shapes import Array, bind
 from headwise.validation import check_bools
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class AttentionCache:
     """What `attention_backward` needs from the forward pass."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ _LARGE = 2**20  # numbers, worth several threads
 _PLAIN = tuple(map(np.dtype, (np.float32, np.float64)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class AttentionInputs:
     """The arguments of one attention call, ready to be computed."""
 
@@ -105,12 +105,12 @@ def _number(name: str, value: float, dtype: np.dtype[Any], above: float = -math.
 
 def as_stored_arrays(**arrays: npt.ArrayLike) -> tuple[Array, ...]:
     """`as_float_arrays`, which here also accepts bfloat16 of the library ml_dtypes."""
+    dtypes = [array.dtype for array in arrays.values() if type(array) is np.ndarray]
+    if len(dtypes) == len(arrays) == dtypes.count(dtypes[0]) and dtypes[0] in _PLAIN:
+        return tuple(map(np.asarray, arrays.values()))  # the usual case, quickly
     for name, array in arrays.items():
         if array is None:
             raise DataError(f"{name}: expected an array of floats; got None.")
-    plain = [array for array in arrays.values() if _is_plain(array)]
-    if len(plain) == len(arrays) and all(array.dtype is plain[0].dtype for array in plain):
-        return tuple(plain)  # the usual case, quickly
     halves = {name: array for name, array in arrays.items() if getattr(array, "dtype", None) == "bfloat16"}
     if not halves:
         return as_float_arrays(**arrays)
@@ -119,11 +119,6 @@ def as_stored_arrays(**arrays: npt.ArrayLike) -> tuple[Array, ...]:
     wider = [a.dtype for name, a in zip(arrays, converted, strict=True) if name not in halves]
     dtype = np.result_type(np.float32, *wider) if wider else converted[0].dtype
     return tuple(array.astype(dtype, copy=False) for array in converted)
-
-
-def _is_plain(array: Any) -> TypeGuard[Array]:
-    """Whether this is an array that `as_float_arrays` would return as it is."""
-    return type(array) is np.ndarray and array.dtype in _PLAIN
 
 
 def _fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> bool:

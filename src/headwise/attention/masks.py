@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ Align = Literal["start", "end"] | None
 Window = tuple[int | None, int | None] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class AttentionMask:
     """Which keys each query may attend to.
 
@@ -113,6 +114,8 @@ def build_mask(
     array([[[ True,  True,  True, False],
             [ True,  True,  True,  True]]])
     """
+    if mask is None and window is None and align is None and lengths is None and causal is False:
+        return _without_rules(shape)
     lead, (n, m) = shape[:-3], shape[-2:]
     left, right = _window(window, n + m)
     if not isinstance(causal, bool | np.bool_):
@@ -132,6 +135,11 @@ def build_mask(
     return AttentionMask(
         shape, _mask(mask, shape), valid, np.ascontiguousarray(offset, np.intp).reshape(lead), left, right
     )
+
+
+@lru_cache(maxsize=64)
+def _without_rules(shape: tuple[int, ...]) -> AttentionMask:
+    return AttentionMask(shape, None, None, np.zeros(shape[:-3], np.intp), None, None)
 
 
 def _window(window: Window, widest: int) -> tuple[int | None, int | None]:

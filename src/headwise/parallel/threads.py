@@ -20,7 +20,14 @@ _Result = TypeVar("_Result")
 
 _SHARD_TOKENS = 1600  # so that a block's activations of one shard stay in the second-level cache
 
-_local = threading.local()
+
+class _Local(threading.local):
+    """What `limit_threads` has set in this thread."""
+
+    count: int | None = None
+
+
+_local = _Local()
 
 
 @contextmanager
@@ -33,7 +40,7 @@ def limit_threads(count: int) -> Iterator[None]:
     ...     num_threads()
     1
     """
-    before = getattr(_local, "count", None)
+    before = _local.count
     _local.count = count
     try:
         yield
@@ -43,7 +50,7 @@ def limit_threads(count: int) -> Iterator[None]:
 
 def num_threads() -> int:
     """Threads that may be used here: every core, unless `limit_threads` says otherwise."""
-    return getattr(_local, "count", None) or _cores()
+    return _local.count or _cores()
 
 
 def parallel_for(task: Callable[[int], None], count: int) -> None:

@@ -6,7 +6,6 @@ overlap the one before.
 """
 
 import math
-from contextlib import contextmanager
 
 from llvmlite import ir
 from numba import types
@@ -25,6 +24,8 @@ from headwise.attention.compiled.simd import (
     vector,
     vector_at,
 )
+
+_LINES = 4  # of the cache that one turn of a loop reads
 
 
 def dots(rows):
@@ -52,11 +53,12 @@ def dots(rows):
                 cgutils.alloca_once_value(builder, zero)
                 for _ in range(kind.count)  # row r and key j: r · keys + j
             ]
-            # In the order of memory, which the processor then reads ahead; two keys share what is loaded of queries.
-            together = 1 if rows == 1 else 2
+            # Near the order of memory, which the processor then reads ahead; some keys share what is loaded of queries.
+            together = 4 if rows <= 2 else 2
             for first in range(0, keys, together):
-                with _lines_of_row(builder, kind, d) as line:
-                    for i, (at, padded) in enumerate(line):
+
+                def multiply(numbers, first=first):
+                    for i, (at, padded) in enumerate(numbers):
                         left = [
                             load_vector(
                                 builder, kind, signature.args[3], q, builder.add(builder.mul(qr, index(r)), padded)
@@ -66,11 +68,13 @@ def dots(rows):
                         for j in range(first, min(first + together, keys)):
                             offset = builder.add(builder.mul(kr, index(j)), at)
                             right = load_vector(builder, kind, signature.args[6], k, offset)
-                            if i == 0:
+                            if i % LINE_VECTORS == 0:
                                 prefetch_vector(context, builder, k, builder.add(offset, ahead))
                             for r in range(min(rows, slots)):
                                 cell = sums[r * keys + j]
                                 builder.store(fma(builder, kind, left[r], right, builder.load(cell)), cell)
+
+                _along_row(builder, kind, d, multiply)
             result = _sum_lanes(builder, kind, [builder.load(cell) for cell in sums])
             size = context.get_abi_sizeof(kind.element)
             short = ir.VectorType(kind.element, keys)
@@ -92,19 +96,20 @@ def padded_width(d, lane):
     return (d + line - 1) // line * line
 
 
-@contextmanager
-def _lines_of_row(builder, kind, d):
-    """A loop over a row of d numbers, a line of the cache at a time.
+def _along_row(builder, kind, d, use):
+    """Loops over a row of d numbers, several lines of the cache at a time and then one.
 
-    It gives the line's vectors: offset in the row, and in a padded row. What lies behind the row reads its last vector,
-    where the padded row has zeros.
+    They give `use` the vectors of these lines: offset in the row, and in a padded row. What lies behind the row reads
+    its last vector, where the padded row has zeros.
     """
     lanes, line = kind.count, kind.count * LINE_VECTORS
-    count = builder.sdiv(builder.add(d, index(line - 1)), index(line))
-    latest = builder.sub(d, index(lanes))
-    with cgutils.for_range(builder, count, intp=INDEX) as step:
-        padded = [builder.add(builder.mul(step.index, index(line)), index(i * lanes)) for i in range(LINE_VECTORS)]
-        yield [(builder.select(builder.icmp_signed("<", at, latest), at, latest), at) for at in padded]
+    many, latest = line * _LINES, builder.sub(d, index(lanes))
+    whole = builder.mul(builder.sdiv(d, index(many)), index(many))
+    with cgutils.for_range_slice(builder, index(0), whole, index(many), intp=INDEX, inc=True) as (start, _):
+        use([(at, at) for at in (builder.add(start, index(i)) for i in range(0, many, lanes))])
+    with cgutils.for_range_slice(builder, whole, d, index(line), intp=INDEX, inc=True) as (start, _):
+        padded = [builder.add(start, index(i)) for i in range(0, line, lanes)]
+        use([(builder.select(builder.icmp_signed("<", at, latest), at, latest), at) for at in padded])
 
 
 @intrinsic
@@ -119,11 +124,14 @@ def dot(typing, s, s0, q, q0, k, k0, d):
         )
         kind = vector(context.get_value_type(signature.args[0].dtype))
         total = cgutils.alloca_once_value(builder, ir.Constant(kind, None))
-        with _lines_of_row(builder, kind, d) as line:
-            for at, padded in line:
+
+        def multiply(numbers):
+            for at, padded in numbers:
                 left = load_vector(builder, kind, signature.args[2], q, padded)
                 right = load_vector(builder, kind, signature.args[4], k, at)
                 builder.store(fma(builder, kind, left, right, builder.load(total)), total)
+
+        _along_row(builder, kind, d, multiply)
         sums = _sum_lanes(builder, kind, [builder.load(total)] * kind.count)
         builder.store(builder.extract_element(sums, ir.Constant(ir.IntType(32), 0)), s)
         return context.get_dummy_value()

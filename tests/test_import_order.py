@@ -132,3 +132,11 @@ def test_importing_headwise_brings_numpy_and_little_else():
     code = f"import sys, headwise; print([m for m in {heavy!r} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_modules_of_attention_can_be_imported_by_their_dotted_names():
+    import headwise.attention.cluster as cluster  # a module that `import headwise` leaves out
+    import headwise.attention.functional as functional
+
+    assert functional.attention is headwise.attention
+    assert cluster.__name__ == "headwise.attention.cluster"

@@ -43,6 +43,9 @@ __all__ = [
     "self_attention",
 ]
 
+# `import headwise.attention.functional as f` takes `attention` from here, where the function hides the package
+attention.__dict__ = vars(import_module("headwise.attention"))
+
 _LAZY = {
     "capture": "headwise.recorder",
     "check": "headwise.checker",

@@ -54,11 +54,10 @@ def decode(counter, q, k, v, rule, begin, end, split_keys, ended, parts, o, stat
     rows = repeat * n
     unit, factor = units(rule, o)
     lane, plain = num_lanes(o), has_no_rule(rule)
-    d_vectors, e_vectors = (d + lane - 1) // lane, (e + lane - 1) // lane
-    wide_d, wide_e = d_vectors * lane, e_vectors * lane
-    query_size = padded_width(d, lane)
+    e_vectors = (e + lane - 1) // lane
+    wide_e = e_vectors * lane
     queries, s, sums = (
-        np.zeros(rows * query_size, o.dtype),
+        np.zeros(rows * padded_width(d, lane), o.dtype),
         np.empty(rows * _BLOCK, o.dtype),
         np.empty(rows * wide_e, o.dtype),
     )
@@ -68,11 +67,7 @@ def decode(counter, q, k, v, rule, begin, end, split_keys, ended, parts, o, stat
     while first < last:
         for work in range(first, last):
             item, g, split = work // (groups * splits), work // splits % groups, work % splits
-            for row in range(rows):
-                h, query = g * repeat + row // n, row % n
-                for i in range(d):
-                    at = i if i < wide_d - lane else i + wide_d - d
-                    queries[row * query_size + at] = q[item, h, query, i] * factor
+            _gather_queries(queries, q, item, g * repeat, rows, factor)
             peak[:] = -np.inf
             weight[:] = 0
             sums[:] = 0
@@ -89,16 +84,8 @@ def decode(counter, q, k, v, rule, begin, end, split_keys, ended, parts, o, stat
                     if not plain:
                         _apply_rule(logits, rule, item, g * repeat + row // n, row % n, at, c)
                     logits[c:] = -np.inf
-                    before = peak[row]
-                    part[:] = before
-                    maximum(logits, logits, part, part, one, vectors, lane)
-                    after = lanes_max(part)
-                    base[:] = after if after > -np.inf else 0
-                    part[:] = 0
-                    powers(logits, logits, base, part, unit, vectors, lane)
-                    shrink = exp2((before - base[0]) * unit)  # what was summed under the old maximum shrinks
-                    peak[row] = after
-                    weight[row] = weight[row] * shrink + lanes_sum(part)
+                    shrink, total = _exponentiate(logits, peak, row, unit, vectors, base, part)
+                    weight[row] = weight[row] * shrink + total
                     if shrink != 1:
                         for i in range(row * wide_e, row * wide_e + wide_e):
                             sums[i] *= shrink
@@ -115,6 +102,33 @@ def decode(counter, q, k, v, rule, begin, end, split_keys, ended, parts, o, stat
                     notes |= _merge(parts, unit, o, statistics, item, g * repeat + row // n, row % n)
         first, last = take(counter)
     return notes | (0 if (bad == 0).all() else NONFINITE)
+
+
+@compiled
+def _gather_queries(queries, q, item, head, rows, factor):
+    """Write the rows that share a key head, from this query head on, times a factor and padded as `dots` reads them."""
+    n, d, lane = q.shape[2], q.shape[3], num_lanes(queries)
+    wide = (d + lane - 1) // lane * lane
+    for row in range(rows):
+        for i in range(d):
+            at = i if i < wide - lane else i + wide - d
+            queries[row * padded_width(d, lane) + at] = q[item, head + row // n, row % n, i] * factor
+
+
+@compiled
+def _exponentiate(logits, peak, row, unit, vectors, base, part):
+    """Replace logits by their powers under the maximum of this row so far, which is updated.
+
+    Returns the factor by which what was summed under the old maximum shrinks, and the sum of these powers.
+    """
+    lane, before = num_lanes(logits), peak[row]
+    part[:] = before
+    maximum(logits, logits, part, part, unit, vectors, lane)
+    peak[row] = lanes_max(part)
+    base[:] = peak[row] if peak[row] > -np.inf else 0
+    part[:] = 0
+    powers(logits, logits, base, part, unit, vectors, lane)
+    return exp2((before - base[0]) * unit), lanes_sum(part)
 
 
 @compiled

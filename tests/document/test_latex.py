@@ -16,7 +16,7 @@ def document():
     wide = Table(Statement("Attention weights of Ω_q."), ("", *map(str, range(40))), (("0", *["0.1234"] * 40),), "wide")
     words = Table(Statement("Answers."), tuple("abcdefg"), (("50% of {x} & β_q² ≈ 2×10⁻¹⁶",) * 7,), "words", words=True)
     steps = (Step("Ж is no letter of ours; “q” is.", r"q = W_q x", True), Step("Naïve — and so on…"))
-    blocks = (Paragraph((Statement("Share {share:.0%}.", {"share": 0.5}),)), wide, words, Derivation(steps))
+    blocks = (Paragraph(Statement("Share {share:.0%}.", {"share": 0.5})), wide, words, Derivation(*steps))
     code = Code(Statement("Code"), LINE)
     sections = (Section("one", "One_head", (*blocks, code), (Section("two", "Inner", number="1.1"),), "1"),)
     return Document("Self-attention, ω", (Statement("For {n} tokens.", {"n": 3}),), (Statement("A result."),), sections)

@@ -17,12 +17,13 @@ _NARROW = 8  # columns of a table that has room for another next to it
 BACKLINK_LABEL = "Data and seeds"  # the heading of the last part of a figure's caption
 
 
-@dataclass(frozen=True)
 class Paragraph:
     """Statements that form a paragraph."""
 
-    statements: tuple[Statement, ...]
-    kind: str = "paragraph"
+    kind = "paragraph"
+
+    def __init__(self, *statements: Statement) -> None:
+        self.statements = statements
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,13 @@ class Step(NamedTuple):
     holds: bool | None = None
 
 
-@dataclass(frozen=True)
 class Derivation:
     """A sequence of steps."""
 
-    steps: tuple[Step, ...]
-    kind: str = "derivation"
+    kind = "derivation"
+
+    def __init__(self, *steps: Step) -> None:
+        self.steps = steps
 
 
 @dataclass(frozen=True)

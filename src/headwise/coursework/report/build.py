@@ -24,7 +24,6 @@ from headwise.coursework.report.notebook import notebook_section
 from headwise.coursework.report.page import PARTS, SUBTITLE, TITLE, Page
 from headwise.coursework.report.presets import BUDGETS, Budget
 from headwise.coursework.report.provenance import provenance_section, software
-from headwise.coursework.results import coursework
 from headwise.coursework.solution import hint_sections, write_solution
 from headwise.data import Digits, coursework_arrays, load_bundled_mnist
 from headwise.document import Document, Paragraph, Section, Table, browser, print_page
@@ -95,7 +94,7 @@ def build(
         inputs=course.inputs if course else None,
     )
     if "attention" in parts:
-        coursework(arrays, heads=_heads(heads), seed=budget.seed)  # raises an error before anything is written
+        _ = context.coursework  # raises an error before anything is written
     key = (command, parts, vars(budget), arrays, heads, arrays_name, course, solutions, load)
     if (finished := finished_report(folder, key)) is not None:
         return finished
@@ -120,9 +119,7 @@ def _finish(page: Page, command: str, course: CourseNotebook | None) -> Report:
     )
     context.progress.stage("printing", 2)
     short = [section for chapter in chapters for section in chapter.short]
-    study = None
-    if "attention" in page.parts:
-        study = coursework(context.arrays, heads=_heads(context.heads), seed=context.budget.seed)
+    study = context.coursework if "attention" in page.parts else None
     inputs = course.inputs if course else None
     front = page.front[:1] if course else ()
     subtitle = (
@@ -142,10 +139,6 @@ def _front(context: ReportContext, course: CourseNotebook | None, solutions: Pat
         *([notebook_section(course)] if course else []),
         *([class_section(solutions, context.arrays, context.heads, course)] if solutions else []),
     )
-
-
-def _heads(heads: int) -> tuple[int, ...]:
-    return (1, heads) if heads > 1 else (1,)
 
 
 def _check(parts: Sequence[str]) -> None:
@@ -198,7 +191,7 @@ def class_section(folder: Path, arrays: Mapping[str, Array], heads: int, course:
     )
     columns = ("student", "function", "verdict", "on the course's arrays", "input", "right", "submitted")
     table = Table(Statement("Answers of the class."), columns, rows, "class", words=True)
-    return Section("class", "The class's answers", (Paragraph((summary,)), table))
+    return Section("class", "The class's answers", (Paragraph(summary), table))
 
 
 def _row(grade: Grade, task: TaskGrade) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from headwise.coursework.notebook import NotebookArrays
 from headwise.coursework.report.presets import Budget
+from headwise.coursework.results import Coursework, coursework
 from headwise.data.mnist import Digits
 from headwise.data.series import load_series
 from headwise.document import BACKLINK_LABEL, FigureBlock, Section
@@ -59,6 +60,12 @@ class ReportContext:
     def digits(self) -> Digits:
         """Loaded once."""
         return self.load()
+
+    @cached_property
+    def coursework(self) -> Coursework:
+        """The coursework's functions on its arrays, with one head and with several."""
+        heads = (1, self.heads) if self.heads > 1 else (1,)
+        return coursework(self.arrays, heads=heads, seed=self.budget.seed)
 
     @property
     def store(self) -> RunStore:

@@ -35,11 +35,11 @@ def gaussian_chapter(context: ReportContext) -> Chapter:
                     number="4.3",
                 ),
                 Section("edges", "Edge cases and the unit variance", (_derived(study, "edges"),), number="4.4"),
-                Section("meaning", "Why this is self-supervised learning", (Paragraph(_MEANING),), number="4.5"),
+                Section("meaning", "Why this is self-supervised learning", (Paragraph(*_MEANING),), number="4.5"),
                 Section(
                     "bridge",
                     "From two dimensions to masked pre-training",
-                    (_derived(study, "dimensions"), Paragraph((_masked(study), *_network(network)))),
+                    (_derived(study, "dimensions"), Paragraph(_masked(study), *_network(network))),
                     number="4.6",
                 ),
             ),
@@ -61,7 +61,7 @@ def _short(study: Gaussian) -> tuple[Section, ...]:
     )
     return (
         Section("short-gaussian", "Self-supervision on a Gaussian", (Paragraph(_question(study)),), derived, "4"),
-        Section("short-meaning", "Why this is self-supervised learning", (Paragraph(_MEANING),), number="4.5"),
+        Section("short-meaning", "Why this is self-supervised learning", (Paragraph(*_MEANING),), number="4.5"),
     )
 
 
@@ -76,7 +76,7 @@ def _pretraining(context: ReportContext) -> GaussianPretraining:
 
 
 def _derived(study: Gaussian, part: str) -> Derivation:
-    return Derivation(study.steps[part])
+    return Derivation(*study.steps[part])
 
 
 def _figure(study: Gaussian, context: ReportContext) -> FigureBlock:
@@ -119,16 +119,13 @@ _MEANING = (
 )
 
 
-def _question(study: Gaussian) -> tuple[Statement, ...]:
+def _question(study: Gaussian) -> Statement:
     steps = [step for part in study.steps.values() for step in part]
-    return (
-        Statement(
-            "Let <x> and <y> be jointly Gaussian with mean zero, variance one and correlation <c>, and predict <y> by "
-            "<w> <x>. That least squares learns <w> = <c> is derived for the population and for a sample. Each step "
-            "is an argument in words and a formula; SymPy verified {held} of the {steps} formulas when this page was "
-            "built.",
-            {"steps": len(steps), "held": sum(step.holds for step in steps)},
-        ),
+    return Statement(
+        "Let <x> and <y> be jointly Gaussian with mean zero, variance one and correlation <c>, and predict <y> by <w> "
+        "<x>. That least squares learns <w> = <c> is derived for the population and for a sample. Each step is an "
+        "argument in words and a formula; SymPy verified {held} of the {steps} formulas when this page was built.",
+        {"steps": len(steps), "held": sum(step.holds for step in steps)},
     )
 
 
@@ -211,10 +208,9 @@ def _network(network: GaussianPretraining) -> tuple[Statement, ...]:
     return (
         Statement(
             "The masked pre-training of the series transformer is the same with a network instead of a line. Trained "
-            "on {trained:,} Gaussian series of {steps} steps with {share:.0%} of the values masked, it predicts "
-            "masked values of new series with a mean squared error of {model:.3f}. Predicting the mean gives "
-            "{mean:.3f}; the conditional mean given the covariance and the visible values gives {optimal:.3f}, the "
-            "smallest possible.",
+            "on {trained:,} Gaussian series of {steps} steps with {share:.0%} of the values masked, it predicts masked "
+            "values of new series with a mean squared error of {model:.3f}. Predicting the mean gives {mean:.3f}; the "
+            "conditional mean given the covariance and the visible values gives {optimal:.3f}, the smallest possible.",
             {
                 "trained": TRAINED_ON,
                 "steps": STEPS,

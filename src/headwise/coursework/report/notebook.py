@@ -19,7 +19,7 @@ def notebook_section(course: CourseNotebook) -> Section:
             "notebook-arrays",
             words=True,
         ),
-        Paragraph(tuple(_remarks(course))),
+        Paragraph(*_remarks(course)),
     ]
     if course.functions:
         blocks.append(_functions(course))

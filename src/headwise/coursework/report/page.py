@@ -98,7 +98,7 @@ class Page:
         """The page with what is finished, and with a section of a part that is not."""
         sections = []
         for name in self.parts:
-            waiting = Section(name, PARTS[name].heading, (Paragraph((_UNFINISHED,)),), number=PARTS[name].number)
+            waiting = Section(name, PARTS[name].heading, (Paragraph(_UNFINISHED),), number=PARTS[name].number)
             chapter_section = self.chapters[name].section if name in self.chapters else waiting
             sections.append(section if section is not None and name == current else chapter_section)
         headlines = tuple(s for name in self.parts if name in self.chapters for s in self.chapters[name].headline)

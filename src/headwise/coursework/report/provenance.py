@@ -23,16 +23,14 @@ def provenance_section(
         "Provenance",
         (
             Paragraph(
-                (
-                    Statement(
-                        "This is the {budget} report. The command “{command}” reproduces it.", _command(budget, command)
-                    ),
-                    Statement(
-                        "On the same processor with the same libraries it is the same byte for byte, except for the "
-                        "times; elsewhere the last bits of sums can differ, and with them the trained models. Runs "
-                        "that were finished in the same folder are reused, so the times below are for the rest."
-                    ),
-                )
+                Statement(
+                    "This is the {budget} report. The command “{command}” reproduces it.", _command(budget, command)
+                ),
+                Statement(
+                    "On the same processor with the same libraries it is the same byte for byte, except for the "
+                    "times; elsewhere the last bits of sums can differ, and with them the trained models. Runs "
+                    "that were finished in the same folder are reused, so the times below are for the rest."
+                ),
             ),
             Table(
                 Statement("Inputs of each part."),

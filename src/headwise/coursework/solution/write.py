@@ -208,7 +208,7 @@ def hint_sections(parts: tuple[str, ...]) -> tuple[Section, ...]:
             f"hint-{part}-{i}",
             hint["heading"],
             tuple(
-                Paragraph((Statement("{label}: {text}", {"label": name.capitalize(), "text": hint[name]}),))
+                Paragraph(Statement("{label}: {text}", {"label": name.capitalize(), "text": hint[name]}))
                 for name in ("question", "method", "check")
             ),
         )

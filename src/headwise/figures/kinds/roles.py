@@ -125,9 +125,8 @@ _SHOWN = (
     "on the right, how many heads have it.",
 )
 _SHORT = (
-    "A square for each layer and head in the colour of its main role, with counts on the right; a role needs a "
-    "score of "
-    "at least {role}, {role_ratio:.0f} times its chance level, and significance after correction for all tests."
+    "A square for each layer and head in the colour of its main role, with counts on the right; a role needs a score "
+    "of at least {role}, {role_ratio:.0f} times its chance level, and significance after correction for all tests."
 )
 _LIMITS = (
     "Roles describe where the weights of one {input} are; another may show others, and they do not show what the model "

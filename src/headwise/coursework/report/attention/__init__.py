@@ -5,6 +5,9 @@ Sections: the functions, the arrays, the outputs, permuted inputs, why the numbe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from headwise.coursework.expressiveness.study import Expressiveness, expressiveness
@@ -13,11 +16,10 @@ from headwise.coursework.report.attention.expressive_power import expressiveness
 from headwise.coursework.report.attention.functions_and_arrays import arrays_section, functions_section
 from headwise.coursework.report.attention.head_count import head_count_section
 from headwise.coursework.report.attention.outputs import outputs_section
-from headwise.coursework.report.attention.short import short_answers
 from headwise.coursework.report.context import Chapter, ReportContext
-from headwise.coursework.results import Coursework, coursework, max_relative_difference
+from headwise.coursework.results import Coursework, max_relative_difference
 from headwise.coursework.solution import Notation
-from headwise.document import Section
+from headwise.document import Block, Code, Derivation, FigureBlock, Paragraph, Section, Table
 from headwise.files import atomic_write
 from headwise.hashing import fingerprint
 from headwise.text import Statement, scientific
@@ -25,14 +27,13 @@ from headwise.text import Statement, scientific
 __all__ = ["attention_chapter"]
 
 _N_FITS = 4  # each family to itself and to the other
+_MOST = 60  # numbers of a table that a short answer prints
 
 
 def attention_chapter(context: ReportContext) -> Chapter:
     """Run the coursework and the fits, and describe them."""
     context.progress.stage("attention on the coursework's arrays", 1)
-    # raises an error for arrays that do not fit, before anything is written
-    heads = (1, context.heads) if context.heads > 1 else (1,)
-    study = coursework(context.arrays, heads=heads, seed=context.budget.seed)
+    study = context.coursework
     with atomic_write(context.folder / "arrays" / "coursework.npz") as temporary:
         np.savez(temporary, allow_pickle=False, **study.arrays)
     sections = [
@@ -95,3 +96,39 @@ def _headline(study: Coursework) -> Statement:
             "permutations": study.permutations,
         },
     )
+
+
+def short_answers(study: Coursework, sections: Sequence[Section]) -> tuple[Section, ...]:
+    """The paragraphs, derivations, figures of weights and small tables of the full account, question by question."""
+    by_anchor = {section.anchor: section for section in sections}
+    heads = tuple(f"output-{run.heads}" for run in study.runs)
+    swapped = tuple(f"{name}-swapped" for name in heads)
+    tables = {"runs": heads, "swap": swapped[:1], "difference": ("one-pair",), "expressiveness": ("directions",)}
+    derivations = {"expressiveness": 2}
+    return tuple(
+        Section(
+            f"short-{anchor}",
+            section.heading,
+            tuple(_keep(section.blocks, tables.get(anchor, ()), derivations.get(anchor, 9), anchor == "runs")),
+            number=section.number,
+        )
+        for anchor, section in by_anchor.items()
+        if anchor != "arrays"
+    )
+
+
+def _keep(blocks: Sequence[Block], tables: tuple[str, ...], derivations: int, figures: bool) -> list[Block]:
+    selected: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Derivation):
+            derivations -= 1
+        if isinstance(block, FigureBlock) and figures:
+            again = any(isinstance(other, FigureBlock) for other in selected)  # how to read it has been explained
+            short = block.parts.get("What it says", ()) if again else block.short
+            selected.append(replace(block.abridged(), short=short))
+        elif isinstance(block, Table):
+            if block.name in tables and len(block.rows) * len(block.columns) <= _MOST:
+                selected.append(block)
+        elif isinstance(block, Paragraph | Derivation | Code) and derivations >= 0:
+            selected.append(block)
+    return selected

@@ -20,14 +20,14 @@ def _what_happens(study: Coursework) -> Paragraph:
     values = dict(zip("ab", study.swap, strict=True))
     if max(max(run.equivariance) for run in study.runs) > study.rounding:
         more = Statement("Inputs {a} and {b} change places, and the outputs do more than follow.", values)
-        return Paragraph((more,))
+        return Paragraph(more)
     followed = Statement(
         "Inputs {a} and {b} change places. Then outputs {a} and {b} change places, unaltered, and so do their rows and "
         "columns in every head's weights: <weights move>.",
         values,
     )
     others = (Statement("The other outputs stay as they were."),) if study.tokens > len(study.swap) else ()
-    return Paragraph((followed, *others))
+    return Paragraph(followed, *others)
 
 
 def _tables(study: Coursework) -> Iterator[Table]:
@@ -62,13 +62,11 @@ def _introduction(study: Coursework) -> Paragraph:
     run, every = study.permutations, math.factorial(study.tokens)
     which = "all {run:,} permutations" if run == every else "{run:,} of the {every:,} permutations, drawn at random,"
     return Paragraph(
-        (
-            Statement(
-                "A swap is one permutation of the rows of <X>, and nothing depends on which one it is: <equivariance> "
-                "for every permutation matrix <P>. Each step of the proof was run for " + which + " of the {n} inputs "
-                "and for every number of heads; the largest error, relative to the largest entry, is shown next to it.",
-                {"run": run, "every": every, "n": study.tokens},
-            ),
+        Statement(
+            "A swap is one permutation of the rows of <X>, and nothing depends on which one it is: <equivariance> "
+            "for every permutation matrix <P>. Each step of the proof was run for " + which + " of the {n} inputs "
+            "and for every number of heads; the largest error, relative to the largest entry, is shown next to it.",
+            {"run": run, "every": every, "n": study.tokens},
         )
     )
 
@@ -76,7 +74,7 @@ def _introduction(study: Coursework) -> Paragraph:
 def _proof(study: Coursework) -> Derivation:
     worst = [max(run.equivariance[i] for run in study.runs) for i in range(4)]
     return Derivation(
-        tuple(
+        *(
             Step(Statement(words, {"error": scientific(error)}), tex, error < study.rounding)
             for (words, tex), error in zip(_steps(study), worst, strict=True)
         )
@@ -118,16 +116,14 @@ def _steps(study: Coursework) -> tuple[tuple[str, str], ...]:
 
 def _breaking(study: Coursework) -> Paragraph:
     return Paragraph(
-        (
-            Statement("Anything that distinguishes positions breaks it. Both were run for the same permutations."),
-            _broken(
-                study,
-                "positions",
-                "A vector added to the token in each place, as learned positions are, makes the queries depend on the "
-                "place",
-            ),
-            _broken(study, "causal", "A causal mask lets output n see the inputs up to n only"),
-        )
+        Statement("Anything that distinguishes positions breaks it. Both were run for the same permutations."),
+        _broken(
+            study,
+            "positions",
+            "A vector added to the token in each place, as learned positions are, makes the queries depend on the "
+            "place",
+        ),
+        _broken(study, "causal", "A causal mask lets output n see the inputs up to n only"),
     )
 
 

@@ -56,17 +56,17 @@ def expressiveness_section(study: Expressiveness, coursework: Coursework, contex
         arrays={f"fit_{fit.heads}_to_{fit.of}": fit.losses for fit in study.fits},
     )
     blocks = (
-        Paragraph(_answer(study, coursework)),
-        Paragraph((_SEVERAL_NOT_ONE,)),
+        Paragraph(*_answer(study, coursework)),
+        Paragraph(_SEVERAL_NOT_ONE),
         several_not_one(study),
-        Paragraph((_ONE_NOT_SEVERAL,)),
+        Paragraph(_ONE_NOT_SEVERAL),
         one_not_several(study),
-        Paragraph((_TRANSFORMED,)),
+        Paragraph(_TRANSFORMED),
         transformed(study),
         Paragraph(_counts(study)),
         _directions(study),
         figure,
-        Paragraph((_ONE_INPUT,)),
+        Paragraph(_ONE_INPUT),
         one_input(coursework),
     )
     return Section("expressiveness", "Is one of the two more expressive?", blocks, number="1.6")
@@ -107,17 +107,15 @@ def _answer(study: Expressiveness, coursework: Coursework) -> tuple[Statement, .
     )
 
 
-def _counts(study: Expressiveness) -> tuple[Statement, ...]:
+def _counts(study: Expressiveness) -> Statement:
     width, _, _ = study.setting
-    return (
-        Statement(
-            "Both families have the same number of weights, since the heads only share out the rows of the same "
-            "matrices: {count} at D = {width}, and {more} with a final transformation. But not every change of the "
-            "weights changes the function. A head's queries can be multiplied by an invertible matrix and its keys by "
-            "the inverse's transpose; a large head has more such matrices than several small ones together. So several "
-            "heads have more directions to move in, and yet do not reach what one head reaches.",
-            {"count": 3 * width**2, "width": width, "more": 4 * width**2},
-        ),
+    return Statement(
+        "Both families have the same number of weights, since the heads only share out the rows of the same "
+        "matrices: {count} at D = {width}, and {more} with a final transformation. But not every change of the "
+        "weights changes the function. A head's queries can be multiplied by an invertible matrix and its keys by "
+        "the inverse's transpose; a large head has more such matrices than several small ones together. So several "
+        "heads have more directions to move in, and yet do not reach what one head reaches.",
+        {"count": 3 * width**2, "width": width, "more": 4 * width**2},
     )
 
 

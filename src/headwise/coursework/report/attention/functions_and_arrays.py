@@ -44,11 +44,11 @@ def functions_section(study: Coursework, notation: Notation) -> Section:
         "functions",
         "The functions",
         (
-            Paragraph((standard,)),
+            Paragraph(standard),
             Code(Statement("Self-attention"), attention_lines(notation)),
-            Paragraph((several, *_rows_of_a_head(study.width, max(run.heads for run in study.runs)))),
+            Paragraph(several, *_rows_of_a_head(study.width, max(run.heads for run in study.runs))),
             Code(Statement("Both functions"), functions_code(notation)),
-            Paragraph((agreement,)),
+            Paragraph(agreement),
         ),
         number="1.1",
     )
@@ -70,24 +70,22 @@ def arrays_section(study: Coursework, context: ReportContext) -> Section:
     """Every array, printed in full."""
     blocks: list[Block] = [
         Paragraph(
-            (
-                Statement(
-                    "The arrays are {name}: N = {n} tokens, one a row of <X>, and matrices of D = {d} rows.",
-                    {"name": context.arrays_name, "n": study.tokens, "d": study.width},
-                ),
-                *_others(study),
-                Statement("They are printed in full.")
-                if all(np.array_equal(array.round(_PLACES), array) for array in study.arrays.values())
-                else Statement(
-                    "They are printed to {places} decimals, and kept in full in {file}.",
-                    {"places": _PLACES, "file": "arrays/coursework.npz"},
-                ),
-                Statement(
-                    "No final transformation is given, so it is the identity."
-                    if "Wo" not in study.arrays
-                    else "A final transformation <W_o> is given, and applied to the heads' outputs."
-                ),
-            )
+            Statement(
+                "The arrays are {name}: N = {n} tokens, one a row of <X>, and matrices of D = {d} rows.",
+                {"name": context.arrays_name, "n": study.tokens, "d": study.width},
+            ),
+            *_others(study),
+            Statement("They are printed in full.")
+            if all(np.array_equal(array.round(_PLACES), array) for array in study.arrays.values())
+            else Statement(
+                "They are printed to {places} decimals, and kept in full in {file}.",
+                {"places": _PLACES, "file": "arrays/coursework.npz"},
+            ),
+            Statement(
+                "No final transformation is given, so it is the identity."
+                if "Wo" not in study.arrays
+                else "A final transformation <W_o> is given, and applied to the heads' outputs."
+            ),
         )
     ]
     for name, array in study.arrays.items():

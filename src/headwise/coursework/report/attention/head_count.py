@@ -49,71 +49,61 @@ def _outcome(study: Coursework) -> Paragraph:
             "others they would not, for the following reason.",
             values,
         )
-    return Paragraph((statement,))
+    return Paragraph(statement)
 
 
 def _expanded(study: Coursework) -> Derivation:
     decomposition = study.decomposition
     multi_head = study.runs[-1]
+    followed = "Wo" in study.arrays or "bo" in study.arrays
+    left_out = Step("The steps leave out what follows the heads, which is the same for any number of them.")
+    final = "Before the" if "Wo" in study.arrays else "With the identity as"
     return Derivation(
-        (
-            *_left_out(study),
-            Step(
-                "One head sums over all coordinates, divides by √D, and has one softmax: one pattern of weights for "
-                "every output coordinate i.",
-                r"A_{n,m} = \frac{e^{\ell_{n,m}}}{\sum_{j} e^{\ell_{n,j}}}, \quad \ell_{n,m} = \frac{1}{\sqrt{D}}"
-                r" \sum_{i} q_{n,i}\, k_{m,i}, \qquad o_{n,i} = \sum_{m} A_{n,m}\, v_{m,i}",
+        *([left_out] if followed else []),
+        Step(
+            "One head sums over all coordinates, divides by √D, and has one softmax: one pattern of weights for "
+            "every output coordinate i.",
+            r"A_{n,m} = \frac{e^{\ell_{n,m}}}{\sum_{j} e^{\ell_{n,j}}}, \quad \ell_{n,m} = \frac{1}{\sqrt{D}}"
+            r" \sum_{i} q_{n,i}\, k_{m,i}, \qquad o_{n,i} = \sum_{m} A_{n,m}\, v_{m,i}",
+        ),
+        Step(
+            "Each of H heads sums over its own D/H coordinates, divides by √(D/H), and has its own softmax: H "
+            "patterns, each for its own output coordinates i.",
+            r"A^{(h)}_{n,m} = \frac{e^{\ell^{(h)}_{n,m}}}{\sum_{j} e^{\ell^{(h)}_{n,j}}}, \quad \ell^{(h)}_{n,m} ="
+            r" \frac{1}{\sqrt{D/H}} \sum_{i \in \mathrm{head}\, h} q_{n,i}\, k_{m,i}, \quad o_{n,i} = \sum_{m}"
+            r" A^{(h)}_{n,m}\, v_{m,i}",
+        ),
+        Step(
+            Statement(
+                "Before scaling, nothing is lost: the sum over all coordinates is the sum of the heads' sums, here "
+                "to within {error}.",
+                {"error": scientific(decomposition.error)},
             ),
-            Step(
-                "Each of H heads sums over its own D/H coordinates, divides by √(D/H), and has its own softmax: H "
-                "patterns, each for its own output coordinates i.",
-                r"A^{(h)}_{n,m} = \frac{e^{\ell^{(h)}_{n,m}}}{\sum_{j} e^{\ell^{(h)}_{n,j}}}, \quad \ell^{(h)}_{n,m} ="
-                r" \frac{1}{\sqrt{D/H}} \sum_{i \in \mathrm{head}\, h} q_{n,i}\, k_{m,i}, \quad o_{n,i} = \sum_{m}"
-                r" A^{(h)}_{n,m}\, v_{m,i}",
+            r"\sum_{h} Q_h K_h^{\top} = Q K^{\top}, \qquad \ell_{n,m} = \frac{1}{\sqrt{H}} \sum_{h}"
+            r" \ell^{(h)}_{n,m}",
+            decomposition.error < study.rounding,
+        ),
+        Step(
+            Statement(
+                "So the single head's weights are the product of the heads' weights, each to the power of one over "
+                "the root of H, with every row divided by its sum; here to within {products}.",
+                {"products": scientific(decomposition.products)},
             ),
-            Step(
-                Statement(
-                    "Before scaling, nothing is lost: the sum over all coordinates is the sum of the heads' sums, here "
-                    "to within {error}.",
-                    {"error": scientific(decomposition.error)},
-                ),
-                r"\sum_{h} Q_h K_h^{\top} = Q K^{\top}, \qquad \ell_{n,m} = \frac{1}{\sqrt{H}} \sum_{h}"
-                r" \ell^{(h)}_{n,m}",
-                decomposition.error < study.rounding,
+            r"A_{n,m} = \frac{\prod_{h} \left( A^{(h)}_{n,m} \right)^{1/\sqrt{H}}}{\sum_{j} \prod_{h} \left("
+            r" A^{(h)}_{n,j} \right)^{1/\sqrt{H}}}",
+            decomposition.products < study.rounding,
+        ),
+        Step(
+            Statement(
+                final
+                + " final transformation the heads never mix. Other queries and keys for the last head change the "
+                "other heads' output coordinates by {leak}: an output coordinate depends on the rows that its own head "
+                "owns, and on no others.",
+                {"leak": scientific(multi_head.leak)},
             ),
-            Step(
-                Statement(
-                    "So the single head's weights are the product of the heads' weights, each to the power of one over "
-                    "the root of H, with every row divided by its sum; here to within {products}.",
-                    {"products": scientific(decomposition.products)},
-                ),
-                r"A_{n,m} = \frac{\prod_{h} \left( A^{(h)}_{n,m} \right)^{1/\sqrt{H}}}{\sum_{j} \prod_{h} \left("
-                r" A^{(h)}_{n,j} \right)^{1/\sqrt{H}}}",
-                decomposition.products < study.rounding,
-            ),
-            Step(
-                Statement(
-                    _unmixed(study) + " Other queries and keys for the "
-                    "last head change the other heads' output coordinates by {leak}: an output coordinate depends on "
-                    "the rows that its own head owns, and on no others.",
-                    {"leak": scientific(multi_head.leak)},
-                ),
-                holds=multi_head.leak < study.rounding,
-            ),
-        )
+            holds=multi_head.leak < study.rounding,
+        ),
     )
-
-
-def _left_out(study: Coursework) -> tuple[Step, ...]:
-    if "Wo" in study.arrays or "bo" in study.arrays:
-        return (Step("The steps leave out what follows the heads, which is the same for any number of them."),)
-    return ()
-
-
-def _unmixed(study: Coursework) -> str:
-    if "Wo" in study.arrays:
-        return "Before the final transformation the heads never mix."
-    return "With the identity as final transformation the heads never mix."
 
 
 def _worked(study: Coursework) -> Table:
@@ -170,4 +160,4 @@ def _meaning(study: Coursework) -> Paragraph:
             "<root D/H> instead of <root D>."
         )
     )
-    return Paragraph(tuple(statements))
+    return Paragraph(*statements)

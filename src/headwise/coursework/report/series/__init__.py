@@ -99,7 +99,7 @@ def _experiment(result: SeriesResult, context: ReportContext) -> Section:
     statements = tuple(statement for part in EXPERIMENT.findings(result).values() for statement in part)
     [table] = EXPERIMENT.tables(result)
     blocks: tuple[Block, ...] = (
-        Paragraph(statements),
+        Paragraph(*statements),
         replace(table, name="series-accuracy"),
         accuracy,
         losses,
@@ -146,6 +146,6 @@ def _second_article(context: ReportContext) -> Section:
     return Section(
         "tables-article",
         "A second article: tables",
-        (Paragraph(_ANSWERS), Paragraph((run, *findings)), table),
+        (Paragraph(*_ANSWERS), Paragraph(run, *findings), table),
         number="3.7",
     )

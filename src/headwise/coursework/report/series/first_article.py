@@ -36,37 +36,39 @@ QUOTED = {
 }
 
 _NUMBERS = "3.1", "3.2", "3.3", "3.4", "3.5"
+_SOURCE = Statement(
+    "The article is {paper}; the authors' program is {repository}. Public copies gave us its abstract, the "
+    "beginning of its introduction, the caption of its first figure and the paragraph on series of different "
+    "lengths. The rest, with all tables of results, could not be read. Marks: [abstract], [introduction], "
+    "[figure], [methodology]; [notes] for public reading notes ({notes}); [code] for the authors' program; "
+    "[here] for what was measured for this page or is in this package.",
+    QUOTED,
+)
+_WORKED = Statement(
+    "The article reports that its models exceed the state of the art on several sets, with fewer than all "
+    "labels too, and calls them the first unsupervised method to do so. [abstract] The methods that held the "
+    "record before were not deep: TS-CHIEF, HIVE-COTE and ROCKET. [introduction] Its tables, with ROCKET, "
+    "XGBoost, an LSTM, a dilated convolutional network and nearest neighbours under DTW, could not be read, "
+    "so that no published accuracy is quoted here."
+)
 
 
 def first_article_sections(result: SeriesResult) -> tuple[Section, ...]:
     """Task; set or sequence and preparation; architecture; training; whether it worked, with an opinion."""
     parts = (
-        ("series-task", "What is the task?", (Paragraph((*_source(), *_task(result))),)),
-        ("series-input", "Is the input a set or a sequence, and how is it prepared?", (Paragraph(_input(result)),)),
-        ("series-model", "The architecture: layers, parameters, what is not standard", (Paragraph(_model(result)),)),
-        ("series-training", "How was it trained, and on how much?", (Paragraph(_training(result)),)),
+        ("series-task", "What is the task?", (Paragraph(_SOURCE, *_task(result)),)),
+        ("series-input", "Is the input a set or a sequence, and how is it prepared?", (Paragraph(*_input(result)),)),
+        ("series-model", "The architecture: layers, parameters, what is not standard", (Paragraph(*_model(result)),)),
+        ("series-training", "How was it trained, and on how much?", (Paragraph(*_training(result)),)),
         (
             "series-worked",
             "Did it work, and against what?",
-            (Paragraph(_worked()), _comparison(result), Paragraph(_opinion(result))),
+            (Paragraph(_WORKED), _comparison(result), Paragraph(*_opinion(result))),
         ),
     )
     return tuple(
         Section(anchor, heading, blocks, number=number)
         for number, (anchor, heading, blocks) in zip(_NUMBERS, parts, strict=True)
-    )
-
-
-def _source() -> tuple[Statement, ...]:
-    return (
-        Statement(
-            "The article is {paper}; the authors' program is {repository}. Public copies gave us its abstract, the "
-            "beginning of its introduction, the caption of its first figure and the paragraph on series of different "
-            "lengths. The rest, with all tables of results, could not be read. Marks: [abstract], [introduction], "
-            "[figure], [methodology]; [notes] for public reading notes ({notes}); [code] for the authors' program; "
-            "[here] for what was measured for this page or is in this package.",
-            QUOTED,
-        ),
     )
 
 
@@ -166,18 +168,6 @@ def _training(result: SeriesResult) -> tuple[Statement, ...]:
                 "epochs": plan.recipe.epochs,
                 "rate": plan.recipe.learning_rate,
             },
-        ),
-    )
-
-
-def _worked() -> tuple[Statement, ...]:
-    return (
-        Statement(
-            "The article reports that its models exceed the state of the art on several sets, with fewer than all "
-            "labels too, and calls them the first unsupervised method to do so. [abstract] The methods that held the "
-            "record before were not deep: TS-CHIEF, HIVE-COTE and ROCKET. [introduction] Its tables, with ROCKET, "
-            "XGBoost, an LSTM, a dilated convolutional network and nearest neighbours under DTW, could not be read, "
-            "so that no published accuracy is quoted here."
         ),
     )
 

@@ -44,7 +44,7 @@ def attention_figures(run: TrainingRun, context: ReportContext) -> Iterator[Sect
     examples = {"one whose heads differ most": summary.most_different, **examples}
     context.progress.stage("drawing attention", len(examples) + len(_KINDS) - 1)
     model = Checkpoint(run.config, run.params, {})
-    findings = Derivation(tuple(map(Step, describe_attention(summary))))
+    findings = Derivation(*map(Step, describe_attention(summary)))
     blocks: list[Block] = [findings, _selection(list(examples), run)]
     for i, (why, position) in enumerate(examples.items()):
         name = why.replace(",", "").replace(" ", "-")
@@ -76,19 +76,16 @@ def _summary(run: TrainingRun, context: ReportContext) -> AttentionSummary:
 
 def _selection(reasons: list[str], run: TrainingRun) -> Paragraph:
     return Paragraph(
-        (
-            Statement(
-                "Of the {tested:,} test digits, on which the model was not trained, these {count} were picked by rule: "
-                "{why}.",
-                {"tested": run.n_test, "count": len(reasons), "why": "; ".join(f"the {why}" for why in reasons)},
-            ),
-            Statement(
-                "Every sentence of a caption is chosen by a rule over measurements of this model and this digit, so "
-                "another model gets another caption. The first digit is also shown by rollout, by depth, by its "
-                "positions and by the effect of removing tokens; the captions of the others are short, and open in "
-                "full."
-            ),
-        )
+        Statement(
+            "Of the {tested:,} test digits, on which the model was not trained, these {count} were picked by rule: "
+            "{why}.",
+            {"tested": run.n_test, "count": len(reasons), "why": "; ".join(f"the {why}" for why in reasons)},
+        ),
+        Statement(
+            "Every sentence of a caption is chosen by a rule over measurements of this model and this digit, so "
+            "another model gets another caption. The first digit is also shown by rollout, by depth, by its positions "
+            "and by the effect of removing tokens; the captions of the others are short, and open in full."
+        ),
     )
 
 

@@ -109,11 +109,11 @@ def recorded_section() -> Section:
         "cuts-recorded",
         "The long study, recorded",
         (
-            Paragraph((_setup(record), _converged(record), _provenance(record))),
+            Paragraph(_setup(record), _converged(record), _provenance(record)),
             _accuracies(record),
             _differences(record),
-            Paragraph((_criterion(record),)),
-            Derivation(tuple(map(Step, conclusion(record)))),
+            Paragraph(_criterion(record)),
+            Derivation(*map(Step, conclusion(record))),
         ),
     )
 

@@ -52,7 +52,7 @@ def model_section(run: TrainingRun, context: ReportContext) -> Section:
             "high": high,
         },
     )
-    blocks: tuple[Block, ...] = (Paragraph((_architecture(run), _recipe(run), accuracy)), figure, _parameters(run))
+    blocks: tuple[Block, ...] = (Paragraph(_architecture(run), _recipe(run), accuracy), figure, _parameters(run))
     return Section("training", "The model, trained here", blocks, number="2.1")
 
 

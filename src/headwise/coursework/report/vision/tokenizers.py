@@ -87,7 +87,7 @@ def tokenizers_section(result: TokenizersResult, context: ReportContext) -> Sect
     return Section(
         "cuts",
         "Rows instead of patches",
-        (Paragraph((_answer(result), *statements["What was compared"])),),
+        (Paragraph(_answer(result), *statements["What was compared"]),),
         (
             Section("cuts-change", "What must change", change),
             Section("cuts-works", "Whether it works as well", accuracy),
@@ -103,7 +103,7 @@ _CLAIMS = Statement("Each claim about what rows lose or keep is listed with an e
 
 
 def _blocks(statements: tuple[Statement, ...] | None, *others: Block) -> tuple[Block, ...]:
-    return (*((Paragraph(statements),) if statements else ()), *others)
+    return (*((Paragraph(*statements),) if statements else ()), *others)
 
 
 def _answer(result: TokenizersResult) -> Statement:
@@ -112,33 +112,21 @@ def _answer(result: TokenizersResult) -> Statement:
         "Instead of {count} tokens of {height} × {width} pixels the model gets {others} of {rows} × {columns}. The "
         "rest of the transformer stays the same.",
         {
-            "count": first.num_tokens,
-            "height": first.patch_size[0],
-            "width": first.patch_size[1],
-            "others": second.num_tokens,
-            "rows": second.patch_size[0],
-            "columns": second.patch_size[1],
+            **dict(zip(("count", "height", "width"), (first.num_tokens, *first.patch_size), strict=True)),
+            **dict(zip(("others", "rows", "columns"), (second.num_tokens, *second.patch_size), strict=True)),
         },
     )
 
 
-def _change(result: TokenizersResult) -> tuple[Statement, ...]:
-    first, second = result.entries[:2]
-    d = result.model.d_model
-    return (
-        Statement(
-            "The embedding goes from {d} × {before} to {d} × {after}, and the positions from {few} to {many}, in "
-            "addition to the class token's. Queries, keys, values, the MLP and the classification head act on tokens "
-            "of width {d} and keep their shapes for any number of tokens; the matrix of attention weights grows, but "
-            "has no trained parameters.",
-            {
-                "d": d,
-                "before": first.cost.inputs,
-                "after": second.cost.inputs,
-                "few": first.cost.tokens,
-                "many": second.cost.tokens,
-            },
-        ),
+def _change(result: TokenizersResult) -> Statement:
+    before, after = (entry.cost for entry in result.entries[:2])
+    values = {"before": before.inputs, "after": after.inputs, "few": before.tokens, "many": after.tokens}
+    return Statement(
+        "The embedding goes from {d} × {before} to {d} × {after}, and the positions from {few} to {many}, in "
+        "addition to the class token's. Queries, keys, values, the MLP and the classification head act on tokens "
+        "of width {d} and keep their shapes for any number of tokens; the matrix of attention weights grows, but "
+        "has no trained parameters.",
+        {"d": result.model.d_model, **values},
     )
 
 

@@ -1,6 +1,7 @@
 """Columns of data frames: every type that pandas has, dates, identifiers, and pipelines that pass data frames on."""
 
 import datetime
+import re
 from decimal import Decimal
 
 import numpy as np
@@ -83,6 +84,45 @@ def test_dates_in_arrays(y):
     objects = np.column_stack([np.arange(ROWS) % 7, days.astype(object)[:, 0]])
     with pytest.raises(DataError, match="column 1: expected numbers or categories; got dates"):
         classifier().fit(objects, y)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["3,50", "12,5", "1.234,00", "7,0"], "got numbers as str, such as '3,50'. Convert"),
+        (["12 %", "3.5 %", "1e3", "-2"], "got numbers as str, such as '12 %'. Convert"),
+        (["1", "n/a", *map(str, range(3, 41))], "got numbers as str, such as '1', and others such as 'n/a'. Convert"),
+        ([Decimal("1.5"), Decimal("2.5")], "got numbers as Decimal"),
+        ([1.5, "unknown", 2.5, 3.25], "got numbers as float, such as 1.5, and others such as 'unknown'"),
+        (["2024-01-31", "2024-02-01 10:00"], "got dates or times (as text, such as '2024-01-31')"),
+        (["31.01.2024", "1.2.2024"], "got dates or times (as text, such as '31.01.2024')"),
+    ],
+)
+def test_text_that_is_numbers_or_dates_is_not_categories(values, message, y):
+    column = pd.Series((values * ROWS)[:ROWS], dtype=object)
+    X = pd.DataFrame({"age": np.arange(ROWS) % 7, "price": column})
+    with pytest.raises(DataError, match=re.escape(f"price: expected numbers or categories; {message}")):
+        classifier().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series(["1", "2"] * 20),
+        pd.Series(["v1.5", "v2.5", "3.5"] * 14)[:ROWS],
+        pd.Series(["3,50", "4,50"] * 20, dtype="category"),
+        pd.Series([True, "unknown"] * 20),
+        pd.Series([2, "unknown"] * 20),
+    ],
+)
+def test_text_that_may_be_codes_is_categories(column, y):
+    X = pd.DataFrame({"age": np.arange(ROWS) % 7, "code": column})
+    assert classifier(max_iter=1).fit(X, y).tokens_ == ("class", "age", "code")
+
+
+def test_numbers_as_text_that_are_listed_are_categories(y):
+    X = pd.DataFrame({"age": np.arange(ROWS) % 7, "price": ["3,50", "4,50"] * 20})
+    assert classifier(max_iter=1, categories=["price"]).fit(X, y).tokens_ == ("class", "age", "price")
 
 
 def test_dates_that_are_listed_are_categories(y):

@@ -305,6 +305,7 @@ def test_words_and_causal_masks(rng):
     for figure in select_figures(record, "all", 3):
         figure.draw()
         assert len(figure.caption.text().split()) <= 120
+        assert ", in a text of two parts" in figure.caption.text()
     with pytest.raises(ShapeError, match="tokens: expected 7 words"):
         from_arrays({"weights": weights}, TokenLayout(words=words[1:]))
 

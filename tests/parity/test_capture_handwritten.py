@@ -271,6 +271,32 @@ def test_weights_that_are_no_softmax_are_not_proven(attend, change):
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("turned", ["keys", "queries"])
+@pytest.mark.parametrize("heads", [(), (H,)])
+def test_additive_attention_is_self_attention_without_queries_and_keys(heads, turned):
+    """The scores of a graph attention network, a column plus a row; each may be the output of a linear layer."""
+
+    class Graph(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            shapes = ((*heads, D, d), (*heads, d, 1), (*heads, d, 1))
+            self.w, self.a, self.b = (torch.nn.Parameter(torch.randn(shape)) for shape in shapes)
+
+        def forward(self, x):
+            values = x @ self.w
+            column, row = values @ self.a, (values @ self.b).mT
+            e = F.leaky_relu(column + row if turned == "keys" else row + column, 0.2)
+            self.weights = e.softmax(-1)
+            return self.weights @ values
+
+    torch.manual_seed(0)
+    model = Graph()
+    (layer,) = hw.capture(model, torch.randn(*([B, 1] if heads else []), N, D)).layers
+    assert (layer.kind, layer.proven) == ("self", True)
+    expected = model.weights.detach().numpy().reshape(layer.shape)
+    np.testing.assert_allclose(layer.weights(), expected, atol=1e-6)
+
+
 def test_mapped_kernel():
     q, k, v = torch.randn(3, B, H, N, d)
     found = hw.capture(torch.vmap(F.scaled_dot_product_attention), q, k, v)

@@ -15,7 +15,14 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from headwise.data.split import stratified_holdout
 from headwise.errors import DataError, ShapeError
-from headwise.estimators.columns import category_columns, check_container, check_dates, mixed_values, warn_identifiers
+from headwise.estimators.columns import (
+    category_columns,
+    check_container,
+    check_dates,
+    check_text,
+    mixed_values,
+    warn_identifiers,
+)
 from headwise.estimators.encoders import DataEncoder, ImageEncoder, ModelSize, SequenceEncoder, TableEncoder
 from headwise.estimators.validation import (
     array_3d,
@@ -138,8 +145,11 @@ class Transformer(BaseEstimator):
         self.kind_ = infer_kind(self.kind, X)
         self._encoder: DataEncoder
         if self.kind_ == "table":
-            check_dates(X, () if isinstance(self.categories, str) else category_columns(self.categories, X))
             categories = category_columns(self.categories, X)
+            is_auto = isinstance(self.categories, str)
+            check_dates(X, () if is_auto else categories)
+            if is_auto:
+                check_text(X)
             X = mixed_values(X) if categories else X
             x, y = validate_data(self, X, y, y_numeric=self._numeric, **table_validation(bool(categories)))
             names = [str(name) for name in getattr(self, "feature_names_in_", [])]

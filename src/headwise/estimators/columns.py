@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,10 +14,14 @@ import numpy.typing as npt
 
 from headwise.errors import DataError
 from headwise.tokenizers.tabular import is_missing
-from headwise.validation import check_unique
+from headwise.validation import check_unique, is_number
 
 _DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 _FEWEST_ROWS = 20  # with fewer, distinct values are no sign of an identifier
+_MOST_CODES = 20  # whole numbers that may stand for categories; more are quantities
+_NUMERAL = re.compile(r"[-+−]?\s*[$€£]?\s*(\d[\d\s.,'’]*|[.,]\d+)(e[-+]?\d+)?\s*[%€$£]?", re.I)
+_FRACTION = re.compile(r"[.,]\d|\de", re.I)
+_DATE_TEXT = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{2}|\d{4}))([T\s].*)?")
 
 
 def category_columns(categories: str | Sequence[int | str], X: Any) -> tuple[int, ...]:
@@ -83,6 +88,30 @@ def check_dates(X: Any, listed: Sequence[int] = ()) -> None:
                 raise _date_error(f"column {j}", type(X[0, j]).__name__)
 
 
+def check_text(X: Any) -> None:
+    """Raise DataError if a column of a data frame holds numbers or dates as text or objects, such as "3,50".
+
+    A few different whole numbers may be codes of categories, as may whatever has a categorical type.
+    """
+    for name, dtype in zip(X.columns, X.dtypes, strict=True) if hasattr(X, "columns") else ():
+        if _is_numeric(dtype) or str(dtype).lower().startswith(("categor", "enum")):
+            continue
+        values = [value for value in X[name] if not is_missing(value) and not isinstance(value, (bool, np.bool_))]
+        if values and all(isinstance(value, str) and _DATE_TEXT.fullmatch(value.strip()) for value in values):
+            raise _date_error(name, f"as text, such as {values[0]!r}")
+        numerals = [value for value in values if _is_numeral(value)]
+        texts = set(map(str, numerals))
+        is_quantity = len(texts) > _MOST_CODES or any(map(_FRACTION.search, texts))
+        if not is_quantity or len(numerals) < len(values) / 2:
+            continue
+        others = next((f", and others such as {value!r}" for value in values if not _is_numeral(value)), "")
+        raise DataError(
+            f"{name}: expected numbers or categories; got numbers as {type(numerals[0]).__name__}, such as "
+            f"{numerals[0]!r}{others}. Convert the column, with pandas.to_numeric(X[name], errors='coerce') after "
+            "replacing decimal commas and signs, and impute what is missing; or list it in `categories`."
+        )
+
+
 def mixed_values(X: Any) -> Any:
     """A data frame of pandas whose columns all hold Python's values, so that NumPy finds one type for them."""
     is_pandas = hasattr(X, "columns") and hasattr(X, "astype")
@@ -119,6 +148,11 @@ def _is_numeric(dtype: Any) -> bool:
     if hasattr(dtype, "is_numeric"):  # polars
         return bool(dtype.is_numeric()) or str(dtype) == "Boolean"
     return getattr(dtype, "kind", "O") in "iufcb"
+
+
+def _is_numeral(value: Any) -> bool:
+    """Whether it is a number, or text such as "1.234,50", "12 %" or "$3"."""
+    return bool(_NUMERAL.fullmatch(value.strip())) if isinstance(value, str) else is_number(value)
 
 
 def _is_date(dtype: Any) -> bool:

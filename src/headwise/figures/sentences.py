@@ -84,7 +84,8 @@ def title_suffix(record: AttentionRecord) -> str:
         return ", in an image"
     if record.kind == "image" and not record.top_names and record.image.ndim == 2:
         return ", in a digit classified as {predicted}" if record.ink.any() else ", in an image of class {predicted}"
-    return ", in " + {"image": "an image", "text": "a text", "series": "a series"}.get(record.kind, "an input")
+    text = "a text of two parts" if record.segments.size else "a text"
+    return ", in " + {"image": "an image", "text": text, "series": "a series"}.get(record.kind, "an input")
 
 
 def reader_name(record: AttentionRecord) -> str:

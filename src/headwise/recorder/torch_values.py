@@ -139,8 +139,8 @@ def elementwise(value: Value, name: str, position: int, args: Sequence[Any], sha
     """The value of an elementwise operation's result in `shape`, of which the argument at `position` has this value."""
     if value.axes.shape != tuple(shape) and not (isinstance(value, Product) and value.columns):
         grown = value.shaped(lambda axes: axes.expand(shape))
-        if grown is None:
-            return None
+        if grown is None or (isinstance(value, Product) and 1 in (value.a.shape[1], value.b.shape[2])):
+            return None  # a column that is spread over a matrix, as in additive attention, has no queries and keys
         value = grown
     if isinstance(value, Weights):
         neutral = name == "nan_to_num" or (name in ("mul", "div") and _number(args[1]) == 1.0)

@@ -124,7 +124,9 @@ def patch_size(height: int, width: int, count: int, patches: PatchSizes) -> tupl
         )
     raise DataError(
         f"patch: no square patches divide an image of {height} x {width} pixels into {count} tokens (besides prefix "
-        "tokens); pass patch=(height, width)."
+        "tokens). Patches that are not square can be stated: headwise.models.open_model(model, patch=(height, width)). "
+        "Patches that overlap (as in PiT) and attention among channels (as in XCiT) cannot be drawn over an image; "
+        "hw.capture records their weights."
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import headwise
+from headwise import __version__
 from headwise.checker.catalogue import CATALOGUE
 from headwise.coursework.class_grades import with_course_arrays, with_course_names
 from headwise.coursework.notebook import CourseNotebook
-from headwise.coursework.report.context import ReportContext
+from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.report.notebook import notebook_section
 from headwise.coursework.report.page import PARTS, SUBTITLE, TITLE, Page
 from headwise.coursework.report.presets import BUDGETS, Budget
-from headwise.coursework.report.provenance import provenance_section, software
 from headwise.coursework.solution import hint_sections, write_solution
 from headwise.data import Digits, coursework_arrays, load_bundled_mnist
 from headwise.document import Document, Paragraph, Section, Table, browser, print_page
@@ -32,11 +33,13 @@ from headwise.files import write_text
 from headwise.grading import Grade, TaskGrade, default_rubric, grade_class, read_class
 from headwise.hashing import fingerprint
 from headwise.progress import NoProgress, Progress
+from headwise.runtime import blas_name, cpu_name, library_version
 from headwise.shapes import Array
 from headwise.text import Statement, as_text, pluralize
 
 _SUBTITLE = (Statement("Questions, methods and checks; no answers."),)
 _FILE = "report.json"
+_LIBRARIES = ("numpy", "scipy", "numba", "matplotlib", "sympy", "mlxtend", "aeon", "safetensors", "dask")
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def _finish(page: Page, command: str, course: CourseNotebook | None) -> Report:
     """Write the complete page and its PDF, and the worked solution."""
     context, chapters = page.context, [page.chapters[name] for name in page.parts]
     number = str(len(PARTS) + 1)
-    provenance = provenance_section(chapters, context.budget.name, command, page.seconds, page.elapsed, number)
+    provenance = _provenance(chapters, context.budget.name, command, page.seconds, page.elapsed, number)
     document = Document(
         TITLE,
         (*SUBTITLE, _basis(context.budget, page.parts)),
@@ -149,6 +152,53 @@ def _check(parts: Sequence[str]) -> None:
         needs = PARTS[name].needs
         if needs and find_spec(needs[0]) is None:
             raise MissingExtraError(f"the report's part on {name}", *needs)
+
+
+def _provenance(
+    chapters: Sequence[Chapter], budget: str, command: str, seconds: dict[str, float], total: float, number: str
+) -> Section:
+    """Versions, seeds, data with checksums, the command, and the time each part took."""
+    values = {"budget": "standard" if budget == "default" else budget, "command": command}
+    return Section(
+        "provenance",
+        "Provenance",
+        (
+            Paragraph(
+                Statement("This is the {budget} report. The command “{command}” reproduces it.", values),
+                Statement(
+                    "On the same processor with the same libraries it is the same byte for byte, except for the "
+                    "times; elsewhere the last bits of sums can differ, and with them the trained models. Runs "
+                    "that were finished in the same folder are reused, so the times below are for the rest."
+                ),
+            ),
+            Table(
+                Statement("Inputs of each part."),
+                ("input", "value"),
+                tuple(row for chapter in chapters for row in chapter.inputs),
+                "provenance",
+                words=True,
+            ),
+            Table(Statement("Machine and software."), ("item", "value"), _software(), "versions"),
+            Table(
+                Statement("Time of each part, and from beginning to end; parts can run at the same time."),
+                ("part", "seconds"),
+                tuple((part, f"{time:.0f} s") for part, time in {**seconds, "total": total}.items()),
+                "times",
+            ),
+        ),
+        number=number,
+    )
+
+
+def _software() -> tuple[tuple[str, str], ...]:
+    """The processor, and the versions of Headwise, Python and the libraries."""
+    return (
+        ("Headwise", __version__),
+        ("Python", platform.python_version()),
+        ("processor", cpu_name()),
+        ("BLAS", blas_name()),
+        *((library, version) for library in _LIBRARIES if (version := library_version(library))),
+    )
 
 
 def _basis(budget: Budget, parts: Sequence[str]) -> Statement:
@@ -236,7 +286,7 @@ def save_finished(folder: Path, key: Sequence[Any], report: Report) -> None:
 
 def _digest(key: Sequence[Any]) -> str:
     """A digest of everything that a report depends on; arrays by their bytes, files by their content."""
-    parts = [str(software()), _sources(), str(browser()), *(_describe(item) for item in key)]
+    parts = [str(_software()), _sources(), str(browser()), *(_describe(item) for item in key)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

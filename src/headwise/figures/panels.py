@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
@@ -121,6 +122,23 @@ def add_bar(
     )
     bar.set_label(label)
     bar.outline.set_linewidth(0.4)
+
+
+def add_panel_bar(axes: Axes, end: float, *, visible: bool = True) -> None:
+    """A colour bar below one panel, from 0 to the end of its scale; if it is not visible, the room for one."""
+    bar = axes.figure.colorbar(
+        ScalarMappable(Normalize(0, end), HEATMAP), ax=axes, location="bottom", fraction=0.06, pad=0.03, aspect=22
+    )
+    bar.set_ticks([0, end], labels=["0", f"{end:.2g}"])
+    bar.ax.tick_params(length=0, pad=1, labelsize=6)
+    bar.outline.set_linewidth(0.4)
+    first, last = bar.ax.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
+    if not visible:
+        bar.ax.axis("off")
+        for part in bar.ax.get_children():
+            part.set_visible(False)
 
 
 def _rectangle(box: IntArray, line: float) -> Rectangle:

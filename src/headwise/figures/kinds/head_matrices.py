@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from headwise.figures import sentences
 from headwise.figures.caption import Caption, write_caption
-from headwise.figures.chosen_maps import add_panel_bar
 from headwise.figures.colors import HEATMAP, MARK
 from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.measurements import (
@@ -25,7 +24,7 @@ from headwise.figures.measurements import (
     profile_heads,
 )
 from headwise.figures.mosaic import draw_matrix_mosaic, pool, pooling_factor
-from headwise.figures.panels import COLUMN, NARROW, PAGE, add_bar, frame, name_panels
+from headwise.figures.panels import COLUMN, NARROW, PAGE, add_bar, add_panel_bar, frame, name_panels
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, summarize_roles
 from headwise.figures.save import new_figure

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from headwise.figures import sentences
 from headwise.figures.caption import Caption, write_caption
-from headwise.figures.chosen_maps import draw_chosen_maps
 from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
 from headwise.figures.measurements import (
     Facts,
@@ -22,17 +22,29 @@ from headwise.figures.measurements import (
     profile_heads,
 )
 from headwise.figures.mosaic import draw_map_mosaic
-from headwise.figures.panels import COLUMN, NARROW, PAGE, add_bar, draw_input, draw_map, label_panel, name_panels
+from headwise.figures.panels import (
+    COLUMN,
+    NARROW,
+    PAGE,
+    add_bar,
+    add_panel_bar,
+    draw_input,
+    draw_map,
+    label_panel,
+    name_panels,
+)
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, summarize_roles
 from headwise.figures.save import new_figure
 from headwise.figures.strips import draw_strips
-from headwise.figures.view import DEFAULT_VIEW, Scale, View
+from headwise.figures.view import DEFAULT_VIEW, Head, Scale, View, head_title
 from headwise.figures.words import draw_words, shown_window
 from headwise.metrics.concentration import self_weight
 from headwise.shapes import Array
 
 PANELS = {"image": 8, "text": 6, "other": 6, "series": 8}  # for models with many heads
+_COLUMNS = 3  # of panels chosen by role
+_PANEL = 1.02  # inches, so that a figure fits one column of a paper
 
 
 def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
@@ -84,7 +96,7 @@ def draw_rows(
     if record.kind != "image":
         return draw_words(record, maps, heads, scale, label, token)
     if len(heads) < maps.shape[0] * maps.shape[1]:
-        return draw_chosen_maps(record, maps, heads, scale, label, token)
+        return _draw_chosen(record, maps, heads, scale, label, token)
     if maps.shape[1] > NARROW or maps.shape[0] > NARROW or scale.mode != "shared":
         return draw_map_mosaic(record, maps, scale, label)
     return _draw_grid(record, maps, on_class, label, token, scale)
@@ -111,6 +123,36 @@ def _draw_grid(
         below = "" if on_class is None or heads <= NARROW else "below each panel: cls"
         name_panels(sides[0, 1], grid, column_label=below)
         add_bar(sides[0, 1], grid.ravel().tolist(), label)
+    return figure
+
+
+def _draw_chosen(
+    record: AttentionRecord, maps: Array, heads: list[Head], scale: Scale, label: str, token: int
+) -> Figure:
+    """Draw the input, and next to it the maps (L, H, N) of these heads, named by layer, head and role."""
+    rows = -(-(len(heads) + 1) // _COLUMNS)
+    tall = _PANEL * min(1.5, record.size[0] / record.size[1])
+    room = 0.35 * rows + 0.65 if scale.mode == "shared" else 0.6 * rows + 0.3  # for titles and colour bars
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04, hspace=0.03)
+    with new_figure(COLUMN, rows * tall + room, layout) as figure:
+        grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel().tolist()
+        draw_input(grid[0], record)
+        grid[0].set_title(f"input\n{record.num_tokens} tokens", fontsize=6.5, linespacing=1.15, pad=3)
+        grid[0].set_xlabel(grid[0].get_xlabel().replace("; ", "\n").replace(" (", "\n("), fontsize=6)
+        label_panel(grid[0], record, token)
+        for axes, head in zip(grid[1:], heads, strict=False):
+            draw_map(axes, maps[head], record, scale.norm(head))
+            label_panel(axes, record, token)
+            axes.set_title(head_title(record, head), fontsize=6.5, linespacing=1.15, pad=3)
+            if scale.mode != "shared":
+                add_panel_bar(axes, float(scale.ends[head]) or 1)
+        for axes in grid[len(heads) + 1 :]:
+            axes.axis("off")
+        if scale.mode == "shared":
+            add_bar(figure, grid[: len(heads) + 1], label, image=grid[1], below=True)
+        else:
+            add_panel_bar(grid[0], 1, visible=False)  # so that the input is as large as the panels
+            figure.supxlabel(label, fontsize=6.5)
     return figure
 
 

@@ -11,11 +11,10 @@ from headwise.document import as_markdown_page
 from headwise.experiments.faithfulness.findings import findings
 from headwise.experiments.faithfulness.heads import HeadImportance
 from headwise.experiments.faithfulness.per_input import InputResult
-from headwise.experiments.faithfulness.resampling import bootstrap, bootstrap_crossed, sign_flip_tests
 from headwise.experiments.faithfulness.result import FaithfulnessResult, ModelSummary
 from headwise.experiments.faithfulness.scope import CHANCE, Scope
 from headwise.experiments.faithfulness.tables import count_verdicts, records, tables
-from headwise.experiments.statistics import sign_flip_test
+from headwise.experiments.statistics import bootstrap, bootstrap_crossed, sign_flip_test, sign_flip_tests
 from headwise.metrics.permutation import holm
 from headwise.metrics.perturbation import auc, comprehensiveness, sufficiency
 from headwise.text import as_text

@@ -14,9 +14,8 @@ from headwise import __version__
 from headwise.attribution import Recommendation
 from headwise.experiments.faithfulness.heads import HeadImportance
 from headwise.experiments.faithfulness.per_input import RANDOM_ORDERS, InputResult
-from headwise.experiments.faithfulness.resampling import bootstrap, bootstrap_crossed, sign_flip_tests
 from headwise.experiments.faithfulness.scope import CHANCE, Criterion, Scope
-from headwise.experiments.statistics import ALPHA
+from headwise.experiments.statistics import ALPHA, bootstrap, bootstrap_crossed, sign_flip_tests
 from headwise.metrics import holm
 from headwise.shapes import Array
 

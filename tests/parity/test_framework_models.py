@@ -414,6 +414,24 @@ def test_missing_values_that_reach_the_attention_are_named():
         explain(Pooled([0]).eval(), series)
 
 
+def test_calls_for_parts_of_the_values_are_one_layer():
+    from headwise.explanation import record_input
+
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 8}
+    config = transformers.DiffLlamaConfig(**sizes, vocab_size=50, num_key_value_heads=4)
+    model = open_model(transformers.DiffLlamaForCausalLM(config).eval())
+    arrays = {"input_ids": np.arange(3, 10)[None]}
+    layers = model.look(arrays).layers
+    record = record_input(model, arrays)
+    assert (len(layers), len(record.weights), record.other_layers) == (4, 2, 0)
+    np.testing.assert_array_equal(record.weights, np.concatenate([layers[i].weights() for i in (0, 2)]))
+    halves = [np.linalg.norm(layers[i].v[0], axis=-1) for i in (2, 3)]
+    expected = np.repeat(np.hypot(*halves), 4 // len(halves[0]), axis=0)
+    np.testing.assert_allclose(record.value_norms[1], expected, rtol=1e-5)
+
+
 def test_hidden_states_are_no_scores():
     transformers = pytest.importorskip("transformers")
     sizes = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 8}

@@ -52,7 +52,7 @@ def record_input(model: Model, input: Any, *, label: int = -1, layers: str = "se
     if tokens.prefix.all():
         raise DataError("input: it has no tokens but special ones, so there is nothing to attend to.")
     capture = model.look(input)
-    group, others = _largest_group(capture.layers, layers, len(tokens))
+    group, others = _largest_group(_join_values(capture.layers), layers, len(tokens))
     if _has_missing_values(input) and not all(np.isfinite(layer.q).all() for layer in group):
         raise DataError("input: it has missing values (NaN), which the model passes on; impute them first.")
     weights = np.concatenate([layer.weights() for layer in group]).astype(np.float32)
@@ -75,6 +75,20 @@ def record_input(model: Model, input: Any, *, label: int = -1, layers: str = "se
 def _has_missing_values(input: Any) -> bool:
     arrays = [value for value in (input.values() if isinstance(input, Mapping) else [input]) if hasattr(value, "dtype")]
     return any(bool((array != array).any()) for array in arrays)  # of arrays and tensors
+
+
+def _join_values(layers: Sequence[AttentionLayer]) -> list[AttentionLayer]:
+    """Consecutive calls of a module with the same weights, for parts of the values, as one, as in DiffLlama."""
+    joined: list[AttentionLayer] = []
+    for layer in layers:
+        last = joined[-1] if joined and joined[-1].name == layer.name and joined[-1].shape == layer.shape else None
+        same_scores = last is not None and all(np.array_equal(a, b) for a, b in ((last.q, layer.q), (last.k, layer.k)))
+        if last is not None and same_scores and np.array_equal(last.weights(), layer.weights()):
+            v, output = (np.concatenate(p, axis=-1) for p in ((last.v, layer.v), (last.output, layer.output)))
+            joined[-1] = replace(last, v=v, output=output)
+        else:
+            joined.append(layer)
+    return joined
 
 
 def _largest_group(layers: Sequence[AttentionLayer], kind: str, tokens: int) -> tuple[list[AttentionLayer], int]:

@@ -71,7 +71,7 @@ def attend(
         print(json.dumps({**fields, "convention": _convention(inputs, causal)}, ensure_ascii=False))
     else:
         for line in lines:
-            output.print(line, markup=False, soft_wrap=True)
+            output.print(line, soft_wrap=True)
         output.print()
         _print(result, inputs.columns)
 

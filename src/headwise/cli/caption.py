@@ -68,7 +68,7 @@ def caption(
         if as_json:
             print_json(explanation, folder)
             return
-        output.print(explanation.text(full=full) + "\n", markup=False)
+        output.print(explanation.text(full=full) + "\n")
         save(explanation, folder)
 
 

@@ -12,7 +12,7 @@ from headwise.checker.core import check as find_mistakes
 from headwise.checker.loading import load_function
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.user_code.notebooks import name_cells
-from headwise.cli.notebook_options import NotebookFile, check_notebook
+from headwise.cli.notebook_options import NotebookFile, check_notebook, report_format
 from headwise.errors import DataError
 
 
@@ -76,12 +76,11 @@ def check(
     With --notebook every attention function of a course notebook is checked, in a sandbox, on the notebook's own arrays
     too.
     """
-    if json and markdown:
-        raise DataError("--json, --markdown: expected one of them; got both.")
+    format = report_format(json=json, markdown=markdown)
     if (file is None) == (notebook is None):
         raise DataError("check: expected a file, or --notebook with one; got both or neither.")
     if notebook is not None:
-        raise typer.Exit(0 if check_notebook(notebook, "json" if json else "markdown" if markdown else "text") else 1)
+        raise typer.Exit(0 if check_notebook(notebook, format) else 1)
     assert file is not None
     required = convention or []
     function, source = load_function(file, kind.value, Requirements.of(weights, mask, required, args))
@@ -97,6 +96,6 @@ def check(
         inside=inside,
         source=source,
     )
-    text = verdict.report("json" if json else "markdown" if markdown else "text").rstrip("\n")
+    text = verdict.report(format).rstrip("\n")
     print(text if json else name_cells(source, text))
     raise typer.Exit(0 if verdict.ok and not (strict and verdict.hazards) else 1)

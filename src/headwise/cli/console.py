@@ -18,7 +18,7 @@ from headwise.shapes import Array
 if TYPE_CHECKING:
     from headwise import document  # imports Matplotlib, which most commands do not need
 
-output = Console(highlight=False)
+output = Console(highlight=False, markup=False)
 messages = Console(stderr=True, highlight=False, markup=False)  # must not end up in a pipe
 
 

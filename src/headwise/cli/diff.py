@@ -23,7 +23,7 @@ from headwise.cli.check import (
     load_adapter,
 )
 from headwise.cli.inputs import text_or_path
-from headwise.cli.notebook_options import NotebookFile, diff_notebook
+from headwise.cli.notebook_options import NotebookFile, diff_notebook, report_format
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
 from headwise.models import open_model
@@ -75,8 +75,7 @@ def diff(
     With --notebook in place of the second, the attention functions of a course notebook that are of the first's kind
     are compared with it, in a sandbox.
     """
-    if json and markdown:
-        raise DataError("--json, --markdown: expected one of them; got both.")
+    format = report_format(json=json, markdown=markdown)
     if (second is None) == (notebook is None):
         raise DataError("diff: expected a second file, or --notebook with one; got both or neither.")
     if second is not None and Path(first).suffix in (".npz", ".npy"):
@@ -94,7 +93,7 @@ def diff(
         results = iter([compare(a, b, sources=(source_of_a, source_of_b), **options)])
     same = True
     for result in results:
-        print(result.report("json" if json else "markdown" if markdown else "text").rstrip("\n"))
+        print(result.report(format).rstrip("\n"))
         same &= result.same and not (strict and bool(result.added or result.removed or result.edge_cases))
     raise typer.Exit(0 if same else 1)
 

@@ -62,16 +62,14 @@ def explain(
                 audit=audit,
             )
         if explanation.untested:
-            messages.print(
-                f"headwise: faithfulness is not tested: {explanation.untested}", markup=False, soft_wrap=True
-            )
+            messages.print(f"headwise: faithfulness is not tested: {explanation.untested}", soft_wrap=True)
         if as_json:
             probabilities = [round(float(p), 6) for p in explanation.record.probabilities]
             print_json(explanation, folder, {"probabilities": probabilities, "prepared": explanation.preparation})
             return
-        output.print(explanation.text(full=full) + "\n", markup=False)
+        output.print(explanation.text(full=full) + "\n")
         for kind, reason in explanation.missing.items():
-            messages.print(f"headwise: no figure {kind}: {reason}", markup=False, soft_wrap=True)
+            messages.print(f"headwise: no figure {kind}: {reason}", soft_wrap=True)
         if explanation.preparation:
             output.print(f"The image: {explanation.preparation}.")
         save(explanation, folder)

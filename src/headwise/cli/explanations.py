@@ -41,7 +41,7 @@ def output_folder(source: Path, out: Path | None) -> Iterator[Path]:
 def save(explanation: Explanation, folder: Path) -> None:
     """Write every figure with its arrays and caption, and print where they are."""
     explanation.save(folder)
-    output.print(f"Figures, arrays and captions are in {folder}.", soft_wrap=True, markup=False)
+    output.print(f"Figures, arrays and captions are in {folder}.", soft_wrap=True)
 
 
 def print_json(explanation: Explanation, folder: Path, other: Mapping[str, object] | None = None) -> None:

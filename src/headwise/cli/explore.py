@@ -94,5 +94,5 @@ def _report(out: Path, count: int) -> None:
     """Print what was written, and warn of a large page."""
     size = f"{out.stat().st_size / 1000:,.0f} kB"
     if out.stat().st_size > _LARGE:
-        messages.print(f"headwise: warning: {out} has {size} and will open slowly; use fewer inputs.", markup=False)
-    output.print(f"{out}: {pluralize(count, 'input')}, {size}.", markup=False, soft_wrap=True)
+        messages.print(f"headwise: warning: {out} has {size} and will open slowly; use fewer inputs.")
+    output.print(f"{out}: {pluralize(count, 'input')}, {size}.", soft_wrap=True)

@@ -9,8 +9,8 @@ from textwrap import shorten
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from headwise.cli.console import messages, output, progress_bars, resumable
 from headwise.cli.notebook_options import Columns, Heads, Matrices, NotebookFile, Take, array_options
@@ -148,19 +148,19 @@ def _print(grades: ClassGrades) -> None:
     table.add_column("student", no_wrap=True)
     table.add_column("points", justify="right", no_wrap=True)
     for task in tasks:
-        table.add_column(escape(task.name))
+        table.add_column(task.name)
     for grade in grades.grades:
         mistakes = (
             shorten(task.problem, 40, placeholder=" …") or " ".join(task.mistakes) or "right" for task in grade.tasks
         )
-        table.add_row(escape(grade.student), points(grade.points), *map(escape, mistakes))
+        table.add_row(grade.student, points(grade.points), *mistakes)
     output.print(table)
     output.print(f"\nOut of {points(grades.rubric.out_of)} points.")
     shared = [group for group in grades.groups() if len(group.students) > 1]
     if shared:
-        output.print("\n[bold]The same mistakes[/bold]")
+        output.print("\nThe same mistakes", style="bold")
     for group in shared:
         what = " ".join(group.mistakes) or group.problem
-        output.print(f"  {len(group.students):3d}  {escape(group.task)}: {escape(what)}")
+        output.print(f"  {len(group.students):3d}  {group.task}: {what}")
     for item in grades.unconfined:
-        messages.print(f"[yellow]Not confined on this system:[/yellow] {escape(item)}.", markup=True)
+        messages.print(Text.assemble(("Not confined on this system:", "yellow"), f" {item}."))

@@ -16,6 +16,8 @@ from headwise.coursework.notebook import ArrayOptions, CourseNotebook, check_fun
 from headwise.errors import DataError, HeadwiseError
 from headwise.text import capitalize_first
 
+ReportFormat = Literal["text", "markdown", "json"]
+
 
 class Orientation(enum.StrEnum):
     """The orientation of the matrices."""
@@ -67,7 +69,14 @@ def array_options(
     return ArrayOptions(heads, columns, None if weights is None else weights is Orientation.in_out, expressions)
 
 
-def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> bool:
+def report_format(*, json: bool, markdown: bool) -> ReportFormat:
+    """The format of a report by the options --json and --markdown, which exclude each other."""
+    if json and markdown:
+        raise DataError("--json, --markdown: expected one of them; got both.")
+    return "json" if json else "markdown" if markdown else "text"
+
+
+def check_notebook(path: Path, format: ReportFormat) -> bool:
     """Print the verdict on each attention function of a notebook, and how it does on the notebook's own arrays.
 
     Returns whether all are right.
@@ -82,7 +91,7 @@ def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> b
             call = f"{comparison.call} " if comparison.call else ""
             print(f"\nOn the notebook's arrays: {call}{comparison.description}.\n")
     for note in notes:
-        messages.print(f"{capitalize_first(note)}.", soft_wrap=True, markup=False)
+        messages.print(f"{capitalize_first(note)}.", soft_wrap=True)
     return all(
         comparison.agrees if checked.verdict is None else checked.verdict.ok for checked, comparison in functions
     )

@@ -85,7 +85,7 @@ def report(
     switches = {"--quick": quick, "--full": full, "--columns": bool(columns)}
     if hints:
         for path in write_hints(out, tuple(part) if part else tuple(PARTS), inputs.get("course")):
-            output.print(f"Wrote {path}", soft_wrap=True, markup=False)
+            output.print(f"Wrote {path}", soft_wrap=True)
         return
     with resumable(folder=out), lock_folder(out), progress_bars() as progress:
         built = build(
@@ -101,10 +101,10 @@ def report(
             **inputs,
         )
     for headline in built.headlines:
-        output.print(f"- {as_text(headline)}", markup=False)
+        output.print(f"- {as_text(headline)}")
     pdf_text = f", and as PDF in {built.pdf}" if built.pdf else "; no browser was found to print it as PDF"
-    output.print(f"\nThe worked solution is in {', '.join(map(str, built.solution))}.", soft_wrap=True, markup=False)
-    output.print(f"\nThe report is in {built.page}{pdf_text}.", soft_wrap=True, markup=False)
+    output.print(f"\nThe worked solution is in {', '.join(map(str, built.solution))}.", soft_wrap=True)
+    output.print(f"\nThe report is in {built.page}{pdf_text}.", soft_wrap=True)
 
 
 def _inputs(arrays: Path | None, notebook: Path | None, options: ArrayOptions) -> dict[str, Any]:

@@ -98,4 +98,4 @@ def _print(run: TrainingRun, as_json: bool) -> None:
         f"{run.n_correct:,} of {run.n_test:,} test digits correct: {run.accuracy:.2%} "
         f"(95% interval {low:.2%} to {high:.2%})"
     )
-    output.print(f"weights in {run.path}", soft_wrap=True, markup=False)
+    output.print(f"weights in {run.path}", soft_wrap=True)

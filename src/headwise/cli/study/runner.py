@@ -37,8 +37,8 @@ def run_study(
         return
     for table in experiment.tables(result):
         output.print(document_table(table))
-        output.print(f"{as_text(table.title)}\n", style="dim", markup=False)
+        output.print(f"{as_text(table.title)}\n", style="dim")
     for heading, statements in experiment.findings(result).items():
-        output.print(f"[bold]{heading}.[/bold] ", end="")
-        output.print(" ".join(map(as_text, statements)) + "\n", markup=False)
-    output.print(f"Results are in {out}.", soft_wrap=True, markup=False)
+        output.print(f"{heading}.", style="bold", end=" ")
+        output.print(" ".join(map(as_text, statements)) + "\n")
+    output.print(f"Results are in {out}.", soft_wrap=True)

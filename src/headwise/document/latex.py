@@ -57,7 +57,10 @@ _NAMED = {
     "ᵢ": "_{i}",
     "ⱼ": "_{j}",
 }
+# capital letters of Greek that LaTeX has no command for
 _LATIN = {"ALPHA": "A", "BETA": "B", "EPSILON": "E", "ZETA": "Z", "ETA": "H", "IOTA": "I", "KAPPA": "K", "MU": "M"}
+_LATIN |= {"NU": "N", "OMICRON": "O", "RHO": "P", "TAU": "T", "CHI": "X"}
+_KNOWN = "“”‘’–—«»"  # and letters with accents
 _PREAMBLE = r"""\documentclass[a4paper,11pt]{article}
 \usepackage{amsmath,amssymb,array,booktabs,graphicx,fancyvrb,longtable}
 \usepackage[margin=25mm]{geometry}
@@ -140,10 +143,6 @@ def _font_size(source: str) -> str:
 
 def _text(text: Statement | str) -> str:
     return as_latex(text if isinstance(text, Statement) else Statement("{text}", {"text": text}))
-
-
-_LATIN |= {"NU": "N", "OMICRON": "O", "RHO": "P", "TAU": "T", "CHI": "X"}
-_KNOWN = "“”‘’–—«»"  # and letters with accents
 
 
 def character_definitions(text: str) -> str:

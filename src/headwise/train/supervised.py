@@ -35,7 +35,7 @@ class Examples:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def take(self, indices: IntArray) -> Examples:
+    def take(self, indices: IntArray | slice) -> Examples:
         """The examples at these indices."""
         return Examples(tuple(array[indices] for array in self.inputs), self.targets[indices])
 
@@ -88,13 +88,10 @@ class Supervised:
         if self.augment is not None:
             batch = Examples(self.augment(batch.inputs, step), batch.targets)
         parts = [slice(None)] if self.model.uses_batch_norm else _shards(self.model, batch.inputs)
+        shards = [batch.take(part) for part in parts]
         return [
-            Shard(
-                Examples(tuple(array[part] for array in batch.inputs), batch.targets[part]),
-                len(batch.targets[part]) / len(batch),
-                np.random.default_rng([self.seed, 4, step, i]),
-            )
-            for i, part in enumerate(parts)
+            Shard(shard, len(shard) / len(batch), np.random.default_rng([self.seed, 4, step, i]))
+            for i, shard in enumerate(shards)
         ]
 
     def gradients(self, shard: Shard, params: nn.Params) -> ShardGradients:

@@ -80,9 +80,7 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             raise RequestRejected(400, f"Content-Length: expected a number; got {length!r}.")
-        if len(length) > _MAX_DIGITS:  # Python refuses to convert thousands of digits
-            raise self._too_large()
-        if int(length) > self.max_bytes:
+        if len(length) > _MAX_DIGITS or int(length) > self.max_bytes:  # Python refuses to convert thousands of digits
             raise self._too_large()
 
     def _is_server_host(self, host: str) -> bool:

@@ -96,7 +96,8 @@ class LoadedModel:
     params: Params
 
     def __repr__(self) -> str:
-        numbers = sum(self.checkpoint.tensor(name).size for name in self._tensor_names)
+        tensors = {source.tensor for source in self.architecture.sources.values()}
+        numbers = sum(self.checkpoint.tensor(name).size for name in tensors)
         blocks = len(self.architecture.network.trunk.blocks)
         return f"<LoadedModel {self.family}: {blocks} layers, {numbers:,} parameters, {self.dtype}>"
 
@@ -109,10 +110,6 @@ class LoadedModel:
     def config(self) -> Mapping[str, Any]:
         """The configuration as it was read."""
         return self.checkpoint.config
-
-    @property
-    def _tensor_names(self) -> set[str]:
-        return {source.tensor for source in self.architecture.sources.values()}
 
     @property
     def family(self) -> str:

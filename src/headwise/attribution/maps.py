@@ -14,6 +14,7 @@ import numpy as np
 from headwise.attribution.relevance import attn_lrp
 from headwise.attribution.run import ModelRun, Requirement, requirements_met
 from headwise.errors import DataError
+from headwise.metrics.concentration import rows_to_one
 from headwise.metrics.contributions import compose
 from headwise.metrics.flow import flow
 from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head_importance, integrated_gradients
@@ -74,7 +75,7 @@ MAPS: dict[str, AttributionMap] = {
     ),
     "norm-weighted": AttributionMap(
         "‖Σ p v Wo‖, the length of what attention carries, mean over layers", "2004.10102", "parts", "1 + 0",
-        lambda run: _row(run, np.mean([_rows_to_one(s.norm_weighted()) for s in run.sublayers], axis=0)),
+        lambda run: _row(run, np.mean([rows_to_one(s.norm_weighted()) for s in run.sublayers], axis=0)),
     ),
     "GlobEnc": AttributionMap(
         "lengths with residual path and norms, multiplied over the layers", "2205.03286", "parts", "1 + 0",
@@ -166,11 +167,6 @@ def compute_map(run: ModelRun, name: str) -> Array:
 def _row(run: ModelRun, matrix: Array) -> Array:
     """The row of a matrix (T, T) of the tokens that the head pools."""
     return run.players.sum(run.readout @ matrix)
-
-
-def _rows_to_one(matrix: Array) -> Array:
-    total = matrix.sum(axis=-1, keepdims=True)
-    return np.asarray(np.divide(matrix, total, out=np.zeros_like(matrix), where=total > 0))
 
 
 def _best_head(run: ModelRun) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from headwise.errors import DataError
 from headwise.figures.record import AttentionRecord
-from headwise.metrics.concentration import effective_number, entropy, normalize_rows
+from headwise.metrics.concentration import effective_number, entropy, normalize_rows, rows_to_one
 from headwise.metrics.faithfulness import CONFIDENCE_BAND, spearman
 from headwise.metrics.head_agreement import head_agreement
 from headwise.metrics.spatial import weight_on_foreground
@@ -44,10 +44,8 @@ def profile_heads(record: AttentionRecord) -> HeadProfiles:
         nothing = np.full(weights.shape[:2], np.nan)
         return HeadProfiles(nothing, nothing[:, 0], row_entropy, uniform_entropy, np.zeros(weights.shape[:2]))
     content = record.content
-    among_tokens = weights[:, :, content[:, None], content]
+    among_tokens = rows_to_one(weights[:, :, content[:, None], content])
     on_prefix = weights[:, :, content][..., record.is_prefix].sum(axis=-1)
-    total = among_tokens.sum(axis=-1, keepdims=True)
-    among_tokens = np.divide(among_tokens, total, out=np.zeros_like(among_tokens), where=total > 0)
     has_distance = among_tokens.any(axis=-1).mean(axis=-1)  # fraction of the tokens whose distance is defined
     between = record.token_distances
     distance = (among_tokens * between).sum(axis=-1).mean(axis=-1)

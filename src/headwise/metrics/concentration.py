@@ -89,9 +89,7 @@ def drop_class_token(weights: Array) -> tuple[Array, Array]:
     >>> renormalized[0], dropped.round(2)
     (array([0.5, 0.5]), array([0.33, 0.33]))
     """
-    among = weights[..., 1:, 1:]
-    total = among.sum(axis=-1, keepdims=True)
-    return np.divide(among, total, out=np.zeros_like(among), where=total > 0), weights[..., 1:, 0]
+    return rows_to_one(weights[..., 1:, 1:]), weights[..., 1:, 0]
 
 
 def class_token_weight(weights: Array) -> Array:
@@ -116,6 +114,12 @@ def self_weight(weights: Array) -> Array:
     array([0.5  , 0.875, 0.   ])
     """
     return np.asarray(np.diagonal(weights, axis1=-2, axis2=-1))
+
+
+def rows_to_one(values: Array) -> Array:
+    """Divide non-negative values (..., N) by their sum; rows of zeros stay zero."""
+    total = values.sum(axis=-1, keepdims=True)
+    return np.asarray(np.divide(values, total, out=np.zeros_like(values), where=total > 0))
 
 
 def normalize_rows(values: Array) -> Array:

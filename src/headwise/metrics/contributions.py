@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from headwise.metrics.concentration import rows_to_one
 from headwise.shapes import Array, bind
 
 
@@ -108,9 +109,7 @@ def alti(contributions: Array, outputs: Array) -> Array:
     sizes = bind("N M D", contributions=contributions)
     bind(f"{sizes['N']} {sizes['D']}", outputs=outputs)
     size = np.abs(outputs).sum(axis=-1)[:, None]
-    nearness = np.maximum(0, size - np.abs(outputs[:, None] - contributions).sum(axis=-1))
-    total = nearness.sum(axis=-1, keepdims=True)
-    return np.asarray(np.divide(nearness, total, out=np.zeros_like(nearness), where=total > 0))
+    return rows_to_one(np.maximum(0, size - np.abs(outputs[:, None] - contributions).sum(axis=-1)))
 
 
 def compose(layers: Array) -> Array:
@@ -137,9 +136,7 @@ def compose(layers: Array) -> Array:
            [1. , 0. ]])
     """
     bind("L N N", layers=layers)
-    total = layers.sum(axis=-1, keepdims=True)
-    normalized = np.divide(layers, total, out=np.zeros_like(layers), where=total > 0)
-    product = normalized[0]
-    for matrix in normalized[1:]:
+    product, *later = rows_to_one(layers)
+    for matrix in later:
         product = matrix @ product
     return np.asarray(product)

@@ -38,6 +38,10 @@ def head_agreement(maps: Array) -> Array:
            [0., 0., 1.]])
     """
     p = normalize_rows(maps.reshape(-1, maps.shape[-1]).astype(np.float64))
-    h = entropy(p)
-    divergence = entropy((p[:, None] + p) / 2) - (h[:, None] + h) / 2
-    return np.asarray(1 - np.sqrt(np.clip(divergence, 0, 1)))  # rounding can give −1e-17 for equal maps
+    return np.asarray(1 - jensen_shannon_distance(p[:, None], p))
+
+
+def jensen_shannon_distance(p: Array, q: Array) -> Array:
+    """Distance, from 0 to 1, of distributions over the last axis, in bits; sources as for `head_agreement`."""
+    divergence = entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
+    return np.asarray(np.sqrt(np.clip(divergence, 0, 1)))  # rounding can give −1e-17 for equal distributions

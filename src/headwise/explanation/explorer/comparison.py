@@ -9,7 +9,8 @@ import numpy as np
 from headwise.explanation.explorer.measures import prefix_name
 from headwise.figures import AttentionRecord
 from headwise.figures.measurements import profile_heads
-from headwise.metrics.concentration import effective_number, entropy, normalize_rows
+from headwise.metrics.concentration import effective_number, normalize_rows
+from headwise.metrics.head_agreement import jensen_shannon_distance
 from headwise.metrics.permutation import PERMUTATIONS, holm, permutation_test, sign_flip_test
 from headwise.shapes import Array, IntArray
 from headwise.text import Statement, as_html, as_text
@@ -111,8 +112,7 @@ def have_same_tokens(a: AttentionRecord, b: AttentionRecord) -> bool:
 def _most_different(a: AttentionRecord, b: AttentionRecord) -> list[list[Any]]:
     """The heads with the largest Jensen–Shannon distances, means over rows."""
     p, q = (normalize_rows(record.weights.astype(np.float64)) for record in (a, b))
-    divergence = entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
-    distance = np.sqrt(np.maximum(divergence, 0)).mean(axis=-1)
+    distance = jensen_shannon_distance(p, q).mean(axis=-1)
     order = np.argsort(-distance, axis=None, kind="stable")[:_MOST_DIFFERENT]
     places = np.stack(np.unravel_index(order, distance.shape), axis=1).tolist()
     return [[f"{layer}.{head}", f"{distance[layer, head]:.2f}"] for layer, head in places if distance[layer, head] > 0]

@@ -25,6 +25,7 @@ from headwise.errors import DataError
 
 _UNEXPLAINED = {"unknown", "tokens-scrambled"}
 _FUSED = re.compile(r"fused in (\S+) in the order (\([^()]*\))")
+_STATED = {"mask-inverted": ("mask-hides", "padding-hides"), "weights-transposed": ("weights-in-out",)}
 # conventions that functions follow in different ways, and the entries of the catalogue that say so
 _APART = {"rope": "rope-layout", "causal-aligned-end": "causal-alignment", "window-as-number": "window-off-by-one"}
 
@@ -43,14 +44,18 @@ class Difference:
     where: tuple[str, ...]  # the kinds of inputs for which they differ, in words, and how many there are of others
     others: int
     edge_cases: tuple[str, ...]  # the edge cases in which they differ, in words
+    # arguments of one name that mean something else in each: for the one that does not follow the definition, the
+    # entries of the catalogue that say so
+    exchanged: tuple[Mapping[str, str], Mapping[str, str]]
 
     @property
     def same(self) -> bool:
         """Whether their outputs are the same, to rounding, on every input that both accept, apart from edge cases.
 
-        Two modules are also to read a matrix that both keep under one name in the same order.
+        Arguments of one name are also to mean the same, and two modules are to read a matrix that both keep under one
+        name in the same order.
         """
-        return self.max_difference <= self.rounding and not self._reordered
+        return self.max_difference <= self.rounding and not self._reordered and not any(self.exchanged)
 
     @property
     def _reordered(self) -> str:
@@ -64,7 +69,7 @@ class Difference:
     @property
     def added(self) -> tuple[str, ...]:
         """Mistakes and hazards of the second that the first does not have, or else of its convention."""
-        codes = tuple(code for code in _codes(self.second) if code not in _codes(self.first))
+        codes = self._only_in(1)
         if self.same or self.first.mistakes or self.second.mistakes:
             return codes
         if self._reordered:
@@ -76,7 +81,14 @@ class Difference:
     @property
     def removed(self) -> tuple[str, ...]:
         """Mistakes and hazards of the first that the second does not have."""
-        return tuple(code for code in _codes(self.first) if code not in _codes(self.second))
+        return self._only_in(0)
+
+    def _only_in(self, place: int) -> tuple[str, ...]:
+        """Mistakes and hazards that one of the two has, with what it takes its arguments for."""
+        verdicts = self.first, self.second
+        own, other = _codes(verdicts[place]), _codes(verdicts[1 - place])
+        codes = (code for code in own if code not in other)
+        return tuple(dict.fromkeys((*self.exchanged[place].values(), *codes)))
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -112,6 +124,9 @@ class Difference:
         far = "in shape, or by NaN" if np.isinf(self.max_difference) else f"by up to {self.max_difference:.2g}"
         if self._reordered and self.max_difference <= self.rounding:
             lines = [f"{a} and {b} differ where {self._reordered} holds the same numbers in both."]
+        elif any(self.exchanged) and self.max_difference <= self.rounding:
+            names = ", ".join(f"`{name}`" for taken in self.exchanged for name in taken)
+            lines = [f"{a} and {b} differ if they are given the same {names}, which they read in opposite ways."]
         elif self.same:
             lines = [f"On {self.inputs} inputs {a} and {b} give the same outputs, to {self.max_difference:.1e}."]
         else:
@@ -124,7 +139,10 @@ class Difference:
         for who, codes in ((b, self.added), (a, self.removed), ("Both", self.shared)):
             lines += [f"{item}{who}: {code}. {CATALOGUE[code].title}" for code in codes if code not in _UNEXPLAINED]
         for who, verdict, other in ((a, self.first, self.second), (b, self.second, self.first)):
-            phrases = [phrase for phrase in verdict.phrases if phrase not in other.phrases]
+            stated = {convention for code in self.added + self.removed for convention in _STATED.get(code, ())}
+            pairs = zip(verdict.conventions, verdict.phrases, strict=False)
+            said = {phrase for convention, phrase in pairs if convention in stated}
+            phrases = [phrase for phrase in verdict.phrases if phrase not in (*other.phrases, *said)]
             lines += [f"{item}{who}: {phrase}, which is a convention." for phrase in phrases]
         if not (self.same or self.explained):
             lines += [""] * (item == "- ")
@@ -203,7 +221,27 @@ def diff(
     options: dict[str, Any] = {"adapter": adapter, "weights": weights, "mask": mask, "convention": convention}
     options |= {"args": args, "inside": inside, "init": init}
     verdicts = [check(f, kinds[0], source=s, **options) for f, s in zip((first, second), sources, strict=True)]
-    return Difference(verdicts[0], verdicts[1], *_compare(*_with_shared_arguments(*conventions)))
+    compared = _compare(*_with_shared_arguments(*conventions))
+    return Difference(verdicts[0], verdicts[1], *compared, _exchanged(*conventions))
+
+
+def _exchanged(*conventions: CallingConvention) -> tuple[dict[str, str], dict[str, str]]:
+    """The arguments of one name that mean something else in each of two functions, and the entries that say so.
+
+    A mask of numbers to add is of another type than one of True and False, and passes for none.
+    """
+    a, b = conventions
+    shared = {role: name for role, name in a.names.items() if isinstance(name, str) and b.names.get(role) == name}
+    masks = [role for role in ("mask", "padding") if {a.senses[role], b.senses[role]} == {"attends", "hides"}]
+    masks = [role for role in masks if role in shared]
+    oriented = a.matrices != b.matrices and a.load is None and b.load is None
+    matrices = [name for role, name in shared.items() if role[0] == "W" and oriented]
+    first, second = (
+        {shared[role]: "mask-inverted" for role in masks if one.senses[role] == "hides"}
+        | {name: "weights-transposed" for name in matrices if one.matrices == "in-out"}
+        for one in conventions
+    )
+    return first, second
 
 
 def _with_shared_arguments(a: CallingConvention, b: CallingConvention) -> tuple[CallingConvention, CallingConvention]:

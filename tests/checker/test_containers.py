@@ -191,3 +191,29 @@ def without_the_output_matrix(x, matrices: Matrices):
 
 def test_a_field_that_a_function_does_not_use_is_there():
     assert hw.check(without_the_output_matrix).mistakes == ("output-projection-missing",)
+
+
+def keys_from_the_queries_matrix(x, params):
+    q, k, v = x @ params["attn.q_proj.weight"], x @ params["attn.q_proj.weight"], x @ params["attn.v_proj.weight"]
+    return attend(q, k, v)
+
+
+def queries_from_the_keys_matrix(x, params):
+    q, k = (x @ params["key"]["kernel"] + params["key"]["bias"] for _ in range(2))
+    return attend(q, k, x @ params["value"]["kernel"] + params["value"]["bias"])
+
+
+def values_left_out(x, params):
+    return attend(x @ params["Wq"], x @ params["Wk"], x)
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes"),
+    [
+        (keys_from_the_queries_matrix, ("weights-reused",)),
+        (queries_from_the_keys_matrix, ("weights-reused",)),
+        (values_left_out, ("values-are-inputs",)),
+    ],
+)
+def test_a_matrix_that_is_never_looked_up_is_passed_next_to_the_others(function, mistakes):
+    assert hw.check(function).mistakes == mistakes

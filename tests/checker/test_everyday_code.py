@@ -179,6 +179,55 @@ def test_diff_says_which_pairs_each_rotates():
     assert diff(rotary_of_halves, rotary_of_halves).added == ()
 
 
+def of_visible(q, k, v, attn_mask):
+    """True attends"""
+    s = np.where(attn_mask, q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]), -np.inf)
+    return softmax(s) @ v
+
+
+def of_hidden(q, k, v, attn_mask):
+    """True hides"""
+    return of_visible(q, k, v, ~attn_mask)
+
+
+def of_others_hidden(q, k, v, hidden):
+    """True hides"""
+    return of_visible(q, k, v, ~hidden)
+
+
+def of_added(q, k, v, attn_mask):
+    """0 or -inf, added to the logits"""
+    return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]) + attn_mask) @ v
+
+
+def of_columns(x, Wq, Wk, Wv):
+    return projected_already(x @ Wq, x @ Wk, x @ Wv)
+
+
+def of_rows(x, Wq, Wk, Wv):
+    return projected_already(x @ Wq.T, x @ Wk.T, x @ Wv.T)
+
+
+def of_other_rows(x, W_query, W_key, W_value):
+    return of_rows(x, W_query, W_key, W_value)
+
+
+def test_arguments_of_one_name_have_to_mean_the_same():
+    opposite = diff(of_visible, of_hidden)
+    assert (opposite.same, opposite.added, diff(of_hidden, of_visible).removed) == (
+        False,
+        ("mask-inverted",),
+        ("mask-inverted",),
+    )
+    assert "the same `attn_mask`" in opposite.report()
+    assert "a convention" not in opposite.report()
+    assert diff(of_visible, of_others_hidden).same
+    assert diff(of_visible, of_added).same
+    assert (diff(of_columns, of_rows).same, diff(of_columns, of_rows).removed) == (False, ("weights-transposed",))
+    assert diff(of_columns, of_other_rows).same
+    assert "(in, out) matrices" in diff(of_columns, of_other_rows).report()
+
+
 def without_scale_in_float32(q, k, v):
     return projected_already(*(a.astype(np.float32) for a in (q * np.sqrt(q.shape[-1]), k, v)))
 
@@ -208,6 +257,40 @@ def columns_of_the_other_axis(X, Wq, Wk, Wv):
     """X (d, n), a token in each column"""
     s = (Wk @ X).T @ (Wq @ X) / np.sqrt(len(Wq))
     return Wv @ X @ softmax(s, axis=1)
+
+
+def one_head_of_keys(x, Wq, Wk, Wv, Wo, n_heads):
+    n, d = len(x), Wk.shape[1]
+    q = (x @ Wq).reshape(n, d, n_heads).transpose(2, 0, 1)
+    return (softmax(q @ (x @ Wk).T / np.sqrt(d)) @ (x @ Wv)).swapaxes(0, 1).reshape(n, -1) @ Wo
+
+
+def learned_queries(S, X, W_Q, W_K, W_V, num_heads=4):
+    """S: (batch, seeds, dim) learned seeds; X: (batch, items, dim) the set"""
+    q, k, v = (split(a, num_heads) for a in (S @ W_Q, X @ W_K, X @ W_V))
+    return merge(softmax(q @ k.swapaxes(-1, -2) / np.sqrt(W_Q.shape[-1])) @ v)
+
+
+def learned_queries_in_a_dictionary(anchors, points, params):
+    q, k, v = np.matmul(anchors, params["wq"]), np.matmul(points, params["wk"]), np.matmul(points, params["wv"])
+    return projected_already(q, k, v)
+
+
+def test_learned_queries_have_any_name():
+    verdict = hw.check(learned_queries)
+    assert (verdict.kind, verdict.mistakes) == ("cross_attention", ("scale-model-width",))
+    verdict = hw.check(learned_queries_in_a_dictionary)
+    assert (verdict.kind, verdict.mistakes) == ("cross_attention", ())
+
+
+def context_itself(x, context, Wq, Wk, Wv):
+    return softmax(x @ Wq @ (context @ Wk).T / np.sqrt(Wq.shape[1])) @ context
+
+
+def test_mistakes_next_to_one_head_of_keys_and_a_context():
+    assert hw.check(one_head_of_keys).mistakes == ("heads-interleaved",)
+    verdict = hw.check(context_itself)
+    assert (verdict.kind, verdict.mistakes) == ("cross_attention", ("values-are-inputs",))
 
 
 def values_from_the_keys_matrix(X, Wq, Wk, Wv):

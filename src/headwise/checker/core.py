@@ -14,6 +14,7 @@ from headwise.checker.confirmation.cached_step import with_cached_step
 from headwise.checker.confirmation.further_calls import with_further_calls
 from headwise.checker.confirmation.further_inputs import confirmed
 from headwise.checker.confirmation.gradients import with_gradients
+from headwise.checker.confirmation.optional_cache import with_optional_cache
 from headwise.checker.confirmation.returned_caches import with_returned_caches
 from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
 from headwise.checker.detection.refusal import CheckError, UncallableError
@@ -146,12 +147,18 @@ def _check_function(
     rng: np.random.Generator | None,
 ) -> Verdict:
     text = source if source is not None else source_of(function)
-    tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
     documentation = document(function, text)
-    findings = with_returned_caches(judge(tiers, documentation, requirements, rng))
-    refuse_other_kind(findings, documentation)
-    findings = with_missing_ingredients(findings, documentation)
-    findings = with_gradients(confirmed(findings, documentation, fresh(rng)))
+
+    def find(function: Callable[..., Any]) -> Findings:
+        tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
+        findings = with_returned_caches(judge(tiers, documentation, requirements, rng))
+        refuse_other_kind(findings, documentation)
+        findings = with_missing_ingredients(findings, documentation)
+        return with_gradients(confirmed(findings, documentation, fresh(rng)))
+
+    findings = find(function)
+    if adapter is None:
+        findings = with_optional_cache(findings, documentation, find)
     name = documentation.name or type(function).__name__
     return to_verdict(name, findings, text, documentation.name, fresh(rng))
 

@@ -16,6 +16,7 @@ from headwise.checker.user_code.source import nodes_in, parse
 
 EACH = "for each head"  # the key of a list that has an entry for each head
 Path: TypeAlias = tuple[str | int, ...]  # keys, the outermost first
+_PARTS = (("q", "k", "v"), ("Q", "K", "V"), ("query", "key", "value"), ("queries", "keys", "values"))
 _IN_ORDER = ("Wq", "Wk", "Wv", "Wo")
 _WEIGHTS = {"w", "weight", "weights", "kernel", "matrix"}
 _BIASES = {"b", "bias", "beta"}
@@ -34,7 +35,27 @@ def matrices_in(argument: str, code: str, layer: str = "") -> dict[str, Path]:
         role = role_at(path, name, layer)
         if role and role not in roles:
             roles[role] = path
-    return roles
+    return roles | _lacking(roles)
+
+
+def _lacking(roles: dict[str, Path]) -> dict[str, Path]:
+    """Where the one matrix of queries, keys or values is, and its bias, that a function never looks up."""
+    lacking = {"Wq", "Wk", "Wv"} - roles.keys()
+    part = lacking.pop()[1:] if len(lacking) == 1 else ""
+    places: dict[str, Path] = {}
+    for role in [role for role in roles if role[1:] in ("q", "k", "v")] if part else ():
+        for other in _renamed(roles[role], "qkv".index(role[1])):
+            if role_at(other) == role[0] + part:
+                places.setdefault(role[0] + part, other)
+    return places
+
+
+def _renamed(path: Path, part: int) -> Iterator[Path]:
+    """The paths to the other two: ``("attn.k_proj.weight",)`` among those for ``("attn.v_proj.weight",)``."""
+    for place, key in enumerate(path):
+        for words in _PARTS if isinstance(key, str) and key != EACH else ():
+            for other in words:
+                yield (*path[:place], str(key).replace(words[part], other), *path[place + 1 :])
 
 
 def paths_in(argument: str, code: str) -> dict[Path, tuple[str, ...]]:

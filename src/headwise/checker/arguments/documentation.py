@@ -68,7 +68,8 @@ _EITHER = re.compile(r"1/0|0/1|true/false|ones? and zeros?|1s? and 0s?|zero / no
 _OWN_KEY_COUNTS = (
     r"own (key|token|position)?.{0,20}(among|includ|count)|includ\w+ (itself|its own|the current)|"
     r"itself (is )?(included|counted|among)|in all|"
-    r"\w\s*[-−]\s*1\s+(\w+\s+){0,2}(before|prev|earlier|preceding|past|back|to the left)|last `*WINDOW\b|"
+    r"\w\s*[-−]\s*1`*\s+(\w+\s+){0,2}(before|prev|earlier|preceding|past|back|to the left)|last `*WINDOW\b(?!`* *[-−])|"
+    r"(previous|preceding|earlier|past|last) `*\w+ *[-−] *1\b|"
     r"\|\s*\w+\s*[-−]\s*\w+\s*\|\s*< *`*WINDOW\b"
 )
 _OWN_KEY_APART = (
@@ -233,6 +234,10 @@ class Documentation:
         """How many axes an argument has, if they are given after its name; else 0."""
         stated = re.search(rf"\b{re.escape(name)}\b[^()\[\]\n,;]{{0,40}}[\(\[]([\w\s,*]+)[\)\]]", self.text)
         return len([word for word in stated[1].split(",") if word.strip()]) if stated else 0
+
+    def is_vector(self, name: str) -> bool:
+        """Whether an argument has one axis, by what is said after its name or by the name itself."""
+        return self.count_of_axes(name) == 1 or "vec" in name.lower()
 
     def expands(self, name: str) -> bool:
         """Whether its code gives an argument an axis of one after its first."""

@@ -44,9 +44,17 @@ def pack_projected(case: Case, layout: str, parts: str) -> Array:
     return _pack([arrange_axes(case[x], "BHNd", axes_of(layout)) for x in parts], layout, 1)
 
 
-def pack_tokens(case: Case, layout: str, axes: str) -> Array:
-    """Queries, keys and values of all heads in one array, made from tokens in these axes."""
-    parts, heads = [case["X"] @ case[f"W{x}"].T for x in "qkv"], case["heads"]
+def pack_tokens(case: Case, layout: str, axes: str, parts: str) -> Array:
+    """Queries, keys and values of all heads in one array, or some of them, made from tokens in these axes."""
+    return _pack_projections([_source(case, x) @ case[f"W{x}"].T for x in parts], layout, axes, case["heads"])
+
+
+def _source(case: Case, part: str) -> Array:
+    """The tokens that queries, keys or values are made from."""
+    return np.asarray(case["X"] if part == "q" else case.get("context", case["X"]))
+
+
+def _pack_projections(parts: list[Array], layout: str, axes: str, heads: int) -> Array:
     if "H" in layout:
         parts = [part.reshape(*part.shape[:2], heads, -1) for part in parts]
         layout = layout if "B" in axes else layout.replace("B", "")

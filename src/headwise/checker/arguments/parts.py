@@ -87,6 +87,13 @@ def open_layer(role: str, names: Names, needs: set[str], code: str) -> None:
 
 def open_pair(argument: str, roles: tuple[str, str], names: Names, needs: set[str], code: str) -> bool:
     """Replace keys and values that come in one tuple or dictionary by the two; whether the code takes two from it."""
+    places = places_of_pair(argument, code)
+    _open(argument, dict(zip(roles, places, strict=False)), names, needs)
+    return bool(places)
+
+
+def places_of_pair(argument: str, code: str) -> tuple[Path, ...]:
+    """Where a function looks up keys and values in an argument; nothing if it does not take two from it."""
     paths = paths_in(argument, code)
     keys, values = (
         [path for path, words in paths.items() if any(role_of(word) in (x, f"{x}past") for word in words)] for x in "kv"
@@ -94,10 +101,7 @@ def open_pair(argument: str, roles: tuple[str, str], names: Names, needs: set[st
     places: list[Path] = [path for path in paths if path in ((0,), (1,))]
     if not (keys and values) and len(places) == 2:
         keys, values = places[:1], places[1:]
-    if not (keys and values):
-        return False
-    _open(argument, dict(zip(roles, (keys[0], values[0]), strict=True)), names, needs)
-    return True
+    return (keys[0], values[0]) if keys and values else ()
 
 
 def holds_pair(argument: str, code: str) -> bool:

@@ -47,13 +47,10 @@ _ROLES = {
     " y kv xkv keyvaluestates crossattentionstates contextstates memorybank source src z encoderstates ctx"
     " kvx contexttokens"
     " encsrc srcenc encoderinput encoderinputs encoderstate encstates encodings encoded enc contexts contextvectors"
-    " memories mem xa xenc xcond sourcestates keyvalueinput kvinput xcontext contextinput",
+    " memories mem mems xa xenc xcond sourcestates keyvalueinput kvinput xcontext contextinput",
     "q": "q query queries qs qx xq qinput",
     "k": "k key keys ks",
     "v": "v value values vs",
-    "kpast": "kcache cachek kpast pastk keycache cachekeys pastkey pastkeys prevk prevkeys cachedk cachedkeys",
-    "vpast": "vcache cachev vpast pastv valuecache cachevalues pastvalue pastvalues prevv prevvalues cachedv"
-    " cachedvalues",
     "heads": "heads numheads nheads nhead nh head numhead headcount numberofheads numattentionheads nhd hnum",
     "key_heads": "kvheads numkvheads nkvheads numkeyvalueheads nkv nkvhead numkvgroups nkvgroups numgroups ngroups"
     " groups kvh hkv numkeyheads kvnumheads numqueriesgroups numquerygroups",
@@ -138,6 +135,7 @@ _PROJECTED = re.compile(
 )
 
 # names of which there are too many to list
+_EARLIER = r"(past|prev(ious)?|old|cached?|prior|earlier|stored|history)"
 _WEIGHT = r"(w|weights?|kernel|mat(rix)?)"
 _PATTERNS = {
     "Wqkv": re.compile(rf"(cattn|qkv|inproj)(proj)?{_WEIGHT}"),
@@ -146,6 +144,10 @@ _PATTERNS = {
     "bo": re.compile(r"(c|o|out|att|attn|attention)proj(b|bias)"),
     "lengths": re.compile(r"(?!max|min)\w*(lens|lengths)|valid\w*len(gth)?"),
     "softcap": re.compile(r"(attn|attention)?(logits?)?softcap\w*"),
+    **{
+        f"{x}past": re.compile(rf"{_EARLIER}({x}|{words}s?)(cache|states?)?|({x}|{words}s?){_EARLIER}")
+        for x, words in (("k", "key"), ("v", "value"))
+    },
     "window": re.compile(r"(sliding|local|attn|attention)window(size|len(gth)?)?"),
     "gain": re.compile(r"(q|k|query|key|qk)(ln|rms|layer|rmsnorm|norm)?(gain|gamma|norm|normweight|normscale|normw|g)"),
 }

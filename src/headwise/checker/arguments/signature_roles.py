@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from headwise.checker.arguments.containers import matrices_in, paths_in
+from headwise.checker.arguments.earlier_keys import holds_earlier_keys
 from headwise.checker.arguments.groups import (
     is_required,
     matrices_of_heads,
@@ -16,7 +17,8 @@ from headwise.checker.arguments.groups import (
     roles_of_unprojected,
     sides_of_grid,
 )
-from headwise.checker.arguments.parts import holds_pair, is_complete, is_fused
+from headwise.checker.arguments.parts import holds_pair, is_complete, is_fused, places_of_pair
+from headwise.checker.arguments.products import tokens_in_products
 from headwise.checker.arguments.roles import CACHE, role_of, tokens_among
 from headwise.checker.arguments.roles_in_code import role_in_code
 from headwise.checker.arguments.settings import CONFIG
@@ -49,6 +51,7 @@ def roles_in_signature(
     in_one = learned or any(known[p.name] == "params" and is_complete(matrices_in(p.name, code)) for p in parameters)
     projects = bool(given or in_one or {"Wq", "Wqkv", "Wq#1"} & set(known.values()))
     if projects:
+        known |= _tokens_in_code(parameters, known, code)
         known |= _unnamed_tokens(parameters, known)
     else:
         packed = [p.name for p in parameters if known[p.name] == "X" and is_fused(p.name, code)]
@@ -62,6 +65,13 @@ def roles_in_signature(
     if not {"k", "X"} & set(known.values()):
         known = {name: _WHOLE_CACHE.get(role or "", role) for name, role in known.items()}
     return known, projects
+
+
+def _tokens_in_code(parameters: list[inspect.Parameter], known: Roles, code: str) -> dict[str, str]:
+    """Tokens and a context as the code multiplies them, if the name of one says nothing, such as learned queries."""
+    tokens = [p.name for p in parameters if known[p.name] in (None, "X", "context") and is_required(p)]
+    unknown = [name for name in tokens if known[name] is None]
+    return tokens_in_products(tokens, code) if unknown else {}
 
 
 def _unnamed_tokens(parameters: list[inspect.Parameter], known: Roles) -> dict[str, str]:
@@ -91,10 +101,15 @@ def role_among(p: inspect.Parameter, known: Roles, projects: bool) -> str | None
     return role
 
 
+def _is_cache(name: str, code: str) -> bool:
+    """Whether an argument holds two arrays that are joined with others, as keys and values of earlier tokens are."""
+    return holds_earlier_keys(name, code) and bool(places_of_pair(name, code))
+
+
 def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
     """The role of an argument by its name, next to the others and as the code uses it."""
     role = role_of(p.name)
-    if CACHE.fullmatch(p.name.lower()) and is_required(p):
+    if is_required(p) and (CACHE.fullmatch(p.name.lower()) or (role is None and _is_cache(p.name, code))):
         return "cache"
     if CONFIG.fullmatch(p.name.lower()) and re.search(rf"\b{p.name}(\.|\[['\"]|\.get\(['\"])(n_|num_?)\w*head", code):
         return "config"

@@ -67,6 +67,7 @@ class Reading:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     weights_only: bool = False  # whether it takes no values, and returns the attention weights
     unprojected: bool = False  # whether its tokens are queries, keys and values themselves
+    pooled: bool = False  # whether its only query is a vector for all items
 
     @property
     def takes(self) -> frozenset[str]:
@@ -136,6 +137,8 @@ def readings(
     ):
         yield reading
     yield from _by_position(parameters, kind, given)
+    if not given and kind in ("auto", "cross_attention"):
+        yield from _pooled(parameters or [])
 
 
 def _by_position(parameters: list[inspect.Parameter] | None, kind: str, given: frozenset[str]) -> Iterator[Reading]:
@@ -153,6 +156,19 @@ def _by_position(parameters: list[inspect.Parameter] | None, kind: str, given: f
             if kind in ("auto", one_kind) and consistent:
                 unused = tuple(p.name for p in fixed[count:])
                 yield Reading(one_kind, {name: place for place, name in enumerate(order)}, frozenset(order), unused)
+
+
+def _pooled(parameters: list[inspect.Parameter]) -> Iterator[Reading]:
+    """A vector that is the query, and tokens that are keys and values, in both orders."""
+    required = [p.name for p in parameters if is_required(p)]
+    if len(required) != 2:
+        return
+    roles = {role_of(p.name): p.name for p in parameters if p.name not in required}
+    options: Names = {role: roles[role] for role in ("mask", "padding", "lengths", "temperature") if role in roles}
+    for names in (required, required[::-1]):
+        pair: Names = dict(zip(("X", "context"), names, strict=True))
+        unused = tuple(p.name for p in parameters if p.name not in (*names, *options.values()))
+        yield Reading("cross_attention", pair | options, frozenset(pair), unused, unprojected=True, pooled=True)
 
 
 def _by_name(
@@ -263,6 +279,10 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
         options = _OPTIONS["tokens"] | {"X", *_MATRICES}
     elif "qkv" in names and "heads" in have:
         named, allowed, options = "multi_head", {"multi_head"}, _OPTIONS["tokens"]
+    elif {"q", "kv", "heads"} <= names.keys():  # queries, and keys and values, of all heads
+        names = {"X" if role == "q" else role: argument for role, argument in names.items()}
+        needs = frozenset("X" if role == "q" else role for role in needs)
+        named, allowed, options = "cross_attention", {"cross_attention", "multi_head"}, _OPTIONS["tokens"] | {"X"}
     elif {"q", "k", "v"} <= have:
         named, allowed, options = "attention", {"attention"}, _OPTIONS["attention"] | {"q", "k", "v"}
     else:

@@ -92,10 +92,13 @@ def _present_tokens(convention: CallingConvention, case: Case, axes: str) -> Cas
             source = source @ case[_MATRIX_OF[name]].T if convention.projects else source
             layout = convention.query_axes(axes) if name == "X" else axes
             arguments[name] = arrange_axes(source, "BND", layout)
+            if name == "X" and convention.interface.pooled and "B" in layout:
+                arguments[name] = arguments[name][0]
     if "kpast" in convention.names:
         arguments |= _past_tokens(case, axes, convention.cache)
     if convention.packed:
-        arguments["qkv"] = pack_tokens(case, convention.packed, axes)
+        parts = convention.interface.packed
+        arguments[parts] = pack_tokens(case, convention.packed, axes, parts)
     elif convention.load is None:
         arguments |= present_weights(case, convention)
     return arguments

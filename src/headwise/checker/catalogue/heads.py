@@ -25,10 +25,15 @@ def scale_of_a_part(t: Trace) -> None:
     t.scale = (t.q.shape[-1] / t.heads) ** -0.5 if scale is None else scale
 
 
+def _with_heads(t: Trace) -> tuple[tuple[Array, int], ...]:
+    """Queries, keys and values, (B, N, H·d), each with the number of its heads."""
+    return (t.q, t.heads), (t.k, t.key_heads), (t.v, t.key_heads)
+
+
 def interleaved(t: Trace) -> None:
     if t.of_tokens:
         t.q, t.k, t.v = (
-            a.reshape(*a.shape[:2], -1, t.heads).transpose(0, 3, 1, 2) for a in (t.q, t.k, t.v)
+            a.reshape(*a.shape[:2], -1, heads).transpose(0, 3, 1, 2) for a, heads in _with_heads(t)
         )  # (B, N, d, H) -> (B, H, N, d)
 
 
@@ -39,7 +44,7 @@ def interleaved_back(t: Trace) -> None:
 
 def unmoved_split(t: Trace) -> None:
     if t.of_tokens:
-        t.q, t.k, t.v = (a.reshape(a.shape[0], t.heads, a.shape[1], -1) for a in (t.q, t.k, t.v))
+        t.q, t.k, t.v = (a.reshape(a.shape[0], heads, a.shape[1], -1) for a, heads in _with_heads(t))
 
 
 def unmoved_merge(t: Trace) -> None:

@@ -51,7 +51,7 @@ def keys_times_queries(t: Trace) -> None:
 
 def values_are_inputs(t: Trace) -> None:
     if t.of_tokens:
-        t.v = t.X
+        t.v = t.source("v")
 
 
 def values_are_keys(t: Trace) -> None:

@@ -168,7 +168,7 @@ class _Steps:
         roles = {role_of(name): name for name in names}
         if cache is not None:
             yield (cache, *start), list(self._attempts(partial(self._returned, cache)))
-            for empty in (dict[str, Any], partial(_Keeper, self.convention)):
+            for empty in (dict[str, Any], partial(Keeper, self.convention)):
                 yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
         elif {"kpast", "vpast"} <= roles.keys():
             pair = roles["kpast"], roles["vpast"]
@@ -238,7 +238,7 @@ class _Steps:
         return np.concatenate(outputs, axis=1)
 
 
-class _Keeper:
+class Keeper:
     """A cache in the manner of transformers, which puts the new keys and values after those that it has."""
 
     def __init__(self, convention: CallingConvention) -> None:

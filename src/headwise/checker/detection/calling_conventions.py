@@ -83,6 +83,7 @@ def infer_calling_conventions(
     signature = [p for p in signature if p.name not in fixed] if signature is not None else None
     understood = list(readings(signature, kind, args=requirements.args, code=code, learned=learned, problems=problems))
     understood = [replace(reading, fixed={**reading.fixed, **fixed}) for reading in understood]
+    understood.sort(key=lambda one: not (one.pooled and documentation.is_vector(str(one.names["X"]))))
     understood = [*filter(None, (with_buckets(reading, code) for reading in understood)), *understood]
     heads = list(_of_whole_rows(signature, kind)) if all(_leaves_out_heads(r, signature) for r in understood) else []
     attempts: dict[str, str] = {}
@@ -194,8 +195,8 @@ def _start(
     takes = reading.takes
     if reading.kind != "attention" and "kpast" in takes:  # a token, and the keys and values of those before it
         takes, needs = takes | {"context"}, needs | {"context"}
-    if projects := "qkv" in reading.names and reading.kind != "attention":
-        takes = takes - {"q", "k", "v"} | {"X", *_MATRICES}
+    if projects := bool({"qkv", "kv"} & reading.names.keys()) and reading.kind != "attention":
+        takes = takes - {"q", "k", "v"} | {"X", *_MATRICES} | ({"context"} if "kv" in reading.names else set())
     interface = Interface(
         reading.kind,
         takes,
@@ -211,6 +212,7 @@ def _start(
         packed=next((name for name in ("qkv", "kv") if name in reading.names), ""),
         masks_apart={"mask", "context"} <= reading.names.keys() and _of_context(str(reading.names.get("padding", ""))),
         unprojected=reading.unprojected,
+        pooled=reading.pooled,
         unscaled=documentation.unscaled
         or ((reading.unprojected or "Ss" in reading.names) and not documentation.scaled),
     )
@@ -265,6 +267,8 @@ def _with_one_query(
         return find(start, documentation, requirements, attempts)
     alone = replace(interface, one_query=True, key_mask="mask" in interface.takes)
     query, key = (str(names.get(role)) for role in (("X", "context") if interface.of_tokens else ("q", "k")))
+    if interface.pooled:
+        return find(replace(start, interface=alone), documentation, requirements, attempts)
     counts = [documentation.count_of_axes(name) for name in (query, key)]
     expected = documentation.expands(query) or 0 < counts[0] < (counts[1] or 2)
     for one in (replace(start, interface=alone), start)[:: 1 if expected else -1]:

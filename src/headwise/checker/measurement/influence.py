@@ -6,9 +6,10 @@ from typing import Any
 
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.probes import first_probe
+from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case, Change, Trace
 from headwise.checker.user_code.numpy_guard import np
-from headwise.shapes import Array, BoolArray
+from headwise.shapes import BoolArray
 
 _TOKENS = 11  # enough for a window to show
 _CLOSE = 1e-6
@@ -29,7 +30,7 @@ def is_equivariant(convention: CallingConvention) -> bool:
     a, b = convention.call(case).output, convention.call(case | permuted).output
     if a is None or b is None or a.shape != b.shape or a.shape[-2] != len(order) or not a.size:
         return False
-    return _differs(a[..., order, :], b) <= _CLOSE
+    return difference(b, a[..., order, :]) <= _CLOSE  # NaN in the same places is the same
 
 
 def attended_keys(
@@ -66,7 +67,11 @@ def attended_keys(
 
 
 def mixes_tokens(convention: CallingConvention) -> bool:
-    """Whether the output for some token depends on another token."""
+    """Whether the output for some token depends on another token, or that of one query on the tokens."""
+    if convention.interface.pooled:
+        case = first_probe(convention.interface).case
+        before, after = (convention.call(case | {"context": times * case["context"]}).output for times in (1, 2))
+        return before is None or after is None or difference(after, before) > _CLOSE
     attended = attended_keys(convention)
     return attended is None or not np.array_equal(attended, np.eye(len(attended), dtype=bool))
 
@@ -145,7 +150,3 @@ def case_with_tokens(convention: CallingConvention, count: int, keys: int | None
     if "mask" in case and interface.key_mask:
         case["mask"] = np.ones((case[next(x for x in ("X", "q") if x in case)].shape[0], 1, 1, keys), bool)
     return case
-
-
-def _differs(a: Array, b: Array) -> float:
-    return float(np.abs(a - b).max() / max(float(np.abs(a).max()), 1e-300))

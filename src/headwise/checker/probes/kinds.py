@@ -42,6 +42,7 @@ class Interface:
     one_query: bool = False
     # whether its tokens are queries, keys and values themselves: its matrices are the identity
     unprojected: bool = False
+    pooled: bool = False  # whether its only query is a vector for all items
     unscaled: bool = False  # whether it may leave out the scale, as introductions do before there are projections
     packed: str = ""  # what comes in one array, so that it has one size: queries, keys and values, or keys and values
     # whether its cache has room for the new keys and values, and it takes the place at which they belong

@@ -21,7 +21,10 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "axis": (r"softmax\(.*(\b(axis|dim) ?=|, *-?\d)",),
     "values": (r"^(\w+ ?(: ?\w+ ?)?(, *\w+ ?)*)?\bv\w* ?(,[\w ,]+)?=[^=].*\b(W_?k|W_?K|[kK]ey|w_?k|[kK]\b)",),
     "softmax": (r"\bexp2?\(", r"softmax\(", r"\.sum\(|\.max\("),
-    "mix": (r"@\s*[vVxX]\w*\b|(einsum|matmul|dot)\(.*\b[vVxX]\w*\b",),
+    "mix": (
+        r"@\s*[vVxX]\w*\b|(einsum|matmul|dot)\(.*\b[vVxX]\w*\b",
+        r"\b([pPaA]|\w*(weights?|probs?|attn|attention|alphas?))\s*@",
+    ),
     "split": (r"reshape|split\(|\.view\(|rearrange", r"\[[^\]]*:[^\]]*\]"),
     "merge": (r"concatenate|hstack|\.mean\(|merge|stack\(|\bcat\(", r"reshape|\.view\(|flatten|rearrange"),
     "group": (r"\btile\(|repeat", r"//|%"),

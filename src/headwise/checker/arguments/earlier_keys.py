@@ -1,0 +1,65 @@
+"""Arguments that may be left out and hold keys of earlier tokens: what the code puts before the keys, or updates."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+
+from headwise.checker.user_code.source import nodes_in, parse
+
+_JOINS = re.compile(r"concat\w*|cat|[vhd]?stack|append|column_stack|row_stack|update|dynamic_update\w*")
+_OF_SIZE = {"shape", "size", "ndim", "dtype", "device"}
+
+
+def holds_earlier_keys(argument: str, code: str) -> bool:
+    """Whether what an argument holds is joined with other arrays, or is updated."""
+    try:
+        nodes = nodes_in(parse(textwrap.dedent(code)))
+    except SyntaxError:
+        return False
+    parts = {argument}
+    for _ in range(2):  # a loop may use a name above the line that binds it
+        for node in nodes:
+            if isinstance(node, ast.Assign) and _is_part(node.value, parts):
+                parts |= {name for target in node.targets for name in _names(target)}
+            elif isinstance(node, ast.For | ast.comprehension) and _goes_through(node.iter, parts):
+                parts |= _names(node.target)
+    return any(_joins(node, parts) for node in nodes)
+
+
+def _names(target: ast.expr) -> set[str]:
+    return {name.id for name in ast.walk(target) if isinstance(name, ast.Name)}
+
+
+def _goes_through(values: ast.expr, parts: set[str]) -> bool:
+    """Whether a loop goes through parts, perhaps together with others."""
+    return any(_is_part(one, parts) for one in (values.args if isinstance(values, ast.Call) else [values]))
+
+
+def _is_part(node: ast.AST, parts: set[str]) -> bool:
+    """Whether an expression is a part of the argument, and not for example a number of tokens in it."""
+    if isinstance(node, ast.Name):
+        return node.id in parts
+    if isinstance(node, ast.Attribute):
+        return node.attr not in _OF_SIZE and _is_part(node.value, parts)
+    if isinstance(node, ast.Subscript | ast.Starred):
+        return _is_part(node.value, parts)
+    if isinstance(node, ast.IfExp):
+        return _is_part(node.body, parts) or _is_part(node.orelse, parts)
+    if isinstance(node, ast.Tuple | ast.List):
+        return any(_is_part(one, parts) for one in node.elts)
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _is_part(node.func.value, parts)
+
+
+def _joins(node: ast.AST, parts: set[str]) -> bool:
+    """Whether a call joins parts with other arrays, or an assignment writes into them."""
+    if isinstance(node, ast.Assign):
+        return any(isinstance(target, ast.Subscript) and _is_part(target, parts) for target in node.targets)
+    if isinstance(node, ast.Subscript):  # np.r_[old, new]
+        return getattr(node.value, "attr", "") in ("r_", "c_") and _is_part(node.slice, parts)
+    if not isinstance(node, ast.Call):
+        return False
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    updated = isinstance(node.func, ast.Attribute) and _is_part(node.func.value, parts)
+    return bool(_JOINS.fullmatch(name)) and (updated or any(_is_part(one, parts) for one in node.args))

@@ -1,0 +1,52 @@
+"""Which tokens an argument holds, by the matrices that the code multiplies it with."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Collection, Iterator
+
+from headwise.checker.arguments.containers import role_at
+from headwise.checker.user_code.source import nodes_in, parse
+
+_PRODUCT = re.compile(r"matmul|dot|mm|bmm|linear|einsum|tensordot|dense|affine|proj\w*")
+_OF_QUERIES, _OF_KEYS = {"Wq"}, {"Wk", "Wv", "Wkv"}
+
+
+def tokens_in_products(names: Collection[str], code: str) -> dict[str, str]:
+    """Which of two arguments is X, and which the context: what is multiplied with Wq alone is X."""
+    multiplied = {name: set(_matrices_of(name, code)) for name in names}
+    queries = [name for name, matrices in multiplied.items() if matrices == _OF_QUERIES]
+    keys = [name for name, matrices in multiplied.items() if matrices and matrices <= _OF_KEYS]
+    return {queries[0]: "X", keys[0]: "context"} if len(queries) == len(keys) == 1 else {}
+
+
+def _matrices_of(argument: str, code: str) -> Iterator[str]:
+    """The matrices with which an argument is multiplied as it stands."""
+    try:
+        nodes = nodes_in(parse(textwrap.dedent(code)))
+    except SyntaxError:
+        return
+    for node in nodes:
+        factors: list[ast.expr] = []
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            factors = [node.left, node.right]
+        elif isinstance(node, ast.Call) and _PRODUCT.fullmatch(_name(node.func)):
+            factors = node.args
+        if any(isinstance(factor, ast.Name) and factor.id == argument for factor in factors):
+            yield from filter(None, map(_matrix, factors))
+
+
+def _name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _matrix(node: ast.expr) -> str | None:
+    """The role of a matrix, perhaps transposed, or under a key."""
+    if isinstance(node, ast.Attribute) and node.attr in ("T", "mT"):
+        return _matrix(node.value)
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return role_at((node.slice.value,)) if isinstance(node.slice.value, str) else None
+    role = role_at((), _name(node))
+    return role if role and role[0] == "W" else None

@@ -22,6 +22,11 @@ THRESHOLDS = {
         "A pixel is background if it is darker than this. If less than half of an image is background, it is not a "
         "drawing, and its caption does not mention ink.",
     ),
+    "typicality": Threshold(
+        0.01,
+        "An image looks unlike the digits that the model was made for if less than this share of MNIST's test digits "
+        "is at least as far from the mean features of the nearest class.",
+    ),
     "near_uniform": Threshold(
         0.9, "A head is nearly uniform if its effective number of tokens is at least this fraction of all tokens."
     ),

@@ -8,17 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import spearmanr
+from sklearn.datasets import load_sample_image
 
 import headwise as hw
 from headwise.attribution import attribute, model_fingerprint
 from headwise.data.image_files import load_digit
+from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
 from headwise.explanation import FaithfulnessTest, explain, explore, record_attention
-from headwise.figures import select_figures
+from headwise.figures import AttentionRecord, select_figures
 from headwise.models import TokenGame, ViT, ViTConfig
 from headwise.models.vit import predict_with_attention, vit_params
-from headwise.train.checkpoint import Checkpoint, pretrained_vit, save_vit
+from headwise.train.checkpoint import PRETRAINED, Checkpoint, pretrained_vit, save_vit
 from helpers.checkpoints import write_folder
 
 EXAMPLE = Path(__file__).parents[2] / "examples/digit.png"
@@ -248,3 +251,26 @@ def test_the_curves_of_a_slow_model_are_left_out_unless_they_are_named(tmp_path,
     untested = explain(text_model, {"input_ids": np.arange(5)[None]}, figure="rollout").untested
     assert "it removes all tokens" in untested
     assert "a model without tokens has no scores" in untested
+
+
+@pytest.mark.parametrize("photo", ["china.jpg", "flower.jpg"])
+def test_a_photograph_looks_unlike_the_digits_of_the_model(photo, tmp_path):
+    Image.fromarray(load_sample_image(photo)).save(tmp_path / "photo.png")
+    explanation = explain(pretrained_vit(), tmp_path / "photo.png", test=False, figure="maps")
+    assert explanation.record.typicality < 0.01
+    assert "looks like none of the model's digits" in explanation.text()
+    assert " of MNIST's test digits are as far" in explanation.text()
+    explanation.record.save(tmp_path / "record.npz")
+    assert AttentionRecord.load(tmp_path / "record.npz").typicality == explanation.record.typicality
+
+
+@pytest.mark.parametrize("tokenizer", PRETRAINED)
+def test_few_digits_look_unlike_digits(tokenizer):
+    checkpoint = pretrained_vit(tokenizer)
+    images = load_bundled_mnist().test.images[:100]
+    records = [record_attention(image, checkpoint.params, checkpoint.config) for image in images]
+    assert sum(record.is_atypical for record in records) <= 3
+
+
+def test_typicality_is_unknown_of_other_models(digit):
+    assert record_attention(*digit, MODEL).typicality == -1

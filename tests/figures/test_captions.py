@@ -46,6 +46,7 @@ RECORDS = {
             np.random.default_rng(3), [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3], audited=0, map="leave-one-out"
         ),
     },
+    "unlike the digits": {"typicality": 0.0004},
     "correct prediction, estimated Shapley values": {"label": 1, "score": replace(SCORE, shapley_error=0.01)},
 }
 

@@ -45,6 +45,7 @@ class Recomputed:
             "ink_area": self.token_ink.mean(), "uniform_share": 1 / self.n, "last_layer": self.layers - 1,
             "predicted": order[0], "probability": probabilities[order[0]], "second": order[1],
             "second_probability": probabilities[order[1]], "label": int(saved["label"]),
+            "atypical_share": float(saved["typicality"]),
             "dropped_weight": float(saved["dropped_weight"]), "token": 5, "input": "image", "unit": "pixels",
             "keys": self.t, "prefix": self.first, "panels": self.layers * self.heads, "scale_quantile": 0.99,
             "pooled": 1, "even_self": 1 / self.t,

@@ -24,6 +24,7 @@ from headwise.figures import FIGURES, AttentionRecord, Caption, CaptionedFigure,
 from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.models import Model, ViT, open_model
+from headwise.models.typicality import shipped_statistics
 from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
 from headwise.representation import brief_repr
@@ -275,6 +276,7 @@ def record_attention(image: Array, params: Params, model: ViTConfig, *, label: i
         raise ShapeError(f"image: expected {model.image_size} pixels, as the model was made for; got {received}.")
     prediction = predict_with_attention(image[None].astype(np.float32), params, model)
     permuted = model.image_tokenizer.permute(image)
+    statistics = shipped_statistics(params)
     return AttentionRecord(
         permuted,
         model.image_tokenizer.boxes,
@@ -284,6 +286,7 @@ def record_attention(image: Array, params: Params, model: ViTConfig, *, label: i
         model.d_model // model.n_heads,
         params["embedding.positions"][1:],
         pixels_permuted=not np.array_equal(permuted, image),
+        typicality=-1.0 if statistics is None else statistics.share_as_far(prediction.features[0]),
     )
 
 

@@ -61,11 +61,15 @@ class FaithfulnessTest:
         try:
             self._tokens_game(np.zeros((1, self.tokens), bool))
         except DataError as error:
-            return f"it removes all tokens, which this model does not allow ({error})"
+            return f"it removes all tokens in the end; this model has no special token that stays ({error})"
         sets = 2**self.tokens if self._is_exact else 2 * (self.tokens + 1) * (self.orders + 2)
         seconds = self.seconds_per_set * sets
         duration = timedelta(seconds=round(seconds))
-        return "" if seconds <= QUICK else f"it would take about {duration} (h:mm:ss); hw.explain(…, test=True) does"
+        return (
+            ""
+            if seconds <= QUICK
+            else f"it would take about {duration} (h:mm:ss); test=True or --figure deletion runs it"
+        )
 
     @property
     def orders(self) -> int:

@@ -107,6 +107,7 @@ def measure_base(record: AttentionRecord) -> Facts:
         **even_values("uniform", _even_weights(record)),
         "dropped_weight": record.dropped_weight,
         "other_layers": record.other_layers,
+        "atypical_share": record.typicality,
         "row_sum_low": record.row_sums[0],
         "row_sum_high": record.row_sums[1],
         "ink_area": 0.0,

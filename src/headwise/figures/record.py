@@ -20,7 +20,7 @@ from headwise.metrics import ROLES, Faithfulness, HeadRoles, token_centers
 from headwise.metrics.row_sums import ROW_SUM_TOLERANCE
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
-from headwise.thresholds import BACKGROUND, INK
+from headwise.thresholds import BACKGROUND, INK, THRESHOLDS
 
 InputKind = Literal["image", "text", "series", "other"]
 
@@ -88,6 +88,8 @@ class AttentionRecord:
         Whether the classes are the next tokens of a text.
     other_layers : int
         How many attention calls of the model are left out, because they have another shape.
+    typicality : float
+        Share of the test digits of MNIST that look at least as unusual to the model; −1 if it is unknown.
     dependence : Dependence or None
         What the prediction depends on; None if it was not computed.
     """
@@ -117,6 +119,7 @@ class AttentionRecord:
     top_names: tuple[str, ...] = ()
     next_token: bool = False
     other_layers: int = 0
+    typicality: float = -1.0
     dependence: Dependence | None = None
 
     __repr__ = brief_repr
@@ -196,6 +199,11 @@ class AttentionRecord:
     def is_self_attention(self) -> bool:
         """Whether queries and keys are the same tokens."""
         return not self.query_words
+
+    @property
+    def is_atypical(self) -> bool:
+        """Whether the image looks unlike those that the model was made for."""
+        return 0 <= self.typicality < THRESHOLDS["typicality"].value
 
     @property
     def prediction_name(self) -> str:

@@ -50,6 +50,7 @@ _OPTIONAL = {  # files of the first version have none of these
     "top_names": ("U", (1,)),
     "next_token": ("b", (0,)),
     "other_layers": ("i", (0,)),
+    "typicality": ("f", (0,)),
 }
 _DEPENDENCE_ARRAYS = {
     "players": ("i", (1,)),

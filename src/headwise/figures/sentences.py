@@ -75,6 +75,10 @@ def describe_heads(facts: Facts, name: str, verb: str, predicate: str) -> str:
 
 # ---- what is shown
 
+_ATYPICAL = (
+    "Only {atypical_share:.2%} of MNIST's test digits are as far from the mean features of the nearest class, so the "
+    "prediction says little."
+)
 _CUT = "The model reads the first {read_characters:,} of the text's {characters:,} characters."
 
 
@@ -83,6 +87,8 @@ def title_suffix(record: AttentionRecord) -> str:
     if record.kind == "image" and not len(record.probabilities):
         return ", in an image"
     if record.kind == "image" and not record.top_names and record.image.ndim == 2:
+        if record.is_atypical:
+            return ", in an image that looks like none of the model's digits, classified as {predicted}"
         return ", in a digit classified as {predicted}" if record.ink.any() else ", in an image of class {predicted}"
     text = "a text of two parts" if record.segments.size else "a text"
     return ", in " + {"image": "an image", "text": text, "series": "a series"}.get(record.kind, "an input")
@@ -180,6 +186,8 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
         yield "The arrays came without an image, so only the locations of the tokens are drawn."
         if (record.boxes[:, 2:] == 1).all():
             yield "The size of the tokens is unknown as well: one pixel stands for one token."
+    if record.is_atypical:
+        yield _ATYPICAL
     if record.is_cut:
         yield _CUT
     if record.unverified:
@@ -210,8 +218,9 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
 
 
 def summarize_source(record: AttentionRecord) -> str:
-    """The short caption on texts not read to the end, unverified arrays, and rows that do not sum to one."""
+    """The short caption on unusual images, cut texts, unverified arrays, and rows that do not sum to one."""
     sentences = {
+        _ATYPICAL: record.is_atypical,
         _CUT: record.is_cut,
         "The arrays are not verified.": record.unverified,
         "Rows sum to {row_sum_low:.2f} to {row_sum_high:.2f}.": not record.rows_sum_to_one,

@@ -63,10 +63,11 @@ class ViTCache(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """Class probabilities and attention weights of some images."""
+    """Class probabilities, attention weights and features of some images."""
 
     probabilities: Array  # (B, n_classes)
     weights: Array  # (B, L, H, 1 + N, 1 + N): attention weights of every layer and head; token 0 is the class token
+    features: Array  # (B, D): the class token before the last linear layer
 
 
 def vit_params(config: ViTConfig, rng: np.random.Generator) -> nn.Params:
@@ -120,6 +121,6 @@ def classify_tokens(
 
 
 def predict_with_attention(images: Array, params: nn.Params, config: ViTConfig) -> Prediction:
-    """Class probabilities and attention weights of a batch of images (B, Y, X)."""
+    """Class probabilities, attention weights and features of a batch of images (B, Y, X)."""
     logits, cache = vit_forward(images, params, config, return_weights=True)
-    return Prediction(softmax(logits), cache.encoder.attention_weights)
+    return Prediction(softmax(logits), cache.encoder.attention_weights, cache.encoder.head.rows)

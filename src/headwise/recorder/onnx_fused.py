@@ -83,8 +83,7 @@ def _attention(node: Any, i: list[Any], options: dict[str, Any], output: Array) 
         "output": _split(output, options.get("q_num_heads")),
         "scale": options.get("scale") or d**-0.5,
         "softcap": options.get("softcap") or None,
-        "mask": rule.mask,
-        "bias": rule.bias,
+        **rule._asdict(),
     }
 
 
@@ -129,8 +128,8 @@ def _from_heads(
         rule = rule._replace(mask=intersect(rule.mask, hidden.mask))
     if options.get("unidirectional"):
         rule = _limited(rule, _causal_stop(shape[2], before), shape)
-    fields = {"q": q, "k": k, "v": v, "output": output, "scale": options.get("scale") or q.shape[-1] ** -0.5}
-    return {**fields, "mask": rule.mask, "bias": rule.bias}
+    scale = options.get("scale") or q.shape[-1] ** -0.5
+    return {"q": q, "k": k, "v": v, "output": output, "scale": scale, **rule._asdict()}
 
 
 def _grouped(node: Any, i: list[Any], options: dict[str, Any], output: Array) -> dict[str, Any]:

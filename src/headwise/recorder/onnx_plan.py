@@ -98,8 +98,7 @@ class SoftmaxPlan:
             "scale": scale,
             "softcap": cap,
             "note": note,
-            "mask": rule.mask,
-            "bias": rule.bias,
+            **rule._asdict(),
             "precision": "int8" if self.quantized else "float32",
             "rounding": self._rounded(values, items, rows, m),
         }

@@ -50,7 +50,8 @@ class Capture:
         """
         shapes = {layer.shape for layer in self.layers}
         if len(shapes) > 1:
-            layer_texts = ", ".join(f"{layer.name} {layer.shape}" for layer in _one_of_each_shape(self.layers))
+            one_of_each_shape = {layer.shape: layer for layer in reversed(self.layers)}.values()
+            layer_texts = ", ".join(f"{layer.name} {layer.shape}" for layer in reversed(one_of_each_shape))
             raise ShapeError(
                 f"weights: expected layers of one shape (B, H, N, M); got {layer_texts}. Take the weights of each "
                 "layer, or limit the capture with layers=."
@@ -99,7 +100,3 @@ class Capture:
             lines.append(f"{layer.index:3d}  {layer.name}  {layer.kind}  {b} x {h} x {n} x {m}  {verdict}{note}")
         messages = [layer.message for layer in self.layers if not layer.proven]
         return "\n".join([*lines, *messages, *(f"ignored: {line}" for line in self.ignored)])
-
-
-def _one_of_each_shape(layers: tuple[AttentionLayer, ...]) -> list[AttentionLayer]:
-    return list({layer.shape: layer for layer in reversed(layers)}.values())[::-1]

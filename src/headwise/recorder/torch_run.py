@@ -64,11 +64,12 @@ def trace_torch(
         stack.enter_context(_Functions(recorder, operations))
         output = model(*args, **kwargs)
     recorded = collector.finish()
-    for softmax in recorder.softmaxes:
+    softmaxes = recorder.follower.softmaxes
+    for softmax in softmaxes:
         if softmax.result is not None and _is_copy(softmax, recorded):
             softmax.suspect, softmax.reason = False, "its result is the weights of a call that is recorded"
-    ignored = tuple(dict.fromkeys(f"softmax in {s.module}: {s.reason}" for s in recorder.softmaxes if s.reason))
-    lost = {s.module: s.reason for s in recorder.softmaxes if s.reason and s.suspect and collector.may_want(s.module)}
+    ignored = tuple(dict.fromkeys(f"softmax in {s.module}: {s.reason}" for s in softmaxes if s.reason))
+    lost = {s.module: s.reason for s in softmaxes if s.reason and s.suspect and collector.may_want(s.module)}
     unknown = [name for name in dict.fromkeys(recorder.opaque) if collector.may_want(name.split()[-1])]
     unknown += [f"the softmax in {module} ({reason})" for module, reason in lost.items()]
     if unknown and collector.names:
@@ -121,11 +122,6 @@ class _Recorder:
         self.opaque: list[str] = []
         self.traces: list[CallTrace] = []
 
-    @property
-    def softmaxes(self) -> list[Softmax]:
-        """All softmaxes of the run."""
-        return self.follower.softmaxes
-
     def fused(self, call: FusedCall, output: Tensor) -> None:
         """Record a fused call."""
         call = call.unpacked(self._modules.heads)
@@ -144,18 +140,7 @@ class _Recorder:
         scale = default_scale(call)
         rule = rule_of_call(call, q, k, scale, heads)
         note = f"dropout of {call.dropout:g} in the kernel" if call.dropout else ""
-        self._add(
-            q,
-            k,
-            v,
-            o,
-            scale,
-            kind=kind,
-            mask=rule.mask,
-            bias=rule.bias,
-            note=note,
-            precision=str(call.q.dtype).removeprefix("torch."),
-        )
+        self._add(q, k, v, o, scale, call.q.dtype, kind=kind, note=note, **rule._asdict())
 
     def explicit(self, weights: Weights, multiplied: ValueProduct) -> str:
         """Record an attention written out by hand; returns why it is none, or nothing."""
@@ -186,17 +171,18 @@ class _Recorder:
             attention.v,
             attention.output,
             1.0 if scores is None else scores.scale,
+            narrowest,
             kind=kind,
             softcap=None if scores is None else scores.softcap,
-            mask=attention.rule.mask,
-            bias=attention.rule.bias,
-            sinks=attention.rule.sinks,
             note=note.strip(),
-            precision=str(narrowest).removeprefix("torch."),
+            **attention.rule._asdict(),
         )
         return ""
 
-    def _add(self, q: Array, k: Array, v: Array, output: Array, scale: float, **rest: Any) -> None:
+    def _add(
+        self, q: Array, k: Array, v: Array, output: Array, scale: float, precision: torch.dtype, **rest: Any
+    ) -> None:
+        rest["precision"] = str(precision).removeprefix("torch.")
         dtype = np.result_type(q, k, v, output)
         k, v = join_groups(k, v)
         q, k, v = (np.ascontiguousarray(array, dtype) for array in (q, k, v))

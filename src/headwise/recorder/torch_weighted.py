@@ -6,6 +6,7 @@ sinks, with which a softmax gives the same numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -76,10 +77,7 @@ def _ranks(places: Sequence[int]) -> list[int]:
 
 
 def _count(sizes: Sequence[int], places: Sequence[int]) -> int:
-    count = 1
-    for place in places:
-        count *= sizes[place]
-    return count
+    return math.prod(sizes[place] for place in places)
 
 
 @dataclass(frozen=True)

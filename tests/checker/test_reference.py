@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from headwise.checker.probes import Interface, probes
-from headwise.checker.reference.definition import STAGES, build, combine, evaluate, rotated_halves, rotated_neighbours
+from headwise.checker.reference.definition import STAGES, build, evaluate, replaced, rotated_halves, rotated_neighbours
+from headwise.checker.search.mistakes import Explanation, singles
 from helpers.oracles import attention_loop, self_attention_loop
 
 EVERYTHING = frozenset(["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap"])
@@ -62,5 +63,42 @@ def test_changes_are_put_where_they_say():
 
 
 def test_two_changes_of_one_stage_cannot_be_made_together():
-    assert not combine({"scale": print}, {"scale": print})
-    assert combine({"scale": print}, {"+scale": print, "hide": print})
+    assert not replaced([{"scale": print}]).isdisjoint(replaced([{"scale": print}]))
+    assert replaced([{"scale": print}]).isdisjoint(replaced([{"+scale": print, "hide": print}]))
+
+
+def _copied(case):
+    """The same arguments as other objects, of which nothing is kept."""
+    return {name: np.array(a) if isinstance(a, np.ndarray) else a for name, a in case.items()}
+
+
+@pytest.mark.parametrize("kind", ["multi_head", "attention"])
+def test_what_is_kept_of_one_evaluation_changes_no_other(kind):
+    names = {
+        "multi_head": ["X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "heads", "mask"],
+        "attention": [*"qkv", "mask"],
+    }
+    face = Interface(kind, frozenset(names[kind]), frozenset(), "BND" if kind == "multi_head" else "BHNd", batched=True)
+    case = next(probe.case for probe in probes(face, 0, np.random.default_rng(5)) if "mask" in probe.case)
+    changed = [Explanation(), *singles()]
+    pairs = [one + other for one, other in zip(changed, changed[7:], strict=False) if one.goes_with(other)]
+    assert len(pairs) > 50
+    for explanation in (*changed, *pairs, *changed):
+        found, expected = explanation.answer(case), explanation.answer(_copied(case))
+        assert (found is None) == (expected is None)
+        if expected is not None:
+            np.testing.assert_allclose(found.output, expected.output, atol=1e-12, err_msg=str(explanation.codes))
+            for got, weights in zip(found.weights, expected.weights, strict=True):
+                np.testing.assert_allclose(got, weights, atol=1e-12, err_msg=str(explanation.codes))
+
+
+def test_a_stage_runs_once_for_all_evaluations_that_come_to_it():
+    case = {x: np.random.default_rng(6).normal(size=(1, 2, 3, 5)) for x in "qkv"}
+    runs = []
+    first = {"+scale": lambda t: runs.append("first")}
+    for other in ({}, {"hide": lambda t: None}, {"+finish": lambda t: None}):
+        evaluate(case, build([first, other]))
+    assert runs == ["first"]
+    assert evaluate(case, build([first])) is evaluate(case, build([first]))
+    evaluate(_copied(case), build([first]))
+    assert runs == ["first"] * 2

@@ -9,7 +9,7 @@ from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.detection.calling_conventions import UncallableError, infer_calling_conventions
 from headwise.checker.probes import probes
 from headwise.checker.reference.conventions import Requirements
-from headwise.checker.reference.definition import combine
+from headwise.checker.reference.definition import replaced
 from planted import mutants
 
 # pairs of which the first leaves nothing for the others to show on
@@ -52,7 +52,7 @@ def can_be_together(one, other):
     if not first or not second:
         return True
     silent = other in SILENT.get(one, "").split() or one in SILENT.get(other, "").split()
-    return combine(first[0], second[0]) and not silent
+    return replaced(first[:1]).isdisjoint(replaced(second[:1])) and not silent
 
 
 def all_show(style, kind, codes):

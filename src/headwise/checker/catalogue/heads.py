@@ -59,9 +59,9 @@ def matrices_of_one_head(which: str, head: int) -> Stage:
         if t.of_tokens:
             for x in which:
                 count = t.heads if x == "q" else t.key_heads
-                for arrays in (t.W, t.b):
-                    if x in arrays:
-                        arrays[x] = _repeated(arrays[x], count, head)
+                t.W, t.b = (
+                    {**arrays, x: _repeated(arrays[x], count, head)} if x in arrays else arrays for arrays in (t.W, t.b)
+                )
 
     return arrange
 

@@ -98,18 +98,18 @@ def turned_output(t: Trace) -> None:
 
 
 def turned_weights(t: Trace) -> None:
-    t.weights = [w.swapaxes(-1, -2) for w in t.weights]
+    t.weights = tuple(w.swapaxes(-1, -2) for w in t.weights)
 
 
 def note_logits(t: Trace) -> None:
-    t.weights = [t.s]
+    t.weights = (t.s,)
 
 
 def note_filled(value: float) -> Stage:
     """Note the logits with a finite number where they are hidden."""
 
     def note(t: Trace) -> None:
-        t.weights = [t.s if t.see is None else np.where(t.see, t.s, value)]
+        t.weights = (t.s if t.see is None else np.where(t.see, t.s, value),)
 
     return note
 
@@ -119,7 +119,7 @@ def return_noted(t: Trace) -> None:
 
 
 def note_products(t: Trace) -> None:
-    t.weights = [t.o @ t.v.swapaxes(-1, -2)]
+    t.weights = (t.o @ t.v.swapaxes(-1, -2),)
 
 
 ENTRIES = (

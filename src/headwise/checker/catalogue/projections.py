@@ -86,9 +86,9 @@ def regrouped(interleaved: bool) -> Stage:
 
     def arrange(t: Trace) -> None:
         if t.of_tokens:
-            t.W = t.W | _read_again([t.W[x] for x in "qkv"], t.heads, interleaved)
+            t.W = {**t.W, **_read_again([t.W[x] for x in "qkv"], t.heads, interleaved)}
             if all(x in t.b for x in "qkv"):
-                t.b = t.b | _read_again([t.b[x] for x in "qkv"], t.heads, interleaved)
+                t.b = {**t.b, **_read_again([t.b[x] for x in "qkv"], t.heads, interleaved)}
 
     return arrange
 

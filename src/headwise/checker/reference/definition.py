@@ -11,22 +11,14 @@ come with a `context` (B, M, C) that keys and values are made from, and with `ke
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
-from headwise.checker.reference.state import Case, Change, Stage, Stages, Trace
+from headwise.checker.reference.state import Case, Change, Result, Stage, Stages, Trace
+from headwise.checker.reference.steps import steps_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """An output, and the weights that may come with it: one array from a function, any of several from a reference."""
-
-    output: Array
-    weights: tuple[Array, ...] = ()
 
 
 def arrange(t: Trace) -> None:
@@ -250,33 +242,41 @@ STAGES: dict[str, Stage] = {
 
 def build(changes: Iterable[Change] = ()) -> Stages:
     """The stages in order, with the changes put in."""
-    slots = list(_SLOTS)
+    stages, added = list(_STAGES), []
     for change in changes:
         for name, stage in change.items():
             if name[0] == "+":
-                slots[_AFTER[name]] += (stage,)
+                added.append((_PLACES[name[1:]], stage))
             else:
-                slots[_AFTER[f"+{name}"] - 1] = (stage,)
-    return tuple(stage for slot in slots for stage in slot)
+                stages[_PLACES[name]] = stage
+    for place, stage in sorted(reversed(added), key=itemgetter(0), reverse=True):  # the first of a place comes first
+        stages.insert(place + 1, stage)
+    return tuple(stages)
 
 
-def combine(first: Change, second: Change) -> bool:
-    """Whether two changes can be made at once: they do not replace the same stage."""
-    return not any(name in second for name in first if not name.startswith("+"))
+def last_change(stages: Stages) -> int:
+    """The place of the last stage that is not the definition's."""
+    return next((place for place in reversed(range(len(stages))) if stages[place] not in _DEFINITION), 0)
+
+
+def replaced(changes: Iterable[Change]) -> frozenset[str]:
+    """The stages in whose place changes put others."""
+    return frozenset(name for change in changes for name in change if name[0] != "+")
 
 
 def _note_weights(t: Trace) -> None:
     if not (t.weights and t.weights[-1] is t.p):
-        t.weights.append(t.p)
+        t.weights = (*t.weights, t.p)
 
 
-# each stage, what comes after it, and what is noted then: the softmax's own weights, and those that mix the values
-_SLOTS: list[Stages] = [
-    slot
+# what is noted is the softmax's own weights, and those that mix the values
+_STAGES = [
+    one
     for name, stage in STAGES.items()
-    for slot in ((stage,), (), (_note_weights,) if name in ("divide", "clean") else ())
+    for one in ((stage, _note_weights) if name in ("divide", "clean") else (stage,))
 ]
-_AFTER = {f"+{name}": 3 * place + 1 for place, name in enumerate(STAGES)}
+_DEFINITION = frozenset(_STAGES)
+_PLACES = {name: _STAGES.index(stage) for name, stage in STAGES.items()}
 
 
 def evaluate(case: Case, stages: Stages, in_type: str = "float64") -> Result | None:
@@ -284,47 +284,8 @@ def evaluate(case: Case, stages: Stages, in_type: str = "float64") -> Result | N
 
     None where shapes do not fit, as for a mistake that cannot be made on this case.
     """
-    try:
-        with np.errstate(all="ignore"):
-            before, t = _begun(case, stages, np.dtype(in_type))
-            for stage in stages[before:]:
-                stage(t)
-    except (ValueError, IndexError):
-        return None
-    return Result(t.o, tuple(t.weights))
-
-
-_PLAIN = build()
-_MOST, _LARGE = 40, 100_000  # cases that are kept, and numbers of one that is not
-_KEPT: OrderedDict[tuple[int, Any], tuple[Case, list[Trace]]] = OrderedDict()  # what there is after each stage
-
-
-def _begun(case: Case, stages: Stages, wanted: Any) -> tuple[int, Trace]:
-    """After how many stages they differ from those of the definition, and what there is by then.
-
-    A search evaluates a case with thousands of changes, most of them late. No stage writes into an array.
-    """
-    same = next((i for i, (a, b) in enumerate(zip(stages, _PLAIN, strict=False)) if a is not b), len(_PLAIN))
-    _, traces = _KEPT.get((id(case), wanted), (case, []))
-    if not traces:
-        traces.append(Trace({k: v.astype(wanted) if _is_other_float(v, wanted) else v for k, v in case.items()}))
-        if sum(a.size for a in case.values() if isinstance(a, np.ndarray)) < _LARGE:
-            _KEPT[id(case), wanted] = case, traces
-            if len(_KEPT) > _MOST:
-                _KEPT.popitem(last=False)
-    while len(traces) <= same:
-        t = _copy(traces[-1])
-        _PLAIN[len(traces) - 1](t)
-        traces.append(t)
-    return same, _copy(traces[same])
-
-
-def _copy(t: Trace) -> Trace:
-    other = object.__new__(Trace)  # much quicker than `copy.copy`
-    vars(other).update(
-        {name: value.copy() if type(value) in (dict, list) else value for name, value in vars(t).items()}
-    )
-    return other
+    with np.errstate(all="ignore"):
+        return steps_of(case, in_type).run(stages, len(stages))
 
 
 def mix_values(case: Case, weights: Array) -> Array:
@@ -336,10 +297,6 @@ def mix_values(case: Case, weights: Array) -> Array:
     for stage in (mix, merge, output):
         stage(t)
     return t.o
-
-
-def _is_other_float(value: Any, wanted: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype != wanted
 
 
 def distances(t: Trace, symmetric: bool = True) -> Any:

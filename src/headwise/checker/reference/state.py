@@ -12,15 +12,23 @@ from headwise.shapes import Array, BoolArray
 Case: TypeAlias = dict[str, Any]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Result:
+    """An output, and the weights that may come with it: one array from a function, any of several from a reference."""
+
+    output: Array
+    weights: tuple[Array, ...] = ()
+
+
 @dataclass
 class Trace:
-    """What the reference holds on its way from the arguments to the answer."""
+    """What the reference holds on its way from the arguments to the answer; stages replace values, and change none."""
 
     case: Case
     X: Array = field(init=False)  # (B, N, D)
     context: Array | None = None  # (B, M, C) that keys and values are made from; None: X
-    W: dict[str, Array] = field(init=False)  # q, k, v: (out, in); o where there is one
-    b: dict[str, Array] = field(init=False)
+    W: Mapping[str, Array] = field(init=False)  # q, k, v: (out, in); o where there is one
+    b: Mapping[str, Array] = field(init=False)
     heads: int = field(init=False)
     key_heads: int = field(init=False)
     q: Array = field(init=False)  # (B, N, H·d), and (B, H, N, d) once split
@@ -35,7 +43,7 @@ class Trace:
     power: Callable[[Any], Any] = np.exp
     e: Array = field(init=False)  # exp(s)
     p: Array = field(init=False)  # weights (B, H, N, M)
-    weights: list[Array] = field(default_factory=list)  # what may be returned as the weights
+    weights: tuple[Array, ...] = ()  # what may be returned as the weights
     o: Array = field(init=False)  # (B, H, N, e), and (B, N, D') once merged
 
     @property

@@ -7,9 +7,9 @@ from typing import Any
 
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import Response
-from headwise.checker.reference.definition import Result, build, evaluate
+from headwise.checker.reference.definition import build, evaluate
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Case
+from headwise.checker.reference.state import Case, Result
 from headwise.checker.report.verdict import Example
 from headwise.checker.search.mistakes import Explanation, Observation, fits
 from headwise.checker.user_code.numpy_guard import np

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.probes import dropout_probes
-from headwise.checker.reference.definition import STAGES, Result, build, evaluate
+from headwise.checker.reference.definition import STAGES, build, evaluate
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Case, Trace
+from headwise.checker.reference.state import Case, Result, Trace
 from headwise.checker.search.mistakes import Explanation, Observation, explain
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array

@@ -8,7 +8,7 @@ sizes and with other numbers, or it is not named.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from heapq import heappop, heappush
@@ -18,9 +18,10 @@ from headwise.checker.calling.responses import Response
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.probes import Interface, Probe
 from headwise.checker.reference.conventions import CONVENTIONS
-from headwise.checker.reference.definition import EQUIVALENT_VARIANTS, Result, build, combine, evaluate
+from headwise.checker.reference.definition import EQUIVALENT_VARIANTS, build, last_change, replaced
 from headwise.checker.reference.differences import PRECISIONS, difference, weights_difference
-from headwise.checker.reference.state import Case, Change, Stage, Stages, Trace
+from headwise.checker.reference.state import Case, Change, Result, Stage, Stages, Trace
+from headwise.checker.reference.steps import steps_of
 from headwise.checker.search.effort import MORE_FOR_PAIRS, count_evaluation, evaluations, limit
 from headwise.checker.user_code.numpy_guard import np
 
@@ -46,11 +47,9 @@ class Observation:
 
     probe: Probe
     response: Response
-    # by explanation, and by entries: kept for the next search, for more mistakes or with less precision
+    # by explanation: kept for the next search, for more mistakes or with less precision
     errors: dict[object, tuple[Explanation, float]] = field(default_factory=dict, init=False, compare=False)
-    showing: dict[int, tuple[tuple[Explanation, ...], tuple[Explanation, ...]]] = field(
-        default_factory=dict, init=False, compare=False
-    )
+    showing: dict[object, tuple[Explanation, bool]] = field(default_factory=dict, init=False, compare=False)
 
     @property
     def narrow(self) -> bool:
@@ -66,12 +65,17 @@ class Explanation:
     codes: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
     habit: Change = field(default_factory=dict)
+    extended: bool = True  # whether others are probably added to it
 
     def __add__(self, other: Explanation) -> Explanation:
-        both = sorted(
-            zip(self.codes + other.codes, self.changes + other.changes, strict=True), key=lambda pair: _ORDER[pair[0]]
-        )
-        return Explanation(tuple(code for code, _ in both), tuple(change for _, change in both), self.habit)
+        return self.with_all((other,))
+
+    def with_all(self, others: Sequence[Explanation]) -> Explanation:
+        """The explanation with others, in the order of the catalogue."""
+        pairs = [pair for one in (self, *others) for pair in zip(one.codes, one.changes, strict=True)]
+        pairs.sort(key=_order)
+        codes, changes = zip(*pairs, strict=True) if pairs else ((), ())
+        return Explanation(codes, changes, self.habit, extended=len(others) == 1)
 
     @property
     def key(self) -> object:
@@ -90,19 +94,33 @@ class Explanation:
     def answer(self, case: Case, in_type: str = "float64") -> Result | None:
         """What the reference with these mistakes gives."""
         count_evaluation(case)
-        return evaluate(case, _stages(self), in_type)
+        with np.errstate(all="ignore"):
+            return self.result(case, in_type)
+
+    def result(self, case: Case, in_type: str = "float64") -> Result | None:
+        """As `answer`, of evaluations that are counted together."""
+        return steps_of(case, in_type).run(*_stages(self))
 
     def goes_with(self, other: Explanation) -> bool:
         """Whether both sets of mistakes can be made at once."""
-        return not set(self.codes) & set(other.codes) and all(
-            combine(a, b) for a in (self.habit, *self.changes) for b in (other.habit, *other.changes)
-        )
+        return _parts(self).isdisjoint(_parts(other))
+
+
+def _order(pair: tuple[str, Change]) -> int:
+    return _ORDER[pair[0]]
 
 
 @lru_cache(maxsize=4096)
-def _stages(explanation: Explanation) -> Stages:
-    """The reference with the changes of an explanation, which is tried on one probe after another."""
-    return build((explanation.habit, *explanation.changes))
+def _parts(explanation: Explanation) -> frozenset[str]:
+    """The codes, and the stages in whose place others stand: what only one of two can have that are made at once."""
+    return frozenset(explanation.codes) | replaced((explanation.habit, *explanation.changes))
+
+
+@lru_cache(maxsize=4096)
+def _stages(explanation: Explanation) -> tuple[Stages, int]:
+    """The reference with the changes of an explanation, and how many of its stages others are likely to share."""
+    stages = build((explanation.habit, *explanation.changes))
+    return stages, len(stages) if explanation.extended else last_change(stages)
 
 
 def by_design(design: tuple[tuple[str, Change], ...], habit: Change) -> Explanation:
@@ -255,14 +273,15 @@ def _extended(
         budget[0] -= 1
         if budget[0] < 0 or evaluations() > until:
             return
-        grown = start
-        for one in chosen:
-            if not grown.goes_with(one):
-                break
-            grown = grown + one
-        else:
+        if _all_together((start, *chosen)):
+            grown = start.with_all(chosen)
             if all(agrees(grown, a) for a in calls[failing::-1]):
                 yield grown
+
+
+def _all_together(explanations: tuple[Explanation, ...]) -> bool:
+    """Whether all of them can be made at once."""
+    return all(one.goes_with(other) for one, other in combinations(explanations, 2))
 
 
 def _first_failing(explanation: Explanation, calls: list[Observation], agrees: Agreement) -> int | None:
@@ -276,20 +295,31 @@ class _Mistakes:
         self._all = entries
         self._observations = observations
         self._showing: dict[int, tuple[Explanation, ...]] = {}
+        self._counted: set[int] = set()
 
     def showing(self, probe: int) -> tuple[Explanation, ...]:
         """Those that show on one probe."""
         if probe not in self._showing:
-            observation = self._observations[probe]
-            case = observation.probe.case
-            if id(self._all) in observation.showing:
-                count_evaluation(case, 1 + len(self._all))
-            else:
-                plain = Explanation().answer(case)
-                showing = tuple(one for one in self._all if not _equal(one.answer(case), plain))
-                observation.showing[id(self._all)] = self._all, showing
-            self._showing[probe] = observation.showing[id(self._all)][1]
+            self._count(probe)
+            self._showing[probe] = tuple(one for one in self._all if self._shows(one, probe))
         return self._showing[probe]
+
+    def _count(self, probe: int) -> None:
+        """Count the evaluations of all entries, which an earlier search may have made, or a later one will make."""
+        if probe not in self._counted:
+            self._counted.add(probe)
+            count_evaluation(self._observations[probe].probe.case, 1 + len(self._all))
+
+    def _shows(self, one: Explanation, probe: int) -> bool:
+        """Whether the reference gives something else with an entry than without."""
+        observation = self._observations[probe]
+        if one.key not in observation.showing:
+            case = observation.probe.case
+            observation.showing[one.key] = one, not _equal(one.result(case), Explanation().result(case))
+        return observation.showing[one.key][1]
+
+    def _shows_on_any(self, one: Explanation) -> bool:
+        return any(self._shows(one, probe) for probe in range(len(self._observations)))
 
     def choices(self, size: int, probe: int, alone: bool) -> Iterator[tuple[Explanation, ...]]:
         """What to add at once on a probe, of each entry its usual forms; `alone` if there is nothing to add it to.
@@ -306,11 +336,13 @@ class _Mistakes:
             yield from combinations(usual, 2)
             visible_ids, tried = {id(one) for one in showing}, {id(one) for one in usual}
             yield from product(_first_forms(showing, 1), [one for one in showing if id(one) not in tried])
-            everywhere = (one for other in range(len(self._observations)) for one in self.showing(other))
-            elsewhere = {id(one) for one in everywhere} - visible_ids
-            others = _first_forms([one for one in self._all if id(one) in elsewhere], 3 * _FORMS)
-            yield from product(_first_forms(showing, 1), others)
-            rest = [one for one in self._all if id(one) not in elsewhere | visible_ids]  # shows next to another at most
+            hidden = [one for one in self._all if id(one) not in visible_ids]
+            for other in range(len(self._observations)):
+                self._count(other)
+            elsewhere = [one for one in hidden if self._shows_on_any(one)]
+            yield from product(_first_forms(showing, 1), _first_forms(elsewhere, 3 * _FORMS))
+            elsewhere_ids = {id(one) for one in elsewhere}
+            rest = [one for one in hidden if id(one) not in elsewhere_ids]  # shows next to another at most
             yield from product(usual, _first_forms(rest, 1))
         else:
             yield from combinations(_first_forms(showing, 1), size)
@@ -328,7 +360,7 @@ def _first_forms(entries: Iterable[Explanation], count: int) -> list[Explanation
 
 
 def _equal(a: Result | None, b: Result | None) -> bool:
-    if a is None or b is None:
+    if a is b or a is None or b is None:
         return a is b
     if len(a.weights) != len(b.weights):
         return False
@@ -371,7 +403,8 @@ def worst(explanation: Explanation, call: Observation) -> float:
 
 
 def _worst(explanation: Explanation, call: Observation) -> float:
-    expected = explanation.answer(call.probe.case)
+    count_evaluation(call.probe.case)
+    expected = explanation.result(call.probe.case)
     if expected is None or call.response.output is None:
         return float("inf")
     error = difference(call.response.output, expected.output)

@@ -124,7 +124,7 @@ def test_what_holds_earlier_keys():
         "a, b = past; k = torch.cat((a, k), dim=1)",
         "k, v = past.update(k, v, 3)",
         "k = np.r_[past, k]",
-        "past['k'] = k",
+        "past['k'][:, n] = k; k = past['k'][:, :m]",
         "a = past.get('k') if past else k; k = jnp.vstack((a, k))",
     ):
         assert of(line), line
@@ -132,5 +132,44 @@ def test_what_holds_earlier_keys():
         "n = past.shape[0]; k = np.pad(k, n)",
         "s = s + past",
         "s = np.concatenate([k, np.zeros(past.shape)])",
+        "past['k'] = k",
+        "past[...] = k @ v",
+        "past.append(k)",
     ):
         assert not of(line), line
+
+
+def into_an_array(q, k, v, out=None):
+    o = softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])) @ v
+    if out is not None:
+        out[...] = o
+        return out
+    return o
+
+
+def with_a_list_of_weights(q, k, v, maps=None, stats=None):
+    p = softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]))
+    if maps is not None:
+        maps.append(p)
+        stats["weights"] = p
+    return p @ v
+
+
+def test_what_is_only_written_is_no_cache():
+    for function in (into_an_array, with_a_list_of_weights):
+        verdict = hw.check(function)
+        assert verdict.ok
+        assert {"out", "maps"} & {*verdict.untested}
+
+
+def causal_only_with_a_cache(q, k, v, k_cache=None, v_cache=None):
+    """Causal; q, k, v (heads, n, d)"""
+    if k_cache is None:
+        return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])) @ v
+    return attend(q, np.concatenate([k_cache, k], axis=-2), np.concatenate([v_cache, v], axis=-2))
+
+
+def test_arrays_of_earlier_keys_are_left_out_too():
+    verdict = hw.check(causal_only_with_a_cache)
+    assert verdict.mistakes == ("causal-missing",)
+    assert "With `k_cache` it is right." in verdict.notes

@@ -1,4 +1,7 @@
-"""Arguments that may be left out and hold keys of earlier tokens: what the code puts before the keys, or updates."""
+"""Arguments that may be left out and hold keys of earlier tokens: what the code puts before the keys, or updates.
+
+What is only written, such as an array for the output or a list of weights, holds none.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import textwrap
 
 from headwise.checker.user_code.source import nodes_in, parse
 
-_JOINS = re.compile(r"concat\w*|cat|[vhd]?stack|append|column_stack|row_stack|update|dynamic_update\w*")
+_JOINS = re.compile(r"concat\w*|cat|[vhd]?stack|append|column_stack|row_stack|dynamic_update\w*")
 _OF_SIZE = {"shape", "size", "ndim", "dtype", "device"}
 
 
@@ -25,7 +28,18 @@ def holds_earlier_keys(argument: str, code: str) -> bool:
                 parts |= {name for target in node.targets for name in _names(target)}
             elif isinstance(node, ast.For | ast.comprehension) and _goes_through(node.iter, parts):
                 parts |= _names(node.target)
-    return any(_joins(node, parts) for node in nodes)
+    reads = any(isinstance(node, ast.Subscript) and _is_part(node, parts) and _is_read(node) for node in nodes)
+    return any(_joins(node, parts) or (reads and _writes(node, parts)) for node in nodes)
+
+
+def _is_read(node: ast.Subscript) -> bool:
+    return isinstance(node.ctx, ast.Load)
+
+
+def _writes(node: ast.AST, parts: set[str]) -> bool:
+    """Whether an assignment writes into parts."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return any(isinstance(target, ast.Subscript) and _is_part(target, parts) for target in targets)
 
 
 def _names(target: ast.expr) -> set[str]:
@@ -53,13 +67,14 @@ def _is_part(node: ast.AST, parts: set[str]) -> bool:
 
 
 def _joins(node: ast.AST, parts: set[str]) -> bool:
-    """Whether a call joins parts with other arrays, or an assignment writes into them."""
+    """Whether a call joins parts with other arrays, or what an update of them returns is used."""
     if isinstance(node, ast.Assign):
-        return any(isinstance(target, ast.Subscript) and _is_part(target, parts) for target in node.targets)
+        called = node.value.func if isinstance(node.value, ast.Call) else None
+        updates = isinstance(called, ast.Attribute) and "update" in called.attr
+        return isinstance(called, ast.Attribute) and updates and _is_part(called.value, parts)
     if isinstance(node, ast.Subscript):  # np.r_[old, new]
         return getattr(node.value, "attr", "") in ("r_", "c_") and _is_part(node.slice, parts)
     if not isinstance(node, ast.Call):
         return False
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    updated = isinstance(node.func, ast.Attribute) and _is_part(node.func.value, parts)
-    return bool(_JOINS.fullmatch(name)) and (updated or any(_is_part(one, parts) for one in node.args))
+    return bool(_JOINS.fullmatch(name)) and any(_is_part(one, parts) for one in node.args)

@@ -135,7 +135,7 @@ _PROJECTED = re.compile(
 )
 
 # names of which there are too many to list
-_EARLIER = r"(past|prev(ious)?|old|cached?|prior|earlier|stored|history)"
+_EARLIER = r"(past|prev(ious)?|old|cached?|prior|earlier|stored|history|prefix|prompt|mem(ory)?)"
 _WEIGHT = r"(w|weights?|kernel|mat(rix)?)"
 _PATTERNS = {
     "Wqkv": re.compile(rf"(cattn|qkv|inproj)(proj)?{_WEIGHT}"),

@@ -43,6 +43,8 @@ def with_optional_cache(
     Raises UncallableError if it cannot be called with such an argument: it is not known to be right.
     """
     convention = findings.convention
+    if findings.explanation is not None and not findings.rank[0] and (names := _optional_arrays(convention)):
+        return _without_arrays(findings, names, find)
     name = _optional_cache(convention, documentation.code_with_helpers)
     if not name or findings.explanation is None or findings.rank[0]:
         return findings
@@ -62,6 +64,37 @@ def with_optional_cache(
     )
 
 
+def _optional_arrays(convention: CallingConvention) -> list[str]:
+    """The arguments for earlier keys and values that were passed, if they may be left out."""
+    passed = [convention.names.get(role) for role in ("kpast", "vpast")]
+    return [p.name for p in signature_of(convention.function) or () if p.default is None and p.name in passed]
+
+
+def _without_arrays(findings: Findings, names: list[str], find: Callable[[Callable[..., Any]], Findings]) -> Findings:
+    """The findings of a function that is right with earlier keys and values, or those without if it is not."""
+    function = findings.convention.function
+    signature = inspect.signature(function)
+    others = [p for p in signature.parameters.values() if p.name not in names]
+    try:
+        without = find(_with_signature(function, signature.replace(parameters=others)))
+    except UncallableError:
+        return findings
+    if without.explanation is None or not without.rank[0]:
+        return findings
+    return replace(without, notes=(f"With `{names[0]}` it is right.", *without.notes))
+
+
+def _with_signature(function: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
+    """The same function, of which it is said that it takes other arguments."""
+
+    @functools.wraps(function)
+    def same(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    vars(same)["__signature__"] = signature
+    return same
+
+
 def _optional_cache(convention: CallingConvention, code: str) -> str:
     """The argument that is not passed and holds earlier keys; empty if there is none."""
     optional = [p.name for p in signature_of(convention.function) or () if p.default is None]
@@ -76,14 +109,8 @@ def _with_arrays(
     signature = inspect.signature(convention.function)
     parameters = [p.replace(default=p.empty) if p.name == name else p for p in signature.parameters.values()]
     parameters.sort(key=lambda p: (p.kind, p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty))
-
-    @functools.wraps(convention.function)
-    def with_cache(*args: Any, **kwargs: Any) -> Any:
-        return convention.function(*args, **kwargs)
-
-    vars(with_cache)["__signature__"] = signature.replace(parameters=parameters)
     try:
-        findings = find(with_cache)
+        findings = find(_with_signature(convention.function, signature.replace(parameters=parameters)))
     except UncallableError:
         return None
     return findings if findings.explanation is not None and findings.convention.interface.cached else None

@@ -67,6 +67,8 @@ def _open_file(path: Path) -> Any:
             return _as_seen(opened, str(path))
     except DataError:
         raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise DataError(f"{path}: expected at most {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller.") from None
     except Exception as error:  # decoders raise all kinds of errors for damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: not an image that can be read ({reason}).") from None

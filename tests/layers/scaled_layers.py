@@ -61,3 +61,83 @@ class Buckets(OwnScale):
 
 class BucketsTiled(Buckets, OwnScaleTiled):
     pass
+
+
+class Temperature(nn.Module):
+    """No projections: who makes it gives the root of the width (Vaswani et al., 2017, in public code)."""
+
+    def __init__(self, temperature, attn_dropout=0.1):
+        super().__init__()
+        self.temperature = temperature
+        self.dropout = nn.Dropout(attn_dropout)
+
+    def logits(self, q, k):
+        return q / self.temperature @ k.mT
+
+    def forward(self, q, k, v, mask=None):
+        s = self.logits(q, k)
+        if mask is not None:
+            s = s.masked_fill(mask == 0, -1e9)
+        p = self.dropout(s.softmax(-1))
+        return p @ v, p
+
+
+class TemperatureUnused(Temperature):
+    def logits(self, q, k):
+        return q @ k.mT
+
+
+class TemperatureTwice(Temperature):
+    def logits(self, q, k):
+        return (q / self.temperature) @ (k / self.temperature).mT
+
+
+class TemperatureMultiplies(Temperature):
+    def logits(self, q, k):
+        return q * self.temperature @ k.mT
+
+
+class StoredWidth(nn.Module):
+    def __init__(self, d_k):
+        super().__init__()
+        self.scale = self.made_of(d_k)
+
+    def made_of(self, width):
+        return width**-0.5
+
+    def forward(self, q, k, v):
+        return (q @ k.mT * self.scale).softmax(-1) @ v
+
+
+class StoredWidthWithoutRoot(StoredWidth):
+    def made_of(self, width):
+        return 1 / width
+
+
+class StoredWidthInverted(StoredWidth):
+    def made_of(self, width):
+        return width**0.5
+
+
+class Divisor(nn.Module):
+    """A scale that its constructor takes, and that divides."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, q, k, v):
+        return (q @ k.mT / self.scale).softmax(-1) @ v
+
+
+class GivenScale(nn.Module):
+    """Who calls it passes the scale."""
+
+    def forward(self, q, k, v, scale=None):
+        s = q @ k.mT
+        return (s * scale if scale else s).softmax(-1) @ v
+
+
+class GivenScaleUnused(nn.Module):
+    def forward(self, q, k, v, scale=None):
+        return (q @ k.mT).softmax(-1) @ v

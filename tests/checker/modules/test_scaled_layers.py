@@ -16,9 +16,27 @@ VERDICTS = {
     "LiteralScale": (("scale-missing",), ()),
     "Buckets": ((), ("unscaled", "position-bias")),
     "BucketsTiled": (("groups-tiled",), ("unscaled",)),
+    "Temperature": ((), ()),
+    "TemperatureUnused": (("scale-missing",), ()),
+    "TemperatureTwice": (("scale-no-root",), ()),
+    "TemperatureMultiplies": (("scale-inverted",), ()),
+    "StoredWidth": ((), ()),
+    "StoredWidthWithoutRoot": (("scale-no-root",), ()),
+    "StoredWidthInverted": (("scale-inverted",), ()),
+    "Divisor": ((), ()),
+    "GivenScale": ((), ()),
+    "GivenScaleUnused": (("scale-missing",), ()),
 }
 
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name):
     assert_verdict(getattr(layers, name), *VERDICTS[name])
+
+
+def test_a_width_or_scale_that_an_instance_stores_is_that_of_its_queries():
+    layer = layers.Temperature(8.0)
+    assert_verdict(layer, (), ())
+    assert layer.temperature == 8.0
+    assert_verdict(layers.StoredWidth(64), (), ())
+    assert_verdict(layers.StoredWidthInverted(64), ("scale-inverted",), ())

@@ -60,6 +60,8 @@ _PATTERNS = {
     "softcap": r"(attn|attention)?(logits?)?(soft)?cap(ping)?",
     "queries": r"(n|num|number)?(of)?(seeds?|latents?|queries|querytokens|probes|inducing\w*|inds|outputs)|latentlen",
     "cross": r"(is)?cross(attention|attn)|isdecoder",
+    "temperature": r"temp(erature)?",
+    "scale": r"(attn|attention|softmax|sm|qk)?(scale|scaling)(factor)?",
     "values": r"(d|dim)(v|values?)|(v|value|values)(headdim|width|dim|size|channels)|valuedepth|dvalues?",
     "width": r"(head|d|dim|size|dimper|key|value|qk|attentionhead)(head|dim|size|width|features|channels|key|value|keys"
     r"|values)|(d|dim|n|h)(k|q|v|kv|qk|kq)|hd|hs|headd|nhid|querypreattnscalar",

@@ -101,6 +101,11 @@ def padding_inverted(t: Trace) -> None:
         t.hide(~t.case["padding"])
 
 
+def beyond_lengths(t: Trace) -> None:
+    if "lengths" in t.case:
+        t.hide(t.grid()[1] >= t.case["lengths"][:, None, None, None])
+
+
 def of_other_items(heads_first: bool) -> tuple[Change, ...]:
     """Each item's mask, or length, put where heads are folded in the other order."""
 
@@ -144,7 +149,7 @@ ENTRIES = (
         " True at what may be seen.",
         "Follow what the argument's name and documentation say.",
         ("mask",),
-        ({"padding": padding_inverted},),
+        ({"padding": padding_inverted}, {"lengths": beyond_lengths}),
         reported_in=("torchTextClassifiers#92",),
     ),
     Mistake(

@@ -38,6 +38,8 @@ def with_senses(
         stated = documentation.mask(spelled)
         if stated == "adds" and _converts_to_numbers(documentation.code, spelled):
             stated = ""
+        if name == "mask" and re.search(rf"\b{spelled}\.(ndim|dim\(\)) *== *3\b", documentation.code):
+            convention = _with_mask_of_items(convention, documentation)
         with without_dropout():  # which says nothing about a mask
             sense = getattr(requirements, name) or stated or _measured_sense(convention, name, documentation)
         convention = _with_sense(convention, name, sense)
@@ -63,6 +65,13 @@ def _with_documented_axes(convention: CallingConvention, axes: str) -> CallingCo
     return documented if axes and takes_a_mask(documented) else convention
 
 
+def _with_mask_of_items(convention: CallingConvention, documentation: Documentation) -> CallingConvention:
+    """With a mask (B, N, M) if only such a mask hides anything, for code that treats it apart."""
+    of_items = replace(convention, interface=replace(convention.interface, mask_axes="BNM"))
+    hides = [bool(_hiding_sense(one, "mask", documentation)) for one in (convention, of_items)]
+    return of_items if hides == [False, True] else convention
+
+
 def takes_a_mask(convention: CallingConvention) -> bool:
     """Whether it can be called with its mask."""
     for sense in ("attends", "adds"):
@@ -75,24 +84,35 @@ def takes_a_mask(convention: CallingConvention) -> bool:
 
 
 def _measured_sense(convention: CallingConvention, name: str, documentation: Documentation) -> str:
-    """What hides a key: the sense of the mask under which a hidden key, and no other, has no influence.
-
-    Where there is none, as next to a mistake, it is the sense in which a mask that hides nothing changes nothing.
-    """
-    case = first_probe(convention.interface).case
-    batch, _, n, m = grid(case)
-    visible = np.ones((batch, 1, 1, m) if name == "padding" or convention.interface.key_mask else (1, 1, n, m), bool)
-    hidden = visible.copy()
-    hidden[..., 1] = False
-    senses = ["attends", "hides"] + ["adds"] * (not _converts_to_numbers(documentation.code, convention.names[name]))
-    candidates = {sense: _with_sense(convention, name, sense) for sense in senses}
-    for source in ("v", "k") if "v" in case else ("context",) if "context" in case else ("X",):
-        for sense, candidate in candidates.items():
-            if _keys_without_influence(candidate, case | {name: hidden}, source, hidden=1) == [1]:
-                return sense
+    """What hides a key; where nothing does, as next to a mistake, what changes nothing in a mask that hides nothing."""
     word = re.escape(str(convention.names[name]))
     added = bool(re.search(rf"\+=?\s*{word}\b", documentation.code))
-    return _neutral_sense(candidates, name, case, visible, added)
+    return _hiding_sense(convention, name, documentation) or _neutral_sense(convention, name, documentation, added)
+
+
+def _candidates(convention: CallingConvention, name: str, documentation: Documentation) -> dict[str, CallingConvention]:
+    """The function with each sense that a mask may have."""
+    senses = ["attends", "hides"] + ["adds"] * (not _converts_to_numbers(documentation.code, convention.names[name]))
+    return {sense: _with_sense(convention, name, sense) for sense in senses}
+
+
+def _visible(convention: CallingConvention, name: str, case: Case) -> BoolArray:
+    """A mask that hides nothing."""
+    batch, _, n, m = grid(case)
+    of_keys = name == "padding" or convention.interface.key_mask
+    return np.ones((batch, 1, 1, m) if of_keys else (1, 1, n, m), bool)
+
+
+def _hiding_sense(convention: CallingConvention, name: str, documentation: Documentation) -> str:
+    """The sense of the mask under which a hidden key, and no other, has no influence; empty if there is none."""
+    case = first_probe(convention.interface).case
+    hidden = _visible(convention, name, case)
+    hidden[..., 1] = False
+    for source in ("v", "k") if "v" in case else ("context",) if "context" in case else ("X",):
+        for sense, candidate in _candidates(convention, name, documentation).items():
+            if _keys_without_influence(candidate, case | {name: hidden}, source, hidden=1) == [1]:
+                return sense
+    return ""
 
 
 def _keys_without_influence(convention: CallingConvention, case: Case, source: str, hidden: int) -> list[int]:
@@ -113,10 +133,10 @@ def _keys_without_influence(convention: CallingConvention, case: Case, source: s
     return without
 
 
-def _neutral_sense(
-    candidates: dict[str, CallingConvention], name: str, case: Case, visible: BoolArray, added: bool
-) -> str:
+def _neutral_sense(convention: CallingConvention, name: str, documentation: Documentation, added: bool) -> str:
     """The sense in which a mask that hides nothing changes nothing; `added` if the code adds the mask to something."""
+    candidates, case = _candidates(convention, name, documentation), first_probe(convention.interface).case
+    visible = _visible(convention, name, case)
     usual = next(iter(candidates.values()))
     bare = {key: value for key, value in case.items() if key != name}
     plain = usual.call(bare).output

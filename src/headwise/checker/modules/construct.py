@@ -71,7 +71,7 @@ def construct(cls: type, init: Mapping[str, Any], *, others: bool = False) -> It
     first = [GROUPED] * bool(_GROUPS.search(documentation_of(cls))) + [WIDE] * bool(
         _PART_ROTATED.search(documentation_of(cls))
     )
-    apart = [VALUES] * any(role_of_setting(name) == "values" for name in _names_of(cls))
+    apart = [VALUES] * any(role_of_setting(name) == "values" for name in names_of(cls))
     few_key_heads = {"key_heads": OTHERS["heads"] // 2} if GROUPED in first else {}
     usual: list[Mapping[str, int] | None] = [*first, *apart, SIZES, same_width, WIDE, None]
     for sizes in [OTHERS | few_key_heads] if others else usual:
@@ -90,6 +90,14 @@ def construct(cls: type, init: Mapping[str, Any], *, others: bool = False) -> It
         yield instance
     if not count:
         raise DataError(f'{cls.__name__}: cannot be made ({errors[0]}). Give its arguments: init="name=value, …".')
+
+
+def with_sizes(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> Any:
+    """An instance with these arguments and sizes, also in place of scales that are a number by default."""
+    replaced = [p for p in _parameters(cls) if _is_number(p.default) and p.default != 1]
+    roots: dict[str, Any] = {p.name: root for p in replaced if (root := _root(cls, p, sizes)) is not None}
+    with user_code():
+        return cls(**_arguments(cls, {**roots, **init}, sizes))
 
 
 def _parameters(cls: type) -> list[inspect.Parameter]:
@@ -112,7 +120,7 @@ def _has_small_defaults(cls: type) -> bool:
     return bool(numbers) and inspect.Parameter.empty not in defaults and max(numbers) <= _SMALL
 
 
-def _names_of(cls: type) -> list[str]:
+def names_of(cls: type) -> list[str]:
     """The arguments of the constructor."""
     return [p.name for p in _parameters(cls)]
 
@@ -140,9 +148,10 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
         return {p.name: Settings(sizes)}
     if p.name == "rngs" and "flax.nnx" in sys.modules:
         return {p.name: sys.modules["flax.nnx"].Rngs(0)}
-    if p.name in ("height", "width") and {"height", "width"} <= {*_names_of(cls)}:  # of an image
+    if p.name in ("height", "width") and {"height", "width"} <= {*names_of(cls)}:  # of an image
         return {p.name: _SIDE} if required else {}
-    value = value_of_setting(p.name, sizes)
+    value: Any = _root(cls, p, sizes) if required else None
+    value = value_of_setting(p.name, sizes) if value is None else value
     if re.search(rf"\b{p.name}\[[01]\]", documentation_of(cls)) and role_of_setting(p.name) == "window":
         value = (2, 3)
     value = guessed_value(p.name, sizes) if required and value is None else value
@@ -156,10 +165,24 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
     return {p.name: value} if required or _is_replaced(p.name, p.default) else {}
 
 
+def _root(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> float | None:
+    """The root of the width of a head for a temperature, and for a scale the root, or one by it if nothing divides."""
+    role = role_of_setting(p.name)
+    if role not in ("temperature", "scale"):
+        return None
+    divides = role == "temperature" or re.search(rf"/\s*(self\.)?{p.name}\b", documentation_of(cls))
+    root: float = sizes["width"] ** (0.5 if divides else -0.5)
+    return root
+
+
+def _is_number(default: Any) -> bool:
+    return isinstance(default, int | float) and default is not False and default >= 0
+
+
 def _is_replaced(name: str, default: Any) -> bool:
     """Whether a size by its name gets another value than its default; None stands for as many key heads as heads."""
-    role, is_number = role_of_setting(name), isinstance(default, int | float) and default is not False
-    return (role in SIZED and is_number) or (role == "key_heads" and (is_number or default is None))
+    role = role_of_setting(name)
+    return (role in SIZED and _is_number(default)) or (role == "key_heads" and (_is_number(default) or default is None))
 
 
 def _of_same_file(cls: type) -> Iterator[Any]:

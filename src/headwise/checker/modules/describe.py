@@ -32,6 +32,7 @@ from headwise.checker.modules.layouts import TOKENS_FIRST, present, restore
 from headwise.checker.modules.packed import with_separate_arguments
 from headwise.checker.modules.positions import FIRST_POSITION, OF_SEGMENTS, positions_of
 from headwise.checker.modules.projections import Reading
+from headwise.checker.modules.required_arguments import with_required
 from headwise.checker.modules.rotary_tables import call_with_tables
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.modules.select import Match
@@ -45,6 +46,7 @@ _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends",
 # conventions that a layer is known to follow before the search
 _KNOWN = frozenset(
     {
+        "activation-last",
         "context-and-tokens",
         "gated",
         "keys-latent",
@@ -63,6 +65,7 @@ _KNOWN = frozenset(
 _OF_T5 = re.compile(r"relative_attention_num_buckets\b")  # a family without a scale
 _ONE = r"\s*1(?:\.0*)?\s*(?=[,)]|$)"
 _SCALED = re.compile(r"scal(e|ing)|-\s*(0?\.5|1\s*/\s*2)\b|sqrt\([^()]*(d|dim|size)\w*\)", re.IGNORECASE)
+_ROOTED = re.compile(r"sqrt|\*\*|\bpow(er)?\(")  # a root of a width, perhaps
 _LOGITS = re.compile(
     r"(return|outputs?\s*=)\s[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy|position_bias)"
     r"(\.detach\(\))?(,[^\n]*)?\)?\s*(#.*)?$",
@@ -152,6 +155,10 @@ def _window(layer: Layer) -> tuple[int, str] | None:
 def without_weights(layer: Layer) -> Target:
     """The target of a layer that learns nothing: attention of q, k and v."""
     forward, axes = with_separate_arguments(layer)
+    parameters = inspect.signature(forward).parameters.values()
+    scales = [p.name for p in parameters if role_of(p.name) == "scale" and p.default is None]
+    if scales and not _ROOTED.search(re.sub("#.*", "", layer.documentation)):  # it makes none of a width
+        forward = with_required(forward, scales)
     return Target(
         layer.name,
         "attention",
@@ -161,7 +168,7 @@ def without_weights(layer: Layer) -> Target:
         None,
         layer.convert,
         axes=axes,
-        conventions=("queries, keys and values in one argument",) if axes else (),
+        conventions=(*("queries, keys and values in one argument",) * bool(axes), *(layer.note,) * bool(layer.note)),
         source=layer.source,
         function=layer.function,
     )

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from headwise.checker.modules.call import Call, CallError
+from headwise.checker.modules.extras import is_residual
 from headwise.checker.modules.gates import gates
-from headwise.checker.modules.layer import Gate
+from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.norms import GROUPS, norms
 from headwise.checker.modules.projections import Reading
 from headwise.checker.reference.differences import difference
@@ -29,11 +30,13 @@ _SHIFT = 2.0
 Forward: TypeAlias = Callable[[Array, bool], Array | None]
 
 
-def designs(has_more: bool, of_context: bool = False, gate: Gate | None = None) -> Iterator[Explanation]:
+def designs(layer: Layer, has_more: bool, of_context: bool = False) -> Iterator[Explanation]:
     """Normalised or rotated queries and keys; for a layer that learns more a norm, a gate, a residual connection.
 
     With `of_context` the norm is of the tokens that keys and values are made from, and perhaps of the others too.
     """
+    gate = layer.gate
+    yield from _activations() if any(map(is_residual, layer.parameters)) else ()
     yield from (one for one in singles() if one.codes[0] in ("qk-norm", "rope"))
     yield from _set_blocks()
     if has_more or gate is not None:
@@ -45,6 +48,16 @@ def designs(has_more: bool, of_context: bool = False, gate: Gate | None = None) 
     if of_context:
         joined = [one for one in singles() if one.codes == ("context-and-tokens",)]
         yield from (norm + one for norm in (norms(of_context) if has_more else [Explanation()]) for one in joined)
+
+
+def _activations() -> Iterator[Explanation]:
+    """The residual connection of a layer whose activation comes last, as in AutoInt (Song et al., 2019, equation 9)."""
+    for function in (lambda o: np.maximum(o, 0), np.tanh, lambda o: np.where(o > 0, o, np.expm1(o))):
+
+        def finish(t: Trace, function: Callable[[Array], Array] = function) -> None:
+            t.o = function(t.o + t.X)
+
+        yield Explanation(("activation-last",), ({"+finish": finish},))
 
 
 def residuals() -> list[Explanation]:
@@ -88,7 +101,7 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has
     if (measured := _Signature.of(layer, varied)) is None:
         return None
     causal = not call.takes_context and _is_causal(layer, varied)
-    for design in (Explanation(), *designs(has_more, call.takes_context, call.layer.gate)):
+    for design in (Explanation(), *designs(call.layer, has_more, call.takes_context)):
         if design.codes and design.codes[0] in ("qk-norm", "rope"):
             continue
         expected = _Signature.of(definition(design), varied)

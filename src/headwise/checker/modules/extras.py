@@ -10,7 +10,7 @@ from itertools import islice
 
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
-from headwise.checker.modules.names import is_norm
+from headwise.checker.modules.names import is_norm, is_of_residual
 from headwise.checker.modules.reduction import of_one_pixel
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -49,6 +49,8 @@ def _neutral(parameter: Parameter, heads: int, passing: frozenset[str]) -> Array
         return np.zeros(value.shape) if shifts else np.ones(value.shape)
     if _is_scale(parameter):
         return np.ones(value.shape)
+    if is_residual(parameter):
+        return np.eye(len(value))
     if value.size == heads**2 and value.shape[:2] == (heads, heads):
         return np.eye(heads).reshape(value.shape)
     return np.zeros(value.shape)
@@ -145,7 +147,8 @@ def neutral_names(layer: Layer) -> tuple[str, ...]:
     """The parameters that stay neutral while the layer is checked, and are neither norms nor scales."""
     others = [p for p in _others(layer) if _takes_tokens(p)]
     of_one = [p.name in layer.passing or p.stride > 1 < p.value.ndim for p in others]
-    return tuple(p.name + " besides one pixel" * is_of_one for p, is_of_one in zip(others, of_one, strict=True))
+    names = [p.name + " besides one pixel" * is_of_one for p, is_of_one in zip(others, of_one, strict=True)]
+    return (*names, *(f"{p.name} besides the identity" for p in layer.parameters if is_residual(p)))
 
 
 def linear_functions(layer: Layer) -> list[Parameter]:
@@ -178,7 +181,9 @@ def softcaps(layer: Layer) -> list[float]:
     """The softcaps among its attributes, and the numbers that its code divides by inside of a tanh."""
     numbers = {**layer.attributes, **layer.numbers}
     squashed = _SQUASHED.findall(layer.documentation)
-    caps = [value for name, value in numbers.items() if _CAP.search(name) or name in squashed]
+    configured = {name for name in numbers if name.startswith("config.") or f"config.{name}" in numbers}
+    unread = {name for name in configured if name.removeprefix("config.") not in layer.documentation}  # by its code
+    caps = [value for name, value in numbers.items() if (name not in unread and _CAP.search(name)) or name in squashed]
     caps += [float(text) for text in squashed if text[0].isdigit()]
     return [
         float(value) for value in caps if isinstance(value, int | float) and not isinstance(value, bool) and value > 0
@@ -189,7 +194,7 @@ def components(layer: Layer, heads: int, width: int) -> frozenset[str]:
     """What the layer contains besides attention, by design: norms, and a residual connection with one."""
     rest = collect_parts(layer.parameters).rest
     norm = any(_is_of_norm(p) and not _OF_HEADS.search(p.name) for p in rest)
-    scaled = layer.gate is not None or any(p.value.size == 1 or _is_scale(p) for p in rest)
+    scaled = layer.gate is not None or any(p.value.size == 1 or _is_scale(p) or is_residual(p) for p in rest)
     there = {
         "norm-added": norm,
         "residual-added": norm or scaled,
@@ -221,8 +226,14 @@ def _factors(parameter: Parameter) -> Array:
 
 def _others(layer: Layer) -> Iterator[Parameter]:
     for parameter in collect_parts(layer.parameters).rest:
-        if parameter.value.size > 1 and not _is_of_norm(parameter) and not _is_scale(parameter):
+        if parameter.value.size > 1 and not (_is_of_norm(parameter) or _is_scale(parameter) or is_residual(parameter)):
             yield parameter
+
+
+def is_residual(parameter: Parameter) -> bool:
+    """Whether it is a matrix (D, D) with which a residual connection takes the tokens, by its name."""
+    sides = parameter.shape
+    return is_of_residual(parameter.name) and len(sides) == 2 and sides[0] == sides[1]
 
 
 def _takes_tokens(parameter: Parameter) -> bool:

@@ -58,7 +58,7 @@ class Layer:
     # its class; for the frameworks' own layers ``"torch.nn.MultiheadAttention"``, ``"keras"`` or ``"flax"``
     owner: str = ""
     source: str = ""  # the text of the file that it is from
-    documentation: str = ""  # the text of its class, and the docstring of the file
+    documentation: str = ""  # the text of its class and those of its parts, and the docstring of the file
     package: str = ""  # that its class belongs to
     function: str = "forward"  # the name of the method that is called
     train: Callable[[bool], None] | None = None  # turns the training mode on or off, in which norms stay as they are

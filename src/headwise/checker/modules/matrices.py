@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from headwise.checker.modules.layer import Parameter
-from headwise.checker.modules.names import OF_SOURCE, Role, bias_role, is_norm, role_of
+from headwise.checker.modules.names import OF_SOURCE, Role, bias_role, is_norm, is_of_residual, role_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -170,7 +170,7 @@ def _name_rest(
     """
     lacking = [x for x in "qkv" if x not in "".join(weights)]
     has_output = bool({"o", "o?"} & set(weights))
-    possible = [p for p in rest if not _is_bias(p) and not _is_table(p)]
+    possible = [p for p in rest if not _is_bias(p) and not _is_table(p) and not is_of_residual(p.name)]
     unnamed = [p for p in possible if len(_bare(p.shape)) >= 2 and min(_bare(p.shape)) > 1]
     if len(unnamed) not in (len(lacking), len(lacking) + (not has_output)):
         return ""

@@ -50,6 +50,7 @@ _LATENT = {
     "q": r"w?q(proj)?|toq|query",
     "o": r"w?o(proj)?|out(put)?(proj)?|toout|proj",
 }
+_RESIDUAL = re.compile(r"(^|[._])(w_?)?(res|residual|skip|shortcut)(_?(proj|fc|linear|w))?([._]weight)?$", re.I)
 # words that tell the projections of one source of tokens from those of another
 OF_SOURCE = re.compile(
     r"(^|[._])(add|added|ip|adapter|txt|text|context|ctx|c|img|image|x|y|encoder|enc|cond|second|other|2|b)(?=[._]|$)"
@@ -101,6 +102,11 @@ def latent_part(path: str) -> str:
 def is_norm(name: str) -> bool:
     """Whether a name is that of a normalisation."""
     return bool(re.search(r"norm|(^|[._])ln(_|\d|$|[._])|rms", name.lower()))
+
+
+def is_of_residual(name: str) -> bool:
+    """Whether a name is that of a projection of the tokens in a residual connection."""
+    return bool(_RESIDUAL.search(name))
 
 
 def _strip(component: str) -> str:

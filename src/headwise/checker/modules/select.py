@@ -79,7 +79,7 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     kernel = strided_kernel(layer)
     for match, case, output in screened:
         own_designs = latent_designs(rotary) if rotary is not None else reductions(kernel) if kernel else None
-        possible = own_designs or designs(has_more, match.call.takes_context, layer.gate)
+        possible = own_designs or designs(layer, has_more, match.call.takes_context)
         nearest, error = _nearest(possible, output, case)
         if error < _CLOSE:
             return [replace(match, design=_with_norm_of_context(match, nearest))], True

@@ -24,7 +24,9 @@ from headwise.checker.modules.lazy_layers import with_inferred_widths
 from headwise.checker.modules.matrices import collect_parts, names_table
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.reduction import convolutions_of_features
+from headwise.checker.modules.required_arguments import with_needed_options
 from headwise.checker.modules.select import mixes_tokens, select, uses_values, with_tables
+from headwise.checker.modules.stored_widths import with_width_of_queries
 from headwise.checker.modules.streams import views_with_one_source
 from headwise.checker.modules.torch_modules import unwrapped
 from headwise.checker.target import Target
@@ -101,7 +103,10 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
         layer = replace(layer, function=function.__name__)
     learned = [p.name for p in layer.parameters] or framework.names(part)
     if not learned:
-        return [without_weights(layer)], True
+        own_method = None if path else method
+        return [
+            without_weights(with_width_of_queries(layer, part, lambda other: framework.layer(other, title, own_method)))
+        ], True
     layer = with_latents(layer) or layer
     if not collect_parts(layer.parameters).complete:
         raise _no_projections(title, learned)
@@ -135,12 +140,7 @@ def _targets_of(layer: Layer, narrow: bool) -> tuple[list[Target], bool]:
         adapter = adapter_skeleton(layer)
         raise DataError(f"{title}: the shapes of its projections do not fit together: {_listed(layer)}.{adapter}")
     make_neutral(layer, options[0].sizes.heads)
-    try:
-        calls = working_calls(layer, dict.fromkeys(reading.sizes for reading in options))
-    except CallError as error:
-        tokens = f"(B, N, {options[0].sizes.model})"
-        adapter = adapter_skeleton(layer)
-        raise DataError(f"{title}: cannot be called with tokens {tokens}: {error}.{adapter}") from None
+    calls = _calls(layer, options)
     if (
         (kernels := convolutions_of_features(layer))
         and kernels != layer.passing
@@ -160,6 +160,18 @@ def _targets_of(layer: Layer, narrow: bool) -> tuple[list[Target], bool]:
         )
     arrays = fill_tables(layer)
     return [target_of(with_tables(match, arrays)) for match in matches], explained
+
+
+def _calls(layer: Layer, options: list[Reading]) -> list[Call]:
+    """The ways of calling a layer; with optional arguments where there is none without."""
+    errors: list[CallError] = []
+    for one in (layer, *with_needed_options(layer)):
+        try:
+            return working_calls(one, dict.fromkeys(reading.sizes for reading in options))
+        except CallError as error:
+            errors.append(error)
+    tokens = f"(B, N, {options[0].sizes.model})"
+    raise DataError(f"{layer.name}: cannot be called with tokens {tokens}: {errors[0]}.{adapter_skeleton(layer)}")
 
 
 def _sites(instance: Any, inside: str | None) -> list[str]:

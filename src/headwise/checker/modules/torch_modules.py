@@ -152,12 +152,17 @@ def torch_layer(module: Any, name: str) -> Layer:
         framework="torch",
         owner="torch.nn.MultiheadAttention" if type(module) is torch.nn.MultiheadAttention else type(module).__name__,
         source=source_of(type(module)),
-        documentation=documentation_of(type(module)),
+        documentation="\n".join(dict.fromkeys(map(documentation_of, _classes(module)))),
         package=type(module).__module__.partition(".")[0],
         function=f"{type(module).__name__}.forward",
         train=functools.partial(_train, clone),
         state=functools.partial(_TorchMemory, clone),
     )
+
+
+def _classes(module: Any) -> Iterator[type]:
+    """Its class, and those of its parts that are of the same file."""
+    yield from (type(part) for part in module.modules() if type(part).__module__ == type(module).__module__)
 
 
 def _learned(module: Any) -> dict[str, Any]:
@@ -280,12 +285,35 @@ def _without_gradients(module: Any) -> Callable[..., Any]:
 
     @functools.wraps(type(module).forward)
     def forward(*args: Any, **kwargs: Any) -> Any:
-        with torch.no_grad():
+        with torch.no_grad(), _flags_in_float64([*args, *kwargs.values()]):
             return module(*args, **kwargs)
 
     signature = inspect.signature(type(module).forward)
     vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
     return forward
+
+
+@contextlib.contextmanager
+def _flags_in_float64(arguments: list[Any]) -> Iterator[None]:
+    """Let `mask.float()` be float64 next to tokens that are, as it would be float32 next to those of its users.
+
+    In float32 the least number of float64 is infinite, and no mask.
+    """
+    import torch
+
+    plain = torch.Tensor.float
+
+    def as_numbers(tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        return tensor.double() if tensor.dtype == torch.bool else plain(tensor, *args, **kwargs)
+
+    if any(is_torch_tensor(a) and a.dtype == torch.float32 for a in arguments):
+        yield
+        return
+    torch.Tensor.float = as_numbers
+    try:
+        yield
+    finally:
+        torch.Tensor.float = plain
 
 
 def _part(key: str, parts: dict[str, Any]) -> Any:

@@ -204,6 +204,7 @@ CONVENTIONS = {
         Convention("set-block", "the residual connections of a Set Transformer"),
         Convention("norm-inside", "a norm of its own"),
         Convention("residual-inside", "a residual connection of its own"),
+        Convention("activation-last", "an activation after a residual connection of its own"),
         Convention(
             "residual-normalised", "a residual connection of the normalised tokens in place of those it is given"
         ),

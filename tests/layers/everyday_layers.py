@@ -336,3 +336,71 @@ class MaskedLogits(Fused):
         s = q @ k.mT * q.shape[-1] ** -0.5
         s = s if mask is None else s.masked_fill(mask == 0, -1e9)
         return self.proj((s.softmax(-1) @ v).transpose(1, 2).flatten(2)), s
+
+
+class Interacting(nn.Module):
+    """A learned residual connection, and an activation after it (Song et al., 2019, AutoInt)."""
+
+    def __init__(self, embedding_size, head_num=2):
+        super().__init__()
+        self.head_num = head_num
+        self.W_query, self.W_key, self.W_value, self.W_res = (
+            nn.Parameter(torch.randn(embedding_size, embedding_size)) for _ in range(4)
+        )
+
+    def logits(self, q, k):
+        return q @ k.mT / q.shape[-1] ** 0.5
+
+    def forward(self, inputs):
+        q, k, v = (
+            (inputs @ w).unflatten(-1, (self.head_num, -1)).transpose(1, 2)
+            for w in (self.W_query, self.W_key, self.W_value)
+        )
+        o = (self.logits(q, k).softmax(-1) @ v).transpose(1, 2).flatten(2)
+        return F.relu(o + inputs @ self.W_res)
+
+
+class InteractingUnscaled(Interacting):
+    def logits(self, q, k):
+        return q @ k.mT
+
+
+class NeedsContext(nn.Module):
+    """A context and a mask that are None by default, and without which it cannot be called."""
+
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        self.n_heads, self.width = n_heads, d_model // n_heads
+        self.q, self.k, self.v, self.out = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, x, encoder_hidden_states=None, attention_mask=None):
+        q, k, v = (
+            f(a).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+            for f, a in ((self.q, x), (self.k, encoder_hidden_states), (self.v, encoder_hidden_states))
+        )
+        hidden = (1.0 - attention_mask.float()) * torch.finfo(q.dtype).min
+        s = q @ k.mT / self.width**0.5 + hidden[:, None]
+        return self.out((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class NeedsContextWide(NeedsContext):
+    def __init__(self, d_model, n_heads):
+        super().__init__(d_model, n_heads)
+        self.width = d_model
+
+
+class Lengths(Fused):
+    """Numbers of frames, which are made into a mask."""
+
+    def visible(self, frames, lengths):
+        return frames < lengths[:, None]
+
+    def forward(self, x, x_lengths=None):
+        frames = torch.arange(x.shape[1])
+        mask = None if x_lengths is None else self.visible(frames, x_lengths)[:, None, None]
+        return self.mixed(*self.heads(x), attn_mask=mask)
+
+
+class LengthsInverted(Lengths):
+    def visible(self, frames, lengths):
+        return frames >= lengths[:, None]

@@ -14,6 +14,7 @@ from headwise.checker.measurement.influence import (
     causal_window,
     is_equivariant,
     pattern_of_keys,
+    sees_windows_of_grid,
 )
 from headwise.checker.measurement.norm import designs_with_norm
 from headwise.checker.measurement.recovery import measured_design
@@ -119,6 +120,8 @@ def _with_built_in_limits(
         return [convention]
     attended = attended_keys(convention)
     limits = {} if attended is None else built_in_limits(attended)
+    if convention.load is not None and sees_windows_of_grid(attended):
+        return [replace(convention, design=(*convention.design, pattern_of_keys(convention)))]
     if limits and attended is not None and _mask_replaces_limits(convention, len(attended)):
         implicit = {**interface.implicit, **limits}  # fewer queries than keys are for a mask to align
         interface = replace(convention.interface, implicit=implicit, mask_replaces_limits=True)

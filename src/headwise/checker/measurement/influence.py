@@ -84,6 +84,24 @@ def sees_by_place(attended: BoolArray | None) -> bool:
     return grouped or not np.triu(attended, 1).any() or not np.tril(attended, -1).any()
 
 
+def sees_windows_of_grid(attended: BoolArray | None) -> bool:
+    """Whether tokens fall into rectangles of a grid that do not see each other, as in Swin (Liu et al., 2021)."""
+    if attended is None or attended.all() or attended.shape[0] != attended.shape[1]:
+        return False
+    count = len(attended)
+    if not np.array_equal(attended, (attended.astype(int) @ attended) > 0) or (attended != attended.T).any():
+        return False
+    widths = [w for w in range(2, count // 2 + 1) if count % w == 0]
+    return any(all(_is_rectangle(row.reshape(-1, width)) for row in attended) for width in widths)
+
+
+def _is_rectangle(grid: BoolArray) -> bool:
+    """Whether what is True is whole rows of whole columns next to each other."""
+    rows, columns = grid.any(axis=1), grid.any(axis=0)
+    sides = [np.ptp(np.flatnonzero(side)) + 1 for side in (rows, columns)]
+    return bool(grid.sum() == sides[0] * sides[1])
+
+
 def built_in_limits(attended: BoolArray) -> dict[str, Any]:
     """Return the options that describe the keys attended to: causal, a window, or none if neither does.
 

@@ -20,7 +20,7 @@ from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.user_code.execution import user_code
 from headwise.checker.user_code.numpy_guard import np
 from headwise.errors import describe_exception
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 USUAL_COUNT = 6  # tokens; as an image 2 × 3
 
@@ -52,6 +52,7 @@ class Call:
     # the parameter that holds learned queries, which take the place of the tokens X; empty where tokens attend
     latents: str = ""
     turn: float = 0.0  # 1 to rotate by the positions that are passed, 0 not to
+    pattern: BoolArray | None = None  # (N, M) of windows of a grid; None where every query sees every key
     first: int = 0  # the position of its first token
     of_first: bool = False  # whether only its first token attends, so that it is called with each token in its place
 

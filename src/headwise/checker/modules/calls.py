@@ -162,8 +162,16 @@ def _fixed_counts(layer: Layer) -> list[int]:
     sides = [side for value in layer.attributes.values() if hasattr(value, "shape") for side in value.shape]
     sides += [side for parameter in layer.parameters for side in parameter.shape]
     numbers = list(layer.numbers.values())
-    counts = {*sides, *numbers, *(n * n for n in (*sides, *numbers))}
+    counts = {*sides, *numbers, *(n * n for n in (*sides, *numbers)), *_areas(layer)}
     return sorted(n for n in counts if 1 < n <= _MOST and n not in (USUAL_COUNT, _OTHER))
+
+
+def _areas(layer: Layer) -> Iterator[int]:
+    """The numbers of tokens of the grids whose two sides it stores, in one attribute or in two."""
+    by_name = {name.lower(): n for name, n in layer.numbers.items()}
+    yield from (by_name[h] * by_name[w] for h, w in (("h", "w"), ("height", "width")) if {h, w} <= by_name.keys())
+    pairs = (value for value in layer.attributes.values() if isinstance(value, tuple) and len(value) == 2)
+    yield from (height * width for height, width in pairs)
 
 
 def _read_signature(layer: Layer, pairs: Pairs | None) -> tuple[Call, list[dict[str, str]]]:

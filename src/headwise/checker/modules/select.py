@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product, takewhile
 
+from headwise.checker.measurement.influence import sees_windows_of_grid
 from headwise.checker.modules.call import Call, CallError
-from headwise.checker.modules.calls import with_optional_context
+from headwise.checker.modules.calls import takes_any_count, with_optional_context
 from headwise.checker.modules.design import designs, measured_design, residuals
 from headwise.checker.modules.extras import (
     configured_scale,
@@ -30,7 +31,7 @@ from headwise.checker.reference.state import Case
 from headwise.checker.search.effort import evaluations
 from headwise.checker.search.mistakes import Explanation, singles
 from headwise.checker.user_code.numpy_guard import np
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 _CLOSE = 1e-5  # a layer may compute in float32
 _ROUNDING = 1e-10
@@ -56,7 +57,8 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     Returns the matches in the order in which they are to be judged, and whether the first explains the output.
     """
     rotary = calls[0].layer.rotary_width
-    calls = [replace(call, turn=float(rotary is not None)) for call in calls]
+    pattern = _windows(calls[0], options[0])
+    calls = [replace(call, turn=float(rotary is not None), pattern=pattern) for call in calls]
     trials: list[tuple[Match, Case, Array]] = []
     for call, reading in product(calls, options):
         trial = _trial(call, reading)
@@ -149,6 +151,24 @@ def uses_values(call: Call, reading: Reading) -> bool:
     without = weights | {"Wv": np.zeros_like(weights["Wv"])}
     outputs = [response[1] for values in (weights, without) if (response := _answer(call, reading, values)) is not None]
     return len(outputs) < 2 or difference(*outputs) > _CLOSE
+
+
+def _windows(call: Call, reading: Reading) -> BoolArray | None:
+    """The keys that each query sees (N, N) if these are windows of a grid, of which a layer has a fixed size."""
+    if call.takes_context or call.latents or takes_any_count(call, reading.sizes):
+        return None
+    X = np.random.default_rng(9).normal(size=(call.batch, call.count, reading.sizes.model))
+    call.layer.write(reading.stored(draw_weights(reading, np.random.default_rng(7))))
+    visible = np.eye(call.count, dtype=bool)
+    try:
+        before = call(X)
+        for m in range(call.count):
+            changed = X.copy()
+            changed[:, m] *= np.cos(np.arange(X.shape[-1]))  # which no norm takes away
+            visible[:, m] |= np.abs(call(changed) - before).max(axis=(0, 2)) > _CLOSE * np.abs(before).max()
+    except (CallError, ValueError):
+        return None
+    return visible if sees_windows_of_grid(visible) else None
 
 
 def mixes_tokens(call: Call, reading: Reading) -> bool:
@@ -319,6 +339,8 @@ def _answer(call: Call, reading: Reading, weights: dict[str, Array]) -> tuple[Ca
     X = rng.normal(size=(call.batch, call.rows, s.model))
     case: Case = {"X": X, "heads": s.heads, "key_heads": s.key_heads, **weights}
     context = None
+    if call.pattern is not None:
+        case["mask"] = call.pattern[None, None]
     if call.takes_context:
         context = case["context"] = rng.normal(size=(len(X), call.count, s.context))
     try:

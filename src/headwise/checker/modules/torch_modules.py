@@ -126,6 +126,7 @@ def torch_layer(module: Any, name: str) -> Layer:
     clone.eval()  # what it returns is the module's own affair
     _cast(clone, torch.float64)
     _with_usual_norms(clone)
+    _with_hiding_masks(clone)
     learned = _learned(clone)
     parts = dict(clone.named_modules(remove_duplicate=False))
 
@@ -280,6 +281,13 @@ def _with_usual_norms(module: Any) -> None:
                     setattr(part, key, 1e-6)
 
 
+def _with_hiding_masks(module: Any) -> None:
+    """Let masks of regions that are stored as zeros and -100 (Liu et al., 2021) hide keys of large logits too."""
+    for buffer in module.buffers():
+        if buffer.is_floating_point() and ((buffer == 0) | (buffer == -100)).all():
+            buffer[buffer == -100] = -1e9
+
+
 def _without_gradients(module: Any) -> Callable[..., Any]:
     import torch
 
@@ -378,7 +386,8 @@ def _attributes(module: Any) -> Iterator[tuple[str, Any]]:
     for config in _configurations(module):
         yield from ((f"config.{key}", value) for key, value in config.items() if isinstance(value, int | float))
     for key, value in vars(module).items():
-        if isinstance(value, bool | float | str) and not key.startswith("_"):
+        sides = isinstance(value, tuple) and all(isinstance(side, int) for side in value)
+        if (sides or isinstance(value, bool | float | str)) and not key.startswith("_"):
             yield key, value
         elif isinstance(value, torch.Tensor):
             yield key, value.detach().cpu().numpy()

@@ -1,0 +1,56 @@
+"""Layers of torch that attend within windows of a grid of fixed size, shifted or not; and with a mistake put in."""
+
+import torch
+from torch import nn
+
+
+def in_windows(x, side):
+    """(B, H, W, C) to (B · windows, side², C)."""
+    b, h, w, c = x.shape
+    return x.view(b, h // side, side, w // side, side, c).transpose(2, 3).reshape(-1, side * side, c)
+
+
+class ShiftedWindows(nn.Module):
+    """Windows of a rolled grid, and a mask for what the roll brings together (Liu et al., 2021)."""
+
+    masked = True
+
+    def __init__(self, dim=12, resolution=(4, 6), window_size=2, shift_size=1, num_heads=3):
+        super().__init__()
+        self.resolution, self.side, self.shift, self.num_heads = resolution, window_size, shift_size, num_heads
+        self.scale = (dim // num_heads) ** -0.5
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        regions = torch.zeros(1, *resolution, 1)
+        for i, rows in enumerate((slice(0, -self.side), slice(-self.side, -self.shift), slice(-self.shift, None))):
+            for j, columns in enumerate(
+                (slice(0, -self.side), slice(-self.side, -self.shift), slice(-self.shift, None))
+            ):
+                regions[:, rows, columns] = 3 * i + j
+        regions = in_windows(regions, self.side).squeeze(-1)
+        self.register_buffer("attn_mask", torch.where(regions[:, None] == regions[:, :, None], 0.0, -100.0))
+
+    def logits(self, q, k):
+        return self.scale * q @ k.mT
+
+    def forward(self, x):
+        b, n, c = x.shape
+        h, w = self.resolution
+        x = torch.roll(x.view(b, h, w, c), (-self.shift, -self.shift), (1, 2))
+        windows = in_windows(x, self.side)
+        q, k, v = self.qkv(windows).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        s = self.logits(q, k).unflatten(0, (b, -1))
+        s = s + self.attn_mask[:, None] if self.masked else s
+        o = (s.flatten(0, 1).softmax(-1) @ v).transpose(1, 2).flatten(2)
+        o = o.view(b, h // self.side, w // self.side, self.side, self.side, c).transpose(2, 3).reshape(b, h, w, c)
+        return self.proj(torch.roll(o, (self.shift, self.shift), (1, 2)).view(b, n, c))
+
+
+class ShiftedWindowsUnscaled(ShiftedWindows):
+    def logits(self, q, k):
+        return q @ k.mT
+
+
+class ShiftedWindowsUnmasked(ShiftedWindows):
+    """Windows go around the edges of the grid."""
+
+    masked = False

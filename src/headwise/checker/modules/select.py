@@ -158,9 +158,9 @@ def _windows(call: Call, reading: Reading) -> BoolArray | None:
     if call.takes_context or call.latents or takes_any_count(call, reading.sizes):
         return None
     X = np.random.default_rng(9).normal(size=(call.batch, call.count, reading.sizes.model))
-    call.layer.write(reading.stored(draw_weights(reading, np.random.default_rng(7))))
     visible = np.eye(call.count, dtype=bool)
     try:
+        call.layer.write(reading.stored(draw_weights(reading, np.random.default_rng(7))))
         before = call(X)
         for m in range(call.count):
             changed = X.copy()

@@ -19,6 +19,11 @@ def role_in_code(name: str, code: str, others: set[str | None]) -> str | None:
     return "lengths" if re.search(rf"\barange\([^<>\n]*<=?\s*{name}\b", code) else None
 
 
+def is_array(name: str, code: str) -> bool:
+    """Whether the code takes an argument for an array: asks for its shape, or multiplies matrices with it."""
+    return bool(re.search(rf"(?<![\w.]){name}\s*(\.(shape|size|ndim|view|reshape)\b|@)|@\s*{name}\b(?!\.)", code))
+
+
 def is_step(name: str, code: str) -> bool:
     """Whether an argument is the step of a range, as the size of a block is."""
     return bool(re.search(rf"range\([^()\n]*(\([^()\n]*\)[^()\n]*)*,\s*{name}\)", code))

@@ -20,7 +20,7 @@ from headwise.checker.arguments.groups import (
 from headwise.checker.arguments.parts import holds_pair, is_complete, is_fused, places_of_pair
 from headwise.checker.arguments.products import tokens_in_products
 from headwise.checker.arguments.roles import CACHE, role_of, tokens_among
-from headwise.checker.arguments.roles_in_code import role_in_code
+from headwise.checker.arguments.roles_in_code import is_array, role_in_code
 from headwise.checker.arguments.settings import CONFIG
 
 _WHOLE_CACHE = {"kpast": "k", "vpast": "v", "cache": "kv"}  # what the parts of a cache are that holds every key
@@ -130,8 +130,9 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
         return "mask"
     if p.name.lower() == "hidden" and not others & {"X", "q"}:
         return "X"
-    if p.name.lower() == "h":  # next to tokens or queries it is the number of heads
-        return "heads" if others & {"X", "q"} else "X"
+    if role == "heads" or p.name.lower() == "h":  # next to tokens or queries it is the number of heads
+        first = p.name.lower() == "h" and not others & {"X", "q"}
+        return "X" if first else "context" if is_array(p.name, code) else "heads"
     if role == "tokens" and p.default not in ("rows", "columns"):
         return "X"
     if role == "context" and not others & {"X", "q"}:

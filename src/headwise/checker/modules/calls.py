@@ -12,7 +12,7 @@ from headwise.checker.arguments.roles import FLAGS, role_of, tokens_among
 from headwise.checker.modules.call import USUAL_COUNT, Call, CallError
 from headwise.checker.modules.extras import tables
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.layouts import AXES, TOKENS_FIRST
+from headwise.checker.modules.layouts import AXES, has_tokens_first
 from headwise.checker.modules.pairs import Pairs, possible_pairs, without_pairs
 from headwise.checker.modules.positions import position_arguments, position_forms, rotated_widths
 from headwise.checker.modules.reduction import strided_kernel
@@ -77,7 +77,7 @@ def _working_calls(
     """As `working_calls`; nothing where there is no way."""
     start, positions = _read_signature(layer, pairs)
     errors = [] if errors is None else errors
-    layouts = ("NBD", *AXES) if TOKENS_FIRST.search(layer.documentation) else AXES
+    layouts = ("NBD", *AXES) if has_tokens_first(layer.documentation) else AXES
     of_one_count: list[Call] = []  # where a number of tokens may only happen to fit
     ways = [(sizes, one, w) for sizes in options for one in positions for w in rotated_widths(layer, one, sizes.width)]
     for n, (sizes, passed, width) in product(_counts(layer), ways):

@@ -28,7 +28,7 @@ from headwise.checker.modules.extras import (
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.layouts import TOKENS_FIRST, present, restore
+from headwise.checker.modules.layouts import has_tokens_first, present, restore
 from headwise.checker.modules.packed import with_separate_arguments
 from headwise.checker.modules.positions import FIRST_POSITION, OF_SEGMENTS, positions_of
 from headwise.checker.modules.projections import Reading
@@ -238,7 +238,7 @@ def _axes(match: Match) -> str:
     layer, axes = match.call.layer, match.call.axes
     if "batch_first" in layer.attributes and "B" in axes:
         return "BND" if layer.attributes["batch_first"] else "NBD"
-    if match.along_batch and TOKENS_FIRST.search(layer.documentation):
+    if match.along_batch and has_tokens_first(layer.documentation):
         return "NBD"
     if layer.attributes.get("inner_batch_first") is False and _OF_TRANSFORMER.search(layer.documentation):
         return "NBD"

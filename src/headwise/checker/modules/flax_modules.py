@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
+from headwise.checker.arguments.roles import FLAGS, normalize
 from headwise.checker.arguments.settings import SIZES, role_of_setting
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
+from headwise.checker.modules.names import is_formula
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError
@@ -102,12 +104,14 @@ def _initial(module: Any) -> Any:
     import jax
 
     required = [p for p in _signature(module).parameters.values() if p.default is p.empty]
+    named = {p.name: FLAGS.get(normalize(p.name)) for p in required if p.kind is p.KEYWORD_ONLY}
+    required = [p for p in required if p.name not in named]
     widths = [v for key, v in vars(module).items() if type(v) is int and role_of_setting(key) == "model"]
     tokens = np.zeros((2, 6, (widths or [SIZES["model"]])[-1]), np.float32)
     errors: list[Exception] = []
     for count in range(1, len(required) + 1):
         try:
-            init = _Compiled(lambda key, *args: module.init(key, *args), jax.jit)
+            init = _Compiled(lambda key, *args: module.init(key, *args, **named), jax.jit)
             given = [jax.numpy.asarray(tokens)] * count
             return init(jax.random.key(0), *given, *[None] * (len(required) - count))
         except Exception as error:  # whatever somebody's module raises
@@ -175,4 +179,5 @@ def _signature(module: Any) -> inspect.Signature:
 
 def _parameters(arrays: Mapping[str, Array]) -> Iterator[Parameter]:
     for path, array in arrays.items():
-        yield Parameter(path, array, "io" if path.endswith("kernel") and array.ndim == 2 else "")
+        if not is_formula(path, array.shape):
+            yield Parameter(path, array, "io" if path.endswith("kernel") and array.ndim == 2 else "")

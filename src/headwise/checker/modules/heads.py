@@ -16,14 +16,24 @@ _WIDTH = re.compile(
     r"_?(head_?(dim|size|width|features)|(dim|d|size|features)_?(per_?)?head|d_?k|hd|attention_head_size)",
     re.IGNORECASE,
 )
+_SIZE = re.compile(r"(size|dim|width|features|^d_?\w?)$", re.IGNORECASE)
 
 
 def named_head_count(layer: Layer, rows: int) -> int | None:
     """The number of heads that an attribute gives, directly or as the width of one head; None without one."""
     counts = [value for name, value in layer.numbers.items() if _COUNT.fullmatch(name) and value > 0]
     widths = [value for name, value in layer.numbers.items() if _WIDTH.fullmatch(name) and value > 0]
+    counts = counts or [n for n in _divisors(layer) if rows % n == 0]
     counts += [rows // width for width in widths if rows % width == 0 and not counts]
     return counts[-1] if counts else None
+
+
+def _divisors(layer: Layer) -> list[int]:
+    """Numbers under the name of a width of heads by which the source divides a width to get that of one head."""
+    code = re.sub("#.*", "", layer.documentation)
+    pairs = re.findall(r"([\w.]+)\s*=\s*\(?\s*[\w.]+\s*//\s*(?:\w+\.)?(\w+)", code)
+    names = {divisor for width, divisor in pairs if _SIZE.search(width) and _WIDTH.fullmatch(divisor)}
+    return [value for name, value in layer.numbers.items() if name in names and value > 0]
 
 
 def head_count_attribute(layer: Layer) -> str | None:

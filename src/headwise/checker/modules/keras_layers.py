@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from headwise.checker.arguments.roles import FLAGS, normalize
 from headwise.checker.arguments.settings import SIZES, role_of_setting
 from headwise.checker.calling.responses import bare
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
@@ -127,14 +128,12 @@ def _build(layer: Any) -> None:
         return
     widths = [v for key, v in vars(layer).items() if type(v) is int and role_of_setting(key) == "model"]
     tokens = np.zeros((2, 6, (widths or [SIZES["model"]])[-1]), np.float32)
-    required = [
-        p.name
-        for p in list(inspect.signature(type(layer).call).parameters.values())[1:]
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    parameters = [p for p in inspect.signature(type(layer).call).parameters.values() if p.default is p.empty][1:]
+    required = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named = {p.name: FLAGS.get(normalize(p.name)) for p in parameters if p.kind is p.KEYWORD_ONLY}
     for count in range(1, len(required) + 1):
         with contextlib.suppress(Exception):
-            layer(*[tokens] * count, *[None] * (len(required) - count))
+            layer(*[tokens] * count, *[None] * (len(required) - count), **named)
             return
 
 

@@ -9,11 +9,20 @@ from headwise.checker.modules.positions import image_sides
 
 AXES = ("BND", "ND", "BDN", "DN", "BDHW", "BHWD")
 # what a source says whose tokens come before the batch, "NBD"
-TOKENS_FIRST = re.compile(
+_TOKENS_FIRST = re.compile(
     r"\(\s*(seq_?len|seq|t|time|l|n|s|len|length|tokens|tgt_?len)\s*,\s*(b|bs|bsz|batch|batch_?size|n)\s*,\s*\w+\s*\)"
     r"|time\s*[x×]\s*batch|\b(seq_?len|tgt_?len|src_?len|t|l|length|q_?len)\s*,\s*(bsz|batch_?size|batch|b|bs)\s*,\s*\w+\s*=",
     re.IGNORECASE,
 )
+_UNPACKED = re.compile(r"\b(\w+)\s*,\s*(\w+)\s*,\s*\w+\s*=\s*\w+\.(?:shape\b|size\(\))")
+_BATCH = re.compile(r"b|bs|bsz|n?_?batch\w*|n", re.IGNORECASE)
+
+
+def has_tokens_first(source: str) -> bool:
+    """Whether a source says that tokens come before the batch, or folds the second axis of its input with the heads."""
+    unpacked = [second for first, second in _UNPACKED.findall(source) if not _BATCH.fullmatch(first)]
+    folded = any(re.search(rf"\b{name}\s*\*\s*(self\.)?\w*heads?\b", source) for name in unpacked)
+    return folded or bool(_TOKENS_FIRST.search(source))
 
 
 def present(a: Any, axes: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from headwise.checker.modules.names import OF_SOURCE, Role, bias_role, is_norm, 
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
+_LISTED = re.compile(r"\.\d+(\.(weight|kernel|w))?$")  # the end of the path of a matrix in a list
 _TABLES = ("embed", "table", "pos", "token", "rel", "codebook", "register", "null_", "mem_k")
 
 
@@ -72,6 +74,7 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
             rest.append(parameter)
         else:
             (biases if is_bias else weights).setdefault(role.part, []).append((role, parameter))
+    _separate_lists(weights, biases)
     if any(set("qkv") <= set(part) for part in weights):  # then others are learned queries
         rest += [parameter for part in "qkv" for _, parameter in weights.pop(part, [])]
     _choose_groups(weights, rest)
@@ -147,6 +150,20 @@ def _choose_groups(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Pa
             linear = next((role.group for role, parameter in members if parameter.axes), next(iter(groups)))
             rest += [parameter for role, parameter in members if role.group != linear]
             parts[part] = [pair for pair in members if pair[0].group == linear]
+
+
+def _separate_lists(
+    weights: dict[str, list[tuple[Role, Parameter]]], biases: dict[str, list[tuple[Role, Parameter]]]
+) -> None:
+    """A list of as many square matrices as its name has parts, such as `qkv_nets`, holds one of each, none fused."""
+    for part in [part for part in weights if len(part) > 1 and part != "list"]:
+        shapes = [_bare(parameter.shape) for _, parameter in weights[part]]
+        listed = all(_LISTED.search(p.name) for _, p in weights[part])
+        if listed and len(shapes) == len(part) and {side for s in shapes for side in s} == {shapes[0][0]}:
+            for parts in (weights, biases):
+                members = sorted(parts.pop(part, []), key=lambda pair: pair[0].number or 0)
+                for x, (role, parameter) in zip(part, members, strict=False):
+                    parts[x] = [(replace(role, part=x, group=f"{role.group}.{x}", number=None), parameter)]
 
 
 def _name_lists(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Parameter]) -> None:

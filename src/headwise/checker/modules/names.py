@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from headwise.checker.arguments.roles import normalize
 
@@ -55,6 +57,11 @@ _RESIDUAL = re.compile(r"(^|[._])(w_?)?(res|residual|skip|shortcut)(_?(proj|fc|l
 OF_SOURCE = re.compile(
     r"(^|[._])(add|added|ip|adapter|txt|text|context|ctx|c|img|image|x|y|encoder|enc|cond|second|other|2|b)(?=[._]|$)"
 )
+# what a part of a module computes once, from a formula, under the names of public code
+_FORMULA = re.compile(
+    r"(inv_?)?freq(s|uencies|uency)?(_?(cis|cos|sin))?|thetas?|(alibi_?)?slopes?|angles?", re.IGNORECASE
+)
+_FLAG = re.compile(r"_?(use|has|with|add|enable)?_?bias")  # says of a layer whether it adds its bias
 _LISTS = re.compile("(?:w|lin|linears?|proj|projs|projections?|layers?|weights?|matrices|fcs?|denses?)+")
 
 
@@ -102,6 +109,18 @@ def latent_part(path: str) -> str:
 def is_norm(name: str) -> bool:
     """Whether a name is that of a normalisation."""
     return bool(re.search(r"norm|(^|[._])ln(_|\d|$|[._])|rms", name.lower()))
+
+
+def is_formula(path: str, shape: tuple[int, ...]) -> bool:
+    """Whether a parameter holds rotary frequencies or slopes of distances, by its name: no matrix of a projection."""
+    return bool(_FORMULA.fullmatch(path.rpartition(".")[2])) and sum(side > 1 for side in shape) <= 1
+
+
+def is_turned_off(path: str, parts: Mapping[str, Any]) -> bool:
+    """Whether a bias is one that a flag of the part which stores it leaves out; `parts` by their paths."""
+    owner, _, leaf = path.rpartition(".")
+    flags = vars(parts[owner]).items() if owner in parts else ()
+    return ("bias" in leaf or leaf == "b") and any(value is False and _FLAG.fullmatch(name) for name, value in flags)
 
 
 def is_of_residual(name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from headwise.checker.calling.responses import bare
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
-from headwise.checker.modules.names import bias_role, role_of
+from headwise.checker.modules.names import bias_role, is_formula, is_turned_off, role_of
 from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
@@ -48,6 +48,7 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
     """Copy an object with float64 arrays; they are what it learns, where their names are those of projections."""
     clone = copy.deepcopy(value)
     places = dict(_places(clone, "", set()))
+    parts = plain_submodules(clone)
     convert: Callable[[Array], Any] = np.asarray
     if any(is_torch_tensor(item) for item, _ in places.values()):
         convert = torch_tensor
@@ -56,7 +57,8 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
     parameters = tuple(
         Parameter(path, np.array(bare(item), np.float64))
         for path, (item, _) in places.items()
-        if role_of(path) is not None or bias_role(path) is not None
+        if (role_of(path) is not None or bias_role(path) is not None)
+        and not (is_formula(path, bare(item).shape) or is_turned_off(path, parts))
     )
 
     def write(arrays: Mapping[str, Array]) -> None:

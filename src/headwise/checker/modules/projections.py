@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import permutations, product
@@ -17,6 +18,7 @@ from headwise.shapes import Array
 # orders of the rows of a fused matrix: parts (queries, keys, values), heads, features; the usual first
 _ORDERS = ("3Hd", "H3d", "d3H", "Hd3", "3dH", "dH3")
 _DEVICES = (2, 4, 8)
+_KEY_WIDTH = re.compile(r"_?((qk|key|k)_?(dim|channels|size|width)|d_?q?k)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,19 @@ def _reordered(reading: Reading, guessed: str) -> Iterator[Reading]:
 def _with_heads(layer: Layer, weights: tuple[Matrix, ...], biases: tuple[Matrix, ...]) -> Iterator[Reading]:
     """The readings with each number of heads that the shapes allow."""
     by_part = {m.part: m for m in weights}
-    model = {x: m.model for m in weights for x in m.part}
-    rows = _rows_of_parts(by_part)
     output = by_part.get("o")
+    for rows in _rows_of_parts(by_part, layer):
+        yield from _with_rows(layer, weights, biases, rows, output)
+
+
+def _with_rows(
+    layer: Layer,
+    weights: tuple[Matrix, ...],
+    biases: tuple[Matrix, ...],
+    rows: Mapping[str, int],
+    output: Matrix | None,
+) -> Iterator[Reading]:
+    model = {x: m.model for m in weights for x in m.part}
     for heads in head_counts(layer, next(m for m in weights if "q" in m.part), rows["q"]):
         shared = (
             output is not None
@@ -162,18 +174,23 @@ def _sizes(
     return TargetSizes(more * model["q"], heads, key_heads, width, values, out, more * model["k"])
 
 
-def _rows_of_parts(by_part: dict[str, Matrix]) -> dict[str, int]:
-    """How many rows Wq, Wk and Wv have; keys and values have as many as each other in a fused matrix."""
+def _rows_of_parts(by_part: dict[str, Matrix], layer: Layer) -> Iterator[dict[str, int]]:
+    """How many rows Wq, Wk and Wv have: in a fused matrix fewer for keys and values, or more for values alone."""
     rows: dict[str, int] = {}
     output = by_part.get("o")
+    fused = None
     for part, matrix in by_part.items():
-        if part == "o":
-            continue
-        size = matrix.rows // len(part)
-        rows |= dict.fromkeys(part, size)
-        if len(part) == 3 and output is not None and 0 < matrix.rows - output.rows < 2 * output.rows:
-            rows |= {"q": output.rows} | dict.fromkeys("kv", (matrix.rows - output.rows) // 2)
-    return rows
+        if part != "o":
+            rows |= dict.fromkeys(part, matrix.rows // len(part))
+            fused = matrix if len(part) == 3 else fused
+    if fused is None or output is None or not 0 < fused.rows - output.rows < 2 * output.rows:
+        yield rows
+        return
+    more, remainder = divmod(fused.rows - output.rows, 2)
+    widths = [n for name, n in layer.numbers.items() if _KEY_WIDTH.fullmatch(name) and n > 0 and more % n == 0]
+    if more < output.rows and not remainder and any(output.rows % (more // n) == 0 for n in widths):
+        yield {"q": more, "k": more, "v": output.rows}
+    yield {"q": output.rows, "k": more, "v": more}
 
 
 def _in_orders(reading: Reading) -> Iterator[Reading]:
@@ -201,6 +218,6 @@ def _blocks(sizes: TargetSizes, fused: Matrix) -> list[int]:
         return []
     if sizes.key_heads < sizes.heads:
         return [sizes.key_heads] if sizes.key_heads > 1 else []
-    return [
-        n for n in _DEVICES if n != sizes.heads and (sizes.heads * sizes.width) % n == 0 and sizes.values == sizes.width
-    ]
+    if sizes.values != sizes.width:  # the rows of each head together
+        return [sizes.heads] if sizes.heads > 1 else []
+    return [n for n in _DEVICES if n != sizes.heads and (sizes.heads * sizes.width) % n == 0]

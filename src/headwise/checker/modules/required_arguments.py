@@ -1,4 +1,4 @@
-"""Arguments with a default with which a layer cannot do: contexts and masks that its code uses in any case."""
+"""Arguments with a default with which a layer cannot do: contexts, masks and biases that its code uses in any case."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.modules.layer import Layer
 
-_MAY_BE_NEEDED = ("context", "mask", "padding")
+_MAY_BE_NEEDED = ("context", "mask", "padding", "bias")
 
 
 def with_required(forward: Callable[..., Any], names: Iterable[str]) -> Callable[..., Any]:
@@ -32,7 +32,7 @@ def with_required(forward: Callable[..., Any], names: Iterable[str]) -> Callable
 
 
 def with_needed_options(layer: Layer) -> Iterator[Layer]:
-    """The layer with contexts and masks that are None by default as arguments that have to be passed."""
+    """The layer with contexts, masks and biases that are None by default as arguments that have to be passed."""
     parameters = inspect.signature(layer.forward).parameters.values()
     optional = {p.name: role_of(p.name) for p in parameters if p.default is None}
     roles = [role for role in _MAY_BE_NEEDED if role in optional.values()]

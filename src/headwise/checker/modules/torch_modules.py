@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
-from headwise.checker.modules.names import is_norm, role_of
+from headwise.checker.modules.names import bias_role, is_formula, is_norm, is_turned_off, role_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError
@@ -137,6 +137,7 @@ def torch_layer(module: Any, name: str) -> Layer:
         with torch.no_grad():
             for key, array in arrays.items():
                 learned[key].copy_(torch.as_tensor(np.array(array)))
+        _make_again(clone)
 
     parameters = tuple(
         Parameter(key, value.detach().cpu().numpy(), _axes(key, parts), _owner(key, parts), *_steps(key, parts))
@@ -173,7 +174,16 @@ def _learned(module: Any) -> dict[str, Any]:
     """
     once, each = (dict(module.named_parameters(remove_duplicate=remove)) for remove in (True, False))
     repeated = [role_of(name) for name in each if name not in once]
-    return each if any(role is not None and "q" in role.part for role in repeated) else once
+    named = each if any(role is not None and "q" in role.part for role in repeated) else once
+    parts = dict(module.named_modules())
+    return {name: p for name, p in named.items() if not _is_fixed(name, p, named) and not is_turned_off(name, parts)}
+
+
+def _is_fixed(name: str, parameter: Any, named: Mapping[str, Any]) -> bool:
+    """Whether a parameter keeps its values: by its name, or as one that does not learn where others do."""
+    frozen = not parameter.requires_grad and any(p.requires_grad for p in named.values())
+    is_other = frozen and role_of(name) is None and bias_role(name) is None and not is_norm(name)
+    return is_other or is_formula(name, tuple(parameter.shape))
 
 
 class _TorchMemory:
@@ -236,6 +246,18 @@ def _train(module: Any, on: bool) -> None:
     for part in module.modules():
         if not isinstance(part, torch.nn.modules.batchnorm._NormBase):
             part.training = on
+
+
+def _make_again(module: Any) -> None:
+    """Let parts make again what they compute of their parameters as they leave the training mode."""
+    import torch
+
+    if any(type(part).train is not torch.nn.Module.train for part in module.modules()):
+        modes = [(part, part.training) for part in module.modules()]
+        module.train()
+        module.eval()
+        for part, mode in modes:
+            part.training = mode
 
 
 def _copy(module: Any) -> Any:

@@ -176,3 +176,41 @@ class Unknowable:
 
     def forward(self, x):
         return x
+
+
+class TurnedAndKept:
+    """Keys are rotated by angles that are passed, one for each pair of features, and kept with those before."""
+
+    def __init__(self, d_model=12, num_heads=3, longest=32):
+        rng = np.random.default_rng(0)
+        self.num_heads = num_heads
+        self.Wq, self.Wk, self.Wv, self.Wo = (rng.normal(size=(d_model, d_model)) for _ in range(4))
+        self.kept_k, self.kept_v = np.zeros((2, 8, longest, num_heads, d_model // num_heads))
+
+    def turned(self, x, cos, sin):
+        a, b = x[..., ::2], x[..., 1::2]
+        cos, sin = cos[:, None], sin[:, None]
+        return np.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape)
+
+    def __call__(self, x, start_pos, mask, freqs_cos, freqs_sin):
+        B, L, D = x.shape
+        q, k, v = ((x @ W).reshape(B, L, self.num_heads, -1) for W in (self.Wq, self.Wk, self.Wv))
+        q, k = self.turned(q, freqs_cos, freqs_sin), self.turned(k, freqs_cos, freqs_sin)
+        self.kept_k[:B, start_pos : start_pos + L], self.kept_v[:B, start_pos : start_pos + L] = k, v
+        k, v = self.kept_k[:B, : start_pos + L], self.kept_v[:B, : start_pos + L]
+        logits = self.logits(np.einsum("bnhd,bmhd->bhnm", q, k), D)
+        if mask is not None:
+            logits = logits + mask[None, None]
+        weights = np.exp(logits - logits.max(-1, keepdims=True))
+        weights = weights / weights.sum(-1, keepdims=True)
+        return np.einsum("bhnm,bmhd->bnhd", weights, v).reshape(B, L, D) @ self.Wo
+
+    def logits(self, products, D):
+        return products / np.sqrt(D // self.num_heads)
+
+
+class TurnedAndKeptUnscaled(TurnedAndKept):
+    """Without a scale."""
+
+    def logits(self, products, D):
+        return products

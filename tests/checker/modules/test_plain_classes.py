@@ -19,6 +19,8 @@ VERDICTS = {
     layers.OutIn: (),
     layers.Fused: (),
     layers.Encoder: (),
+    layers.TurnedAndKept: (),
+    layers.TurnedAndKeptUnscaled: ("scale-missing",),
 }
 
 

@@ -79,7 +79,7 @@ def _working_calls(
     errors = [] if errors is None else errors
     layouts = ("NBD", *AXES) if has_tokens_first(layer.documentation) else AXES
     of_one_count: list[Call] = []  # where a number of tokens may only happen to fit
-    ways = [(sizes, one, w) for sizes in options for one in positions for w in rotated_widths(layer, one, sizes.width)]
+    ways = [(sizes, *way) for sizes in options for way in _forms_and_widths(layer, positions, sizes.width)]
     for n, (sizes, passed, width) in product(_counts(layer), ways):
         others = {name: value for name, value in start.arguments.items() if name not in passed}
         apart = with_optional_context(start) if sizes.context != sizes.model else None
@@ -96,6 +96,14 @@ def _working_calls(
                 return any_count
             of_one_count = of_one_count or _with_twice_as_many(working, sizes) or working
     return of_one_count
+
+
+def _forms_and_widths(
+    layer: Layer, positions: list[dict[str, str]], width: int
+) -> Iterator[tuple[dict[str, str], int]]:
+    """Each form of positions with each width that rotates: a whole head in any form comes before a part of it."""
+    ranked = [(rank, one, w) for one in positions for rank, w in enumerate(rotated_widths(layer, one, width))]
+    yield from ((one, w) for _, one, w in sorted(ranked, key=lambda way: way[0]))
 
 
 def _with_twice_as_many(calls: list[Call], sizes: TargetSizes) -> list[Call]:

@@ -15,6 +15,7 @@ from headwise.checker.confirmation.further_calls import with_further_calls
 from headwise.checker.confirmation.further_inputs import confirmed
 from headwise.checker.confirmation.gradients import with_gradients
 from headwise.checker.confirmation.optional_cache import with_optional_cache
+from headwise.checker.confirmation.refused_options import refuse_untested_options
 from headwise.checker.confirmation.returned_caches import with_returned_caches
 from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
 from headwise.checker.detection.refusal import CheckError, UncallableError
@@ -160,6 +161,7 @@ def _check_function(
     if adapter is None:
         findings = with_optional_cache(findings, documentation, find)
     name = documentation.name or type(function).__name__
+    refuse_untested_options(name, findings)
     return to_verdict(name, findings, text, documentation.name, fresh(rng))
 
 

@@ -25,6 +25,7 @@ _AXES = {
     " modeldim emb nembd hiddendim hiddensize dhead depth din ninput featuredim embedding dimension embdim units size",
 }
 _AXIS = {name: axis for axis, names in _AXES.items() for name in names.split()}
+_WHOSE = re.compile(r"^(qk|kv|query|key|value|[qkv])(?=\w{3})|(?<=\w{3})(query|key|value|[qkv])$|(?<=\w{3})perhead$")
 _LAYOUTS = {
     "attention": ("BHNd", "BNHd", "HNd", "NHd", "BNd", "NBd", "BHdN", "BdN", "Nd", "dN"),
     "tokens": ("BND", "NBD", "BDN", "ND", "DN"),
@@ -225,7 +226,7 @@ class Documentation:
         stated = re.findall(shape, match[0]) if match else []
         layouts = []
         for one in stated:
-            axes = [_AXIS.get(normalize(word.strip()), "?") for word in one.split(",") if word.strip()]
+            axes = [_axis(normalize(word)) for word in one.split(",") if word.strip()]
             if axes and axes[0] != "?" and len(axes) <= 4:
                 layouts.append({1: "M", 2: "BM" if axes[0] == "B" else "NM", 3: "BNM", 4: "BHNM"}[len(axes)])
         return tuple(layouts)
@@ -301,8 +302,13 @@ def _polarity(sentence: str) -> str:
     return ""
 
 
+def _axis(name: str) -> str:
+    """The axis that a name is of, whatever it says about whose it is; a question mark if it is not known."""
+    return _AXIS.get(name) or _AXIS.get(_WHOSE.sub("", name), "?")
+
+
 def _packed_layout(words: list[str]) -> str:
-    marks = ["3" if word in ("3", "three", "2", "two", "_") else _AXIS.get(normalize(word), "?") for word in words]
+    marks = ["3" if word in ("3", "three", "2", "two", "_") else _axis(normalize(word)) for word in words]
     return "".join(marks).replace("D", "d") if marks.count("3") == 1 else ""
 
 
@@ -310,7 +316,7 @@ def _layout(words: list[str], kind: str) -> str:
     if any("*" in word for word in words):
         return ""
     names = [normalize(word) for word in words]
-    axes = [_AXIS.get(name, "?") for name in names]
+    axes = [_axis(name) for name in names]
     if "B" not in axes and axes.count("N") == 2 and names.count("n") == 1 and "m" not in names:
         axes[names.index("n")] = "B"  # next to L, S or T, N is the batch, as in torch's documentation
     if axes[:1] == ["N"] and len(axes) == (4 if kind == "attention" else 3) and "B" not in axes:

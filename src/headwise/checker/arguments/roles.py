@@ -107,6 +107,7 @@ _ROLES = {
     "weights?": "returnweights needweights returnattention returnattn returnattentionweights outputattentions"
     " returnattentionscores returnattnweights",
     "d": "d dk headdim dhead dkey keydim sqrtdk dimk querypreattnscalar",
+    "dtype": "dtype outdtype outputdtype computedtype",
     "D": "dmodel embeddim modelwidth modeldim",
     "Wqkv": "wqkv qkv qkvweight qkvproj inprojweight inproj cattn qkvw weightqkv qkvkernel wattn omegaqkv qkvweights"
     " qkvpacked packedqkv qkvs mixedqkv mixedqkvlayer qkvtensor fusedqkv qkvfused",
@@ -118,6 +119,7 @@ _ROLES = {
     "bo": "betac bc bproj projb projbias",
     "params": "params parameters weight weights theta ws w projections matrices weightdict",
 }
+_OF_QUERIES = re.compile(r"(q|query|queries)(?!key).*(pad|valid|keep)")  # masks that hide rows of the output
 _ROLE = {name: role for role, names in _ROLES.items() for name in names.split()}
 
 _PART = {"query": "q", "queries": "q", "key": "k", "keys": "k", "value": "v", "values": "v", "out": "o", "output": "o"}
@@ -153,13 +155,17 @@ _PATTERNS = {
 }
 
 # what is passed for an argument so that there is no dropout, no training and no output beyond the attention
-_NO_DROPOUT = "dropout dropoutp dropoutrate attndropout attentiondropout pdropout dropoutprob attndropoutp pdrop"
+_NO_DROPOUT = (
+    "dropout dropoutp dropoutrate attndropout attentiondropout pdropout dropoutprob attndropoutp pdrop dropp droprate"
+)
 FLAGS: dict[str, object] = {
     **dict.fromkeys(_NO_DROPOUT.split(), 0.0),
     "training": False,
     "train": False,
     "istraining": False,
     "deterministic": True,
+    "enablegqa": True,  # as torch's, which does nothing where there are as many key heads
+    **dict.fromkeys(["dropoutkey", "dropoutrng", "rng", "prngkey", "rngkey", "randomkey", "prng"]),  # for dropout
     "inference": True,
     "verbose": False,
     "debug": False,
@@ -232,7 +238,7 @@ def role_of(name: str) -> str | None:
     for role, pattern in (*_TOKENS.items(), *_PATTERNS.items()):
         if pattern.fullmatch(plain):
             return role
-    if re.search(r"(?<!head)(?<!block)masks?$", plain):  # those of heads and of blocks are others
+    if re.search(r"(?<!head)(?<!block)(?<!dropout)(?<!drop)masks?$", plain) and not _OF_QUERIES.match(plain):
         return "padding" if "pad" in plain or plain.startswith("key") else "mask"
     return None
 

@@ -141,6 +141,8 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
         return "Wqkv"
     if p.name.lower() == "b" and any(role_of(o.name) == "params" and is_fused(o.name, code) for o in parameters):
         return "bqkv"
+    if role == "dtype" and not is_required(p):
+        return None
     if role == "sinks" and isinstance(p.default, int):  # how many tokens are sinks
         return None
     if role == "params" and ("Wq" in others or p.default is not p.empty):

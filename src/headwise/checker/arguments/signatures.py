@@ -31,6 +31,7 @@ _OPTIONS = {
 }
 _HELPERS = {
     "weights?",
+    "dtype",
     "d",
     "D",
     "config",

@@ -153,6 +153,8 @@ class CallingConvention:
     def _converted(self, value: Any) -> Any:
         if isinstance(value, list):
             return [self.convert(a) for a in value]
+        if isinstance(value, np.dtype):
+            return self.convert(np.zeros(1, value)).dtype
         return self.convert(value) if isinstance(value, np.ndarray) else value
 
     def presentations(self, case: Case) -> Iterator[Case]:

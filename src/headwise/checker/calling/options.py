@@ -49,6 +49,8 @@ def as_function(array: Array, name: str, shape: tuple[int, ...], convert: Callab
     def at(indices: tuple[Any, ...]) -> Any:
         if len(indices) == 2 and not shared:
             raise TypeError("it passes no item and no head")
+        if not indices:  # of all scores at once
+            return entries
         return entries[indices if len(indices) == 4 else (0, 0, *indices)]
 
     if FUNCTIONS[normalize(name)] == "mask":

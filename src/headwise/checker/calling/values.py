@@ -177,6 +177,7 @@ def _sizes(convention: CallingConvention, case: Case) -> Case:
     layer = Settings(sizes, num_key_value_groups=repeats, training=False, scaling=d**-0.5, config=config)
     gains = {role: np.ones(d) for role in convention.names if role.startswith("gain of ")}
     sides |= {"repeats": repeats, "layer": layer, "bucket count": 32, "longest distance": 128}
+    sides |= {"dtype": case["X" if "X" in case else "q"].dtype}
     return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config} | sides | gains
 
 

@@ -24,6 +24,7 @@ from headwise.checker.reference.state import Case
 from headwise.checker.search.examination import Findings, hazards_of
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation, fits
 from headwise.checker.user_code.numpy_guard import np
+from headwise.shapes import Array
 
 _SLOW = ("jax", "jaxlib", "tensorflow", "keras")  # they compile again for every size
 
@@ -51,11 +52,14 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         return findings
     explained = {a.probe.name for a in calls if a.response.output is not None}
     explained -= {a.probe.name for a in calls if a.response.output is not None and not agrees(findings.explanation, a)}
+    weighed = any(a.response.weights is not None for a in calls)
     untested: dict[str, None] = {}
     for trial in _trials(findings, documentation, rng):
         if trial.further.probe.name not in explained:
             continue
         response = trial.convention.call(trial.further.probe.case)
+        if not weighed:  # what else it returns only has the shape of weights in this size
+            response = replace(response, weights=None)
         call = Observation(trial.meant or trial.further.probe, response)
         if call.response.output is None or agrees(findings.explanation, call):
             continue
@@ -64,7 +68,7 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         if codes := hazards_of(call, right=True):
             findings = replace(findings, observed=tuple(dict.fromkeys((*findings.observed, *codes))))
             continue
-        if trial.edge:
+        if trial.edge or (call.probe.name == "scale" and _is_nan(response.output)):  # of a root of the scale
             untested[f"{trial.further.words} (it gives other answers)"] = None
             continue
         if has_shape(call.response, call.probe.case) or not {"mask", "bias"} & call.probe.case.keys():
@@ -80,6 +84,10 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
 
 def _with_note(findings: Findings, what: str) -> Findings:
     return replace(findings, unexplained=True, notes=(*findings.notes, f"It is right on all other inputs, {what}."))
+
+
+def _is_nan(output: Array | None) -> bool:
+    return output is not None and bool(np.isnan(output).all())
 
 
 def _overwrites_results(convention: CallingConvention) -> bool:

@@ -19,6 +19,7 @@ from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import BoolArray
 
 _SAME = 1e-6
+OF_LOGITS = frozenset({"mask", "padding", "bias"})  # options that are arrays for the logits
 
 
 def with_senses(
@@ -74,13 +75,22 @@ def _with_mask_of_items(convention: CallingConvention, documentation: Documentat
 
 def takes_a_mask(convention: CallingConvention) -> bool:
     """Whether it can be called with its mask."""
-    for sense in ("attends", "adds"):
-        candidate = _with_sense(convention, "mask", sense)
-        masked = next(p.case for p in probes(candidate.interface, 0, np.random.default_rng(0)) if p.name == "mask")
-        response = candidate.call(masked)
-        if response.output is not None and has_shape(response, masked):
-            return True
-    return False
+    return any(_answers(_with_sense(convention, "mask", sense), "mask", ("mask",)) for sense in ("attends", "adds"))
+
+
+def takes_option(convention: CallingConvention, name: str) -> bool:
+    """Whether it can be called with its mask, padding mask or bias, in some form and on some input."""
+    names = ("mask", "mask-each", "mask-keys", "bias", "together")
+    of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
+    forms = (convention, of_keys) if name == "mask" else (convention,)
+    senses = ("attends",) if name == "bias" else ("attends", "adds")
+    return any(_answers(_with_sense(form, name, sense), name, names) for form in forms for sense in senses)
+
+
+def _answers(convention: CallingConvention, name: str, probes_of: tuple[str, ...]) -> bool:
+    """Whether it answers one of the probes of these names that have an argument."""
+    cases = (p.case for p in probes(convention.interface, 0, np.random.default_rng(0)) if p.name in probes_of)
+    return any(has_shape(convention.call(case), case) for case in cases if name in case)
 
 
 def _measured_sense(convention: CallingConvention, name: str, documentation: Documentation) -> str:

@@ -9,6 +9,7 @@ from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.packed import LAYOUTS, MERGED, axes_of, by_dimensions
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.detection.acceptance import accepted, with_axes
+from headwise.checker.detection.mask_senses import OF_LOGITS, takes_option
 from headwise.checker.reference.conventions import Requirements
 
 _MATRICES = frozenset({"Wq", "Wk", "Wv"})
@@ -41,7 +42,7 @@ def qkv_layouts(
         if tiers or attempt is usual:
             break
     if tiers or start.output or start.weights_only:
-        return tiers
+        return sorted(tiers, key=_refused_options)  # where an option is only taken with fewer axes
     layouts = [axes for axes in stated or _WITH_HEADS if "H" in axes and not start.interface.cached]
     shared = replace(start, interface=replace(start.interface, key_heads=1))
     if of_one_head := [c for axes in layouts for c in accepted(with_axes(shared, axes), attempts)]:
@@ -72,6 +73,12 @@ def packed_layouts(
             if tier := [c for one in packed for c in accepted(one, attempts)]:
                 return [tier]
     return []
+
+
+def _refused_options(tier: list[CallingConvention]) -> int:
+    """How many options that change the logits no convention of a tier takes in any form."""
+    options = OF_LOGITS & (tier[0].interface.takes - tier[0].interface.needs)
+    return sum(not any(takes_option(convention, name) for convention in tier) for name in options)
 
 
 def _per_item(convention: CallingConvention) -> bool:

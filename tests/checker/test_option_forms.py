@@ -1,0 +1,127 @@
+"""Options that a function takes in one form only, and arguments that it needs for what is no part of attention."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+from headwise.checker.arguments.roles import role_of
+from headwise.checker.detection.refusal import UncallableError
+from planted.handwritten import softmax
+
+
+def scaled(q, k):
+    return q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+
+
+def of_three_axes(q, k, v, attn_bias=None):
+    logits = scaled(q, k)
+    if attn_bias is not None:
+        batch, n, m = attn_bias.shape
+        logits = logits + attn_bias.reshape(batch, n, m)
+    return softmax(logits) @ v
+
+
+def subtracted_with_three_axes(q, k, v, attn_bias=None):
+    logits = scaled(q, k)
+    if attn_bias is not None:
+        batch, n, m = attn_bias.shape
+        logits = logits - attn_bias.reshape(batch, n, m)
+    return softmax(logits) @ v
+
+
+def in_no_known_form(q, k, v, attn_bias=None):
+    logits = scaled(q, k)
+    if attn_bias is not None:
+        logits = logits - attn_bias["left"] - attn_bias["right"]
+    return softmax(logits) @ v
+
+
+def not_implemented(q, k, v, mask=None):
+    if mask is not None:
+        raise NotImplementedError("no mask yet")
+    return softmax(scaled(q, k)) @ v
+
+
+def of_whole_scores(q, k, v, score_mod=None):
+    """q, k, v: (B, H, N, d)"""
+    scores = scaled(q, k)
+    return softmax(scores if score_mod is None else score_mod(scores)) @ v
+
+
+def of_the_first_head(q, k, v, score_mod=None):
+    """q, k, v: (B, H, N, d)"""
+    scores = scaled(q, k)
+    if score_mod is not None:
+        scores = scores + (score_mod(scores) - scores)[:, :1]
+    return softmax(scores) @ v
+
+
+def with_needed_settings(q, k, v, out_dtype, dropout_rng, droprate, enable_gqa, deterministic):
+    assert deterministic or droprate == 0 or dropout_rng is not None
+    return (softmax(scaled(q, k)) @ v).astype(out_dtype)
+
+
+def with_bracketed_layouts(query, key, value):
+    """Attention of `[batch..., q_length, num_heads, qk_depth_per_head]` with `[batch..., kv_length, num_heads, d]`."""
+    return np.moveaxis(
+        softmax(scaled(*(np.moveaxis(a, -2, -3) for a in (query, key)))) @ np.moveaxis(value, -2, -3), -3, -2
+    )
+
+
+def test_a_bias_is_tried_with_other_numbers_of_axes():
+    right, wrong = hw.check(of_three_axes), hw.check(subtracted_with_three_axes)
+    assert right.ok
+    assert "bias" in {probe.name for probe in right.probes if probe.agrees}
+    assert not wrong.ok
+
+
+def test_a_function_that_refuses_every_form_of_its_bias_is_not_right():
+    with pytest.raises(UncallableError, match="right without `attn_bias`"):
+        hw.check(in_no_known_form)
+
+
+def test_a_function_may_say_that_it_has_no_mask():
+    verdict = hw.check(not_implemented)
+    assert verdict.ok
+    assert any("NotImplementedError" in one for one in verdict.untested)
+
+
+def with_sums_of_its_weights(q, k, v):
+    """q, k, v: (N, H, d); next to its output, it returns (H, N)"""
+    logits = scaled(np.moveaxis(q, 0, 1), np.moveaxis(k, 0, 1))
+    return np.moveaxis(softmax(logits) @ np.moveaxis(v, 0, 1), 0, 1), np.log(np.exp(logits).sum(axis=-1))
+
+
+def of_a_root_of_the_scale(q, k, v, scale=None):
+    root = q.shape[-1] ** -0.25 if scale is None else np.sqrt(scale)
+    return softmax((root * q) @ (root * k).swapaxes(-1, -2)) @ v
+
+
+def test_what_has_the_shape_of_weights_in_one_size_only_is_none():
+    assert hw.check(with_sums_of_its_weights).ok
+
+
+def test_a_root_of_the_scale_is_right_for_scales_that_have_one():
+    verdict = hw.check(of_a_root_of_the_scale)
+    assert verdict.ok
+    assert any("a negative scale" in one for one in verdict.untested)
+
+
+def test_a_function_of_scores_may_get_all_of_them():
+    assert hw.check(of_whole_scores).ok
+    assert hw.check(of_the_first_head).mistakes == ("bias-not-broadcast",)
+
+
+def test_needed_types_keys_of_dropout_and_flags_of_torch_are_passed():
+    assert hw.check(with_needed_settings).ok
+
+
+def test_layouts_in_brackets_with_long_names_are_read():
+    verdict = hw.check(with_bracketed_layouts)
+    assert verdict.ok
+    assert verdict.conventions == ("tokens-before-heads",)
+
+
+@pytest.mark.parametrize("name", ["query_padding_mask", "dropout_mask", "q_padding_mask"])
+def test_masks_of_queries_and_of_dropout_hide_no_keys(name):
+    assert role_of(name) not in ("mask", "padding")

@@ -232,3 +232,83 @@ class DataAsHUnused(DataAsH):
         k = heads_of(self.key(h.view(batch, count, width)), self.num_heads)
         v = heads_of(self.value(q), self.num_heads)
         return self.out(merged(mix(heads_of(self.query(q), self.num_heads), k, v[..., :1, :].expand_as(k))))
+
+
+class Grouped(nn.Module):
+    """Projections take the features in groups, and tokens are columns."""
+
+    def __init__(self, embed_dim=12, num_heads=3, groups=2):
+        super().__init__()
+        self.num_heads = num_heads
+        self.query, self.key, self.value = (nn.Conv1d(embed_dim, embed_dim, 1, groups=groups) for _ in range(3))
+
+    def scores(self, q, k):
+        return q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+
+    def forward(self, x):
+        q, k, v = (heads_of(f(x).transpose(1, 2), self.num_heads) for f in (self.query, self.key, self.value))
+        return merged(torch.softmax(self.scores(q, k), -1) @ v).transpose(1, 2)
+
+
+class GroupedUnscaled(Grouped):
+    """Without a scale."""
+
+    def scores(self, q, k):
+        return q @ k.transpose(-2, -1)
+
+
+class OfGroups(nn.Module):
+    """Tokens (B, P, N, D) of several groups in each item, rotated by cosines and sines that are passed."""
+
+    def __init__(self, embed_dim=12, num_heads=3):
+        super().__init__()
+        self.num_heads = num_heads
+        self.query, self.key, self.value, self.out = (nn.Linear(embed_dim, embed_dim) for _ in range(4))
+
+    def turned(self, x, cos, sin):
+        return x * cos + torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(-2) * sin
+
+    def turned_keys(self, k, cos, sin):
+        return self.turned(k, cos, sin)
+
+    def forward(self, x, position_embeddings):
+        cos, sin = position_embeddings
+        items, groups = x.shape[:2]
+        q, k, v = (heads_of(f(x).flatten(0, 1), self.num_heads) for f in (self.query, self.key, self.value))
+        output = mix(self.turned(q, cos, sin), self.turned_keys(k, cos, sin), v)
+        return self.out(merged(output).unflatten(0, (items, groups)))
+
+
+class OfGroupsOneSide(OfGroups):
+    """Only queries are rotated."""
+
+    def turned_keys(self, k, cos, sin):
+        return k
+
+
+class TwoNumbers(ListOfThree):
+    """With two learned numbers that are for something else."""
+
+    def __init__(self, embed_dim=12, num_heads=3):
+        super().__init__(embed_dim, num_heads)
+        self.steps = nn.Parameter(torch.tensor([0.0, 1.0]))
+
+    def attend(self, q, k, v):
+        return mix(q, k, v, self.steps.prod())
+
+
+class LearnedTurns(ListOfThree):
+    """Each head learns its rotations, which are those from the end for keys by mistake."""
+
+    def __init__(self, embed_dim=12, num_heads=3):
+        super().__init__(embed_dim, num_heads)
+        self.rope_freqs = nn.Parameter(torch.randn(num_heads, embed_dim // num_heads // 2))
+
+    def turned(self, x, places):
+        angles = places[:, None].to(x) * self.rope_freqs[:, None]
+        a, b = x.chunk(2, dim=-1)
+        return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], -1)
+
+    def attend(self, q, k, v):
+        places = torch.arange(q.shape[-2])
+        return mix(self.turned(q, places), self.turned(k, places.flip(0)), v)

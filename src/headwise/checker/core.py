@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,6 +40,8 @@ from headwise.errors import DataError, HeadwiseError, describe_exception
 from headwise.parallel import single_threaded_blas
 
 _OF_FUNCTION, _OF_MODULE = 15_000, 40_000  # evaluations; a module is searched once for each of its readings
+
+_ROTARY = re.compile(r"rot|rope|freq|angle", re.IGNORECASE)  # names of learned rotations
 
 
 def check(
@@ -307,9 +310,20 @@ def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng:
         if findings.explanation is not None and (findings.rank[0] or all(map(is_softmax, runs))):
             judged = _Judged(target, replace(findings, observed=(*findings.observed, "position-bias")))
             untested = (*untested, *target.tables)
+            _refuse_untested_rotations(target, findings)
     convention = judged.findings.convention
     unused = (*convention.unused, *(f"{name} (zero in this check)" for name in untested))
     return replace(judged, findings=replace(judged.findings, convention=replace(convention, unused=unused)))
+
+
+def _refuse_untested_rotations(target: Target, findings: Findings) -> None:
+    """Raise DataError if all that is right about a module is what it does without its learned rotations."""
+    names = [name for name in target.tables if _ROTARY.search(name)]
+    if names and not findings.rank[0]:
+        raise DataError(
+            f"{target.name}: with {', '.join(names)} at zero it is attention; how it rotates with other numbers is not"
+            " known and was not tested."
+        )
 
 
 def _needed_tables(judged: _Judged) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import pytest
 
 import headwise as hw
+from headwise.errors import HeadwiseError
 from helpers.verdicts import assert_verdict
 
 pytest.importorskip("torch")
@@ -21,6 +22,10 @@ VERDICTS = {
     "NodesFirst": ((), ()),
     "BatchTakenForTokens": (("batch-mixed",), ()),
     "DataAsH": ((), ()),
+    "Grouped": ((), ()),
+    "GroupedUnscaled": (("scale-missing",), ()),
+    "OfGroups": ((), ("rope",)),
+    "TwoNumbers": ((), ()),
 }
 
 
@@ -29,9 +34,16 @@ def test_verdict(name):
     assert_verdict(getattr(layers, name), *VERDICTS[name])
 
 
-@pytest.mark.parametrize("name", ["RotaryBackwards", "SizeAsCount", "WideValuesScaled", "DataAsHUnused"])
+@pytest.mark.parametrize(
+    "name", ["RotaryBackwards", "SizeAsCount", "WideValuesScaled", "DataAsHUnused", "OfGroupsOneSide"]
+)
 def test_what_is_wrong_is_never_right(name):
     assert not hw.check(getattr(layers, name)).ok
+
+
+def test_learned_rotations_that_are_not_tested_are_never_right():
+    with pytest.raises(HeadwiseError, match=r"rope_freqs .*not tested|more than the projections"):
+        hw.check(layers.LearnedTurns)
 
 
 def test_biases_that_are_asked_for_are_added():

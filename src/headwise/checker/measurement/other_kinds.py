@@ -93,6 +93,8 @@ def _mixes_features(convention: CallingConvention, case: Case) -> bool:
         equations.append(np.einsum("ohi,hnj->nohij", blocks, trace.v[0]).reshape(-1, heads * width**2))
         outputs.append((output - zero)[0].ravel())
     matrix, right = np.concatenate(equations), np.concatenate(outputs)
+    if len(matrix) != len(right):  # its axes are others
+        return False
     solved, _, rank, _ = np.linalg.lstsq(matrix, right, rcond=None)
     weights = solved.reshape(heads, width, width)
     sums = np.abs(weights.sum(axis=-1) - 1).max() < _CLOSE

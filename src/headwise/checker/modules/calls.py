@@ -12,7 +12,7 @@ from headwise.checker.arguments.roles import FLAGS, role_of, tokens_among
 from headwise.checker.modules.call import USUAL_COUNT, Call, CallError
 from headwise.checker.modules.extras import tables
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.layouts import AXES, has_tokens_first
+from headwise.checker.modules.layouts import AXES, OF_ONE_GROUP, has_tokens_first
 from headwise.checker.modules.pairs import Pairs, possible_pairs, without_pairs
 from headwise.checker.modules.positions import position_arguments, position_forms, rotated_widths
 from headwise.checker.modules.reduction import strided_kernel
@@ -90,6 +90,8 @@ def _working_calls(
             possible = [replace(call, axes=axes, visible=v, unbiased=u) for axes, v, u in forms]
             possible += [replace(call, of_first=True)] * (not call.takes_context and n != sizes.model)
             working = [one for one in possible if _works(one, sizes, errors)]
+            if not working and passed and takes_any_count(grouped := replace(call, axes=OF_ONE_GROUP), sizes):
+                working = [grouped]
             if not working and not call.takes_context and n != sizes.model:
                 working = [one for one in _with_latents(call, sizes.model) if _works(one, sizes, errors)]
             if any_count := [one for one in working if takes_any_count(one, sizes)]:

@@ -28,7 +28,7 @@ from headwise.checker.modules.extras import (
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.layouts import has_tokens_first, present, restore
+from headwise.checker.modules.layouts import OF_ONE_GROUP, has_tokens_first, present, restore
 from headwise.checker.modules.packed import with_separate_arguments
 from headwise.checker.modules.positions import FIRST_POSITION, OF_SEGMENTS, positions_of
 from headwise.checker.modules.projections import Reading
@@ -182,7 +182,7 @@ def _forward(call: Call) -> Callable[..., Any]:
     signature = inspect.signature(layer.forward)
     places = {name: kind for name, kind in call.positions.items() if kind not in OF_SEGMENTS}
     logits = _returns_logits(layer)
-    if "W" not in call.axes and not places and not logits and not call.of_first and call.pairs is None:
+    if not _is_presented(call) and not places and not logits and not call.of_first and call.pairs is None:
         return layer.forward
     outer = signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in places])
 
@@ -191,10 +191,10 @@ def _forward(call: Call) -> Callable[..., Any]:
         position = kwargs.pop(FIRST_POSITION, 0)
         arguments = dict(outer.bind(*args, **kwargs).arguments)
         first = next(iter(call.tokens))
-        count = arguments[first].shape[call.axes.index("N") if "N" in call.axes else 1]
+        count = arguments[first].shape[1 if _is_presented(call) else call.axes.index("N")]
         arguments = call.with_pairs(arguments)
         for name in call.tokens:
-            if "W" in call.axes and name in arguments:
+            if _is_presented(call) and name in arguments:
                 arguments[name] = present(arguments[name], call.axes)
         if call.of_first:
             arguments[first] = put_each_first(arguments[first])
@@ -204,7 +204,7 @@ def _forward(call: Call) -> Callable[..., Any]:
         result = result[0] if logits and isinstance(result, tuple) else result
         if call.of_first:
             return gather_first(result[0] if isinstance(result, tuple) else result, count)
-        if "W" not in call.axes:
+        if not _is_presented(call):
             return result
         return (restore(result[0], call.axes), *result[1:]) if isinstance(result, tuple) else restore(result, call.axes)
 
@@ -212,6 +212,11 @@ def _forward(call: Call) -> Callable[..., Any]:
     if places:
         vars(forward)[FIRST_POSITION] = True  # it takes this keyword, which its signature does not show
     return forward
+
+
+def _is_presented(call: Call) -> bool:
+    """Whether its tokens have axes that the core does not know, to which they are brought here."""
+    return "W" in call.axes or call.axes == OF_ONE_GROUP
 
 
 def _forward_of_latents(call: Call) -> Callable[..., Any]:
@@ -242,7 +247,7 @@ def _axes(match: Match) -> str:
         return "NBD"
     if layer.attributes.get("inner_batch_first") is False and _OF_TRANSFORMER.search(layer.documentation):
         return "NBD"
-    return "BND" if "W" in axes else axes
+    return "BND" if _is_presented(match.call) else axes
 
 
 def _design(match: Match) -> tuple[tuple[str, Change], ...]:

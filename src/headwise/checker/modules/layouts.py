@@ -8,6 +8,7 @@ from typing import Any
 from headwise.checker.modules.positions import image_sides
 
 AXES = ("BND", "ND", "BDN", "DN", "BDHW", "BHWD")
+OF_ONE_GROUP = "B1ND"  # for layers of several groups of tokens in each item
 # what a source says whose tokens come before the batch, "NBD"
 _TOKENS_FIRST = re.compile(
     r"\(\s*(seq_?len|seq|t|time|l|n|s|len|length|tokens|tgt_?len)\s*,\s*(b|bs|bsz|batch|batch_?size|n)\s*,\s*\w+\s*\)"
@@ -29,6 +30,8 @@ def present(a: Any, axes: str) -> Any:
     """Tokens (B, N, D) in other axes; of any framework's arrays."""
     if "B" not in axes:
         return a[0] if axes == "ND" else a[0].swapaxes(0, 1)
+    if axes == OF_ONE_GROUP:
+        return a[:, None]
     if axes in ("BDHW", "BHWD"):
         image = a.reshape(a.shape[0], *image_sides(a.shape[1]), a.shape[2])
         return image if axes == "BHWD" else image.swapaxes(2, 3).swapaxes(1, 2)
@@ -39,6 +42,8 @@ def restore(a: Any, axes: str) -> Any:
     """Undo `present`; an output that has already tokens in place of an image stays as it is."""
     if "B" not in axes:
         return a[None] if axes == "ND" else a.swapaxes(0, 1)[None]
+    if axes == OF_ONE_GROUP:
+        return a[:, 0] if a.ndim == 4 else a
     if axes in ("BDHW", "BHWD") and a.ndim == 4:
         image = a.swapaxes(1, 2).swapaxes(2, 3) if axes == "BDHW" else a
         return image.reshape(image.shape[0], -1, image.shape[3])

@@ -29,7 +29,7 @@ def pair_designs(tables: Mapping[str, Array], heads: int, width: int) -> Iterato
     """
     ordered = sorted(tables.items(), key=lambda item: "v" in item[0].rpartition(".")[2].lower())
     pairs = [(a, b) for (_, a), (_, b) in combinations(ordered, 2) if a.shape == b.shape]
-    for both in [*pairs, *(tuple(table) for table in tables.values() if len(table) == 2)]:
+    for both in [*pairs, *(tuple(table) for table in tables.values() if table.ndim > 1 and len(table) == 2)]:
         for keys, values in zip(*(_of_heads(table, heads, width) for table in both), strict=True):
             factors = dict.fromkeys([(1.0, 1.0), (width**0.5, keys.shape[2] ** 0.5)])
             for of_keys, of_values in factors:

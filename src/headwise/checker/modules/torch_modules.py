@@ -108,6 +108,18 @@ def _simplify(module: Any) -> None:
                 remove_weight_norm(part, hook.name)
         for name in list(part.parametrizations) if parametrize.is_parametrized(part) else ():
             parametrize.remove_parametrizations(part, name)
+        _join_groups(part)
+
+
+def _join_groups(part: Any) -> None:
+    """Let a convolution of one place that takes its channels in groups take them all, with the same output."""
+    import torch
+
+    is_conv = isinstance(part, torch.nn.Conv1d | torch.nn.Conv2d) and {*part.kernel_size} == {1}
+    if is_conv and 1 < part.groups < part.in_channels:
+        joined = torch.block_diag(*(group.flatten(1) for group in part.weight.detach().chunk(part.groups)))
+        part.weight = torch.nn.Parameter(joined.reshape(*joined.shape, *part.kernel_size))
+        part.groups = 1
 
 
 def torch_submodules(module: Any) -> dict[str, Any]:

@@ -142,7 +142,10 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
     aligned = interface is None or {"align", "offset"} & interface.takes or "align" in interface.implicit
     entries = [(c.code, change) for c in conventions for change in c.changes if not aligned or c.code != _ALIGNED]
     entries += [
-        (e.code, change) for e in CATALOGUE.values() for change in e.changes if aligned or e.code != "causal-alignment"
+        (e.code, change)
+        for e in CATALOGUE.values()
+        for change in e.changes
+        if (aligned or e.code != "causal-alignment") and (interface is None or e.code not in impossible)
     ]
     if interface is not None and not _HIDING & (interface.takes | interface.implicit.keys()):
         entries = [("alibi-sign" if code == "signed-distances" else code, change) for code, change in entries]

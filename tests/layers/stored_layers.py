@@ -312,3 +312,12 @@ class LearnedTurns(ListOfThree):
     def attend(self, q, k, v):
         places = torch.arange(q.shape[-2])
         return mix(self.turned(q, places), self.turned(k, places.flip(0)), v)
+
+
+class WrittenOut(ListOfThree):
+    """Arguments of the constructor whose names are written out."""
+
+    def __init__(self, model_dimension, number_of_heads, dropout_probability, log_attention_weights):
+        super().__init__(model_dimension, number_of_heads)
+        self.log_attention_weights = log_attention_weights
+        self.dropout = nn.Dropout(dropout_probability)

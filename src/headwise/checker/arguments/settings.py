@@ -78,13 +78,13 @@ _WORDS = {
     " maxpositionembeddings maxpositions numpatches npatches numtokens ntokens maxtokens chunksize maxcontextlength t"
     " maxt seqmax seqlenmax tokens maxpos len",
     "context": "contextdim dcontext ctxdim crossdim crossattentiondim dimcontext dcross kdim vdim kvdim keysize"
-    " valuesize encdim encoderdim memorydim memdim conddim condimension kvinputdim dctx dimkv sourcedim dmemory denc"
+    " valuesize encdim encoderdim memorydim memdim conddim kvinputdim dctx dimkv sourcedim dmemory denc"
     " encoderhiddensize contextchannels",
     "model": "dmodel modeldim modelsize model nembd nembed embd embed embeddim embedsize embsize embdim embeddingdim"
     " embeddingsize embedding emb e k d c dim dims hiddensize hiddendim hiddens numhiddens hiddenunits hiddim hidden"
     " width state nstate channels channel numchannels nchannels features nfeatures numfeatures infeatures inchannels"
     " inchannel inputdim inputsize indim din dimin insize querydim querysize qdim size units inputchannels chin nf"
-    " embeddims tokendim featuredim inplanes planes dimension dimensions outdim dout dimout outputdim outfeatures"
+    " embeddims tokendim featuredim inplanes planes outdim dout dimout outputdim outfeatures"
     " outchannels outputsize projdim qkvdim qkvfeatures outsize attndim innerdim dmod ninp dx dimembed nhidden nx",
 }
 # names of widths that are on no list, for arguments that have no default
@@ -93,13 +93,16 @@ _OF_CONTEXT = re.compile(
 )
 _WIDTH = re.compile(r"\w*(dims?|size|channels?|chans?|width|features?|feats?|units|planes)|(dim|size|width|ch)\w*")
 _SHORT_WIDTH = re.compile(r"[cd]_\w+")  # as in AlphaFold
-_FLAGS = ("is_", "use_", "has_", "do_", "add_", "enable_", "output_")
+_FLAGS = ("is_", "use_", "has_", "do_", "add_", "enable_", "output_", "log_", "return_", "save_", "need_")
+_WRITTEN_OUT = {"dimensions": "dim", "dimension": "dim", "probability": "prob"}
 _ROLE = {word: role for role, words in _WORDS.items() for word in words.split()}
 
 
 def role_of_setting(name: str) -> str | None:
     """What a setting is; None for a name that does not say."""
     plain = name.lower().replace("_", "").replace("-", "")
+    for word, short in _WRITTEN_OUT.items():
+        plain = plain.replace(word, short)
     if plain in _ROLE:
         return _ROLE[plain]
     return next((role for role, pattern in _PATTERNS.items() if re.fullmatch(pattern, plain)), None)
@@ -112,7 +115,9 @@ def value_of_setting(name: str, sizes: Mapping[str, int]) -> Any:
 
 
 def guessed_value(name: str, sizes: Mapping[str, int]) -> int | None:
-    """The value of a setting that has none by default and whose name only says that it is a width; else None."""
+    """The value of a setting without default whose name only says that it is a width or a flag; else None."""
+    if name.startswith(_FLAGS):
+        return False
     plain = name.lower().replace("_", "")
     if not (_WIDTH.fullmatch(plain) or _SHORT_WIDTH.fullmatch(name.lower())):
         return None

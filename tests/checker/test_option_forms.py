@@ -6,6 +6,7 @@ import pytest
 import headwise as hw
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.detection.refusal import UncallableError
+from headwise.checker.diff import diff
 from planted.handwritten import softmax
 
 
@@ -125,3 +126,47 @@ def test_layouts_in_brackets_with_long_names_are_read():
 @pytest.mark.parametrize("name", ["query_padding_mask", "dropout_mask", "q_padding_mask"])
 def test_masks_of_queries_and_of_dropout_hide_no_keys(name):
     assert role_of(name) not in ("mask", "padding")
+
+
+def tokens_first(q, k, v, of_type=np.float64):
+    logits = np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(q.shape[-1])
+    return np.einsum("bhnm,bmhd->bnhd", softmax(logits.astype(of_type)), v)
+
+
+def tokens_first_in_float32(q, k, v):
+    return tokens_first(q, k, v, np.float32)
+
+
+def tokens_first_without_scale(q, k, v):
+    logits = np.einsum("bnhd,bmhd->bhnm", q, k)
+    return np.einsum("bhnm,bmhd->bnhd", softmax(logits.astype(np.float32)), v)
+
+
+def test_differences_of_the_narrower_type_are_that_hazard_alone():
+    same = diff(tokens_first, tokens_first_in_float32)
+    assert same.same
+    assert same.added == ("dtype-lowered",)
+    other = diff(tokens_first, tokens_first_without_scale)
+    assert not other.same
+    assert "scale-missing" in other.added
+
+
+def with_first_token(x, Wq, Wk, Wv, cls=None):
+    if cls is not None:
+        x = np.concatenate([cls, x])
+    return softmax((x @ Wq) @ (x @ Wk).T / np.sqrt(Wq.shape[1])) @ (x @ Wv)
+
+
+def with_memory(x, Wq, Wk, Wv, tape=None):
+    q = x @ Wq
+    if tape is not None:
+        x = np.concatenate([tape["old"], x])
+    return softmax(q @ (x @ Wk).T / np.sqrt(Wq.shape[1])) @ (x @ Wv)
+
+
+def test_a_token_that_is_joined_with_the_others_is_no_earlier_key():
+    verdict = hw.check(with_first_token)
+    assert verdict.ok
+    assert "cls" in verdict.untested
+    with pytest.raises(UncallableError, match="tape"):
+        hw.check(with_memory)

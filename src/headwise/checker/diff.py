@@ -11,14 +11,15 @@ from typing import Any, Literal
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.core import check
+from headwise.checker.detection.acceptance import in_words
 from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.probes import PROBES, probes
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.report.verdict import Verdict
+from headwise.checker.search.agreement import LARGE_LOGITS
 from headwise.checker.search.examination import EDGES
-from headwise.checker.search.mistakes import LARGE_LOGITS
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError
@@ -207,22 +208,30 @@ def diff(
     ('scale-no-root',)
     """
     requirements = Requirements.of(weights, mask, convention, args)
-    conventions = []
+    ways = []
     for function, source in zip((first, second), sources, strict=True):
         if adapter is None and is_module(function):
             target = find_targets(function, init=init, inside=inside)[0]
-            conventions.append(conventions_of_target(target, kind, requirements)[0][0])
+            ways.append(conventions_of_target(target, kind, requirements))
         else:
             text = source or source_of(function)
-            conventions.append(infer_calling_conventions(function, kind, adapter, text, requirements)[0][0])
-    kinds = [c.interface.kind for c in conventions]
+            ways.append(infer_calling_conventions(function, kind, adapter, text, requirements))
+    kinds = [tiers[0][0].interface.kind for tiers in ways]
     if kinds[0] != kinds[1]:
         raise DataError(f"second: expected {kinds[0]}, which the first is; got {kinds[1]}.")
     options: dict[str, Any] = {"adapter": adapter, "weights": weights, "mask": mask, "convention": convention}
     options |= {"args": args, "inside": inside, "init": init}
     verdicts = [check(f, kinds[0], source=s, **options) for f, s in zip((first, second), sources, strict=True)]
-    compared = _compare(*_with_shared_arguments(*conventions))
+    conventions = [_as_judged(tiers, verdict) for tiers, verdict in zip(ways, verdicts, strict=True)]
+    lowered = any("dtype-lowered" in verdict.hazards for verdict in verdicts)
+    compared = _compare(*_with_shared_arguments(*conventions), lowered)
     return Difference(verdicts[0], verdicts[1], *compared, _exchanged(*conventions))
+
+
+def _as_judged(tiers: list[list[CallingConvention]], verdict: Verdict) -> CallingConvention:
+    """The way of calling of a verdict, or else the first."""
+    every = (convention for tier in tiers for convention in tier)
+    return next((one for one in every if in_words(one) == verdict.calling_convention), tiers[0][0])
 
 
 def _exchanged(*conventions: CallingConvention) -> tuple[dict[str, str], dict[str, str]]:
@@ -265,11 +274,15 @@ def _with_shared_arguments(a: CallingConvention, b: CallingConvention) -> tuple[
 
 
 def _compare(
-    a: CallingConvention, b: CallingConvention
+    a: CallingConvention, b: CallingConvention, lowered: bool
 ) -> tuple[int, float, float, tuple[str, ...], int, tuple[str, ...]]:
-    """The numbers of a `Difference`: on how many inputs, by how much, and with which kinds of them outputs differ."""
+    """The numbers of a `Difference`: on how many inputs, by how much, and with which kinds of them outputs differ.
+
+    `lowered` if one of the two computes in float32, so that they may differ by its rounding.
+    """
     rng = np.random.default_rng(20260)
-    rounding = PRECISIONS["float32" if any(c.lowers or c.interface.dtype == "float32" for c in (a, b)) else "float64"]
+    lowered = lowered or any(c.lowers or c.interface.dtype == "float32" for c in (a, b))
+    rounding = PRECISIONS["float32" if lowered else "float64"]
     count, errors = 0, dict[str, float]()
     for probe in (p for number in (0, 1) for p in probes(a.interface, number, rng) if p.name != "float32"):
         outputs = [c.call(probe.case).output for c in (a, b)]

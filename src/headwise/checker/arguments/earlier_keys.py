@@ -9,6 +9,7 @@ import ast
 import re
 import textwrap
 
+from headwise.checker.arguments.products import gives_queries
 from headwise.checker.user_code.source import nodes_in, parse
 
 _JOINS = re.compile(r"concat\w*|cat|[vhd]?stack|append|column_stack|row_stack|dynamic_update\w*")
@@ -30,6 +31,18 @@ def holds_earlier_keys(argument: str, code: str) -> bool:
                 parts |= _names(node.target)
     reads = any(isinstance(node, ast.Subscript) and _is_part(node, parts) and _is_read(node) for node in nodes)
     return any(_joins(node, parts) or (reads and _writes(node, parts)) for node in nodes)
+
+
+def is_joined_with_queries(argument: str, tokens: object, code: str) -> bool:
+    """Whether an argument is joined with the tokens before these are projected, so that it gives queries too."""
+    try:
+        nodes = nodes_in(parse(textwrap.dedent(code)))
+    except SyntaxError:
+        return False
+    for node in nodes:
+        if isinstance(node, ast.Assign) and _joins(node.value, {argument}) and tokens in _names(node.value):
+            return any(gives_queries(name, code, node.lineno) for target in node.targets for name in _names(target))
+    return False
 
 
 def _is_read(node: ast.Subscript) -> bool:

@@ -22,8 +22,13 @@ def tokens_in_products(names: Collection[str], code: str) -> dict[str, str]:
     return {queries[0]: "X", keys[0]: "context"} if len(queries) == len(keys) == 1 else {}
 
 
-def _matrices_of(argument: str, code: str) -> Iterator[str]:
-    """The matrices with which an argument is multiplied as it stands."""
+def gives_queries(argument: str, code: str, after: int) -> bool:
+    """Whether an argument is multiplied with the matrix of the queries, below a line."""
+    return "Wq" in _matrices_of(argument, code, after)
+
+
+def _matrices_of(argument: str, code: str, after: int = 0) -> Iterator[str]:
+    """The matrices with which an argument is multiplied as it stands, below a line."""
     try:
         nodes = nodes_in(parse(textwrap.dedent(code)))
     except SyntaxError:
@@ -34,7 +39,8 @@ def _matrices_of(argument: str, code: str) -> Iterator[str]:
             factors = [node.left, node.right]
         elif isinstance(node, ast.Call) and _PRODUCT.fullmatch(_name(node.func)):
             factors = node.args
-        if any(isinstance(factor, ast.Name) and factor.id == argument for factor in factors):
+        below = isinstance(node, ast.expr) and node.lineno > after
+        if below and any(isinstance(factor, ast.Name) and factor.id == argument for factor in factors):
             yield from filter(None, map(_matrix, factors))
 
 

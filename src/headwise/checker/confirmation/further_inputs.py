@@ -21,8 +21,9 @@ from headwise.checker.confirmation.loops import may_have_loops_over_pairs
 from headwise.checker.probes import Further, Probe, first_probe, further_probes, probes
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
+from headwise.checker.search.agreement import fits
 from headwise.checker.search.examination import Findings, hazards_of
-from headwise.checker.search.mistakes import Agreement, Explanation, Observation, fits
+from headwise.checker.search.mistakes import Agreement, Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.arguments.documentation import Documentation
-from headwise.checker.arguments.earlier_keys import holds_earlier_keys
+from headwise.checker.arguments.earlier_keys import holds_earlier_keys, is_joined_with_queries
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.arguments.signatures import signature_of
 from headwise.checker.calling.invocation import CallingConvention
@@ -99,7 +99,8 @@ def _optional_cache(convention: CallingConvention, code: str) -> str:
     """The argument that is not passed and holds earlier keys; empty if there is none."""
     optional = [p.name for p in signature_of(convention.function) or () if p.default is None]
     names = (name for name in convention.unused if name in optional and holds_earlier_keys(name, code))
-    return next(names, "")
+    tokens = convention.names.get("X")
+    return next((name for name in names if not is_joined_with_queries(name, tokens, code)), "")
 
 
 def _with_arrays(

@@ -10,7 +10,8 @@ from headwise.checker.arguments.signatures import Reading
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import Response, grid, has_shape
 from headwise.checker.probes import Probe, first_probe
-from headwise.checker.search.mistakes import Explanation, Observation, worst
+from headwise.checker.search.agreement import worst
+from headwise.checker.search.mistakes import Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np
 
 _INTO_BUCKETS = r"bucket|cli(p|amp)\(|minimum\(|max_?(rel\w*_?)?(dist|pos)"

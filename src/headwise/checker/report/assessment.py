@@ -23,8 +23,9 @@ from headwise.checker.report.hints import hints
 from headwise.checker.report.locations import find_locations
 from headwise.checker.report.properties import verify_properties
 from headwise.checker.report.verdict import ProbeResult, Verdict
+from headwise.checker.search.agreement import fits, worst
 from headwise.checker.search.examination import Findings
-from headwise.checker.search.mistakes import Explanation, Observation, fits, worst
+from headwise.checker.search.mistakes import Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np
 
 # entries that a module may contain by design, and the conventions that they are then

@@ -11,7 +11,8 @@ from headwise.checker.reference.definition import build, evaluate
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case, Result
 from headwise.checker.report.verdict import Example
-from headwise.checker.search.mistakes import Explanation, Observation, fits
+from headwise.checker.search.agreement import fits
+from headwise.checker.search.mistakes import Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 

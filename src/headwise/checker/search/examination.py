@@ -14,8 +14,9 @@ from headwise.checker.measurement.influence import is_equivariant
 from headwise.checker.probes import PROBES, Probe, probes
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.differences import difference
+from headwise.checker.search.agreement import fits
 from headwise.checker.search.dropout import detect_dropout
-from headwise.checker.search.mistakes import Agreement, Explanation, Observation, explain, fits, singles
+from headwise.checker.search.mistakes import Agreement, Explanation, Observation, explain, singles
 from headwise.checker.user_code.numpy_guard import np
 
 Searches: TypeAlias = dict[int, tuple[tuple[str, int, int], ...]]
@@ -150,6 +151,8 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
     for precision, most, budget in (*first, *searches[level]):
         if precision == "float16" and not (examination.rounded["float16"] or examination.narrow == "float16"):
             continue
+        if precision == "float64" and level > 1 and examination.rounded["float32"]:
+            continue  # its outputs are numbers of float32
         proven = is_module or examination.narrow
         if precision == "float32" and level == 0 and not proven:
             continue

@@ -170,3 +170,44 @@ def test_a_token_that_is_joined_with_the_others_is_no_earlier_key():
     assert "cls" in verdict.untested
     with pytest.raises(UncallableError, match="tape"):
         hw.check(with_memory)
+
+
+def of_items_like_the_query(query, keys, lengths):
+    """query (batch, d), keys (batch, m, d), lengths (batch,)"""
+    logits = (keys @ query[:, :, None])[..., 0] / np.sqrt(query.shape[-1])
+    weights = softmax(np.where(np.arange(keys.shape[1]) < lengths[:, None], logits, -np.inf))
+    return (weights[:, None] @ keys)[:, 0]
+
+
+def with_hidden_logits_of_zero(query, keys, lengths):
+    """query (batch, d), keys (batch, m, d), lengths (batch,)"""
+    logits = (keys @ query[:, :, None])[..., 0] / np.sqrt(query.shape[-1])
+    weights = softmax(np.where(np.arange(keys.shape[1]) < lengths[:, None], logits, 0))
+    return (weights[:, None] @ keys)[:, 0]
+
+
+def test_keys_may_be_the_values_too():
+    assert hw.check(of_items_like_the_query).ok
+    assert hw.check(with_hidden_logits_of_zero).mistakes == ("mask-fill-too-small",)
+
+
+def of_layers_in_a_dictionary(params, src, dst):
+    """src (b, m, d), dst (b, n, d)"""
+    q_layer, k_layer, v_layer = params["q_proj"], params["k_proj"], params["v_proj"]
+    q = np.einsum("bnd,dk->bnk", dst, q_layer["kernel"])
+    k = np.einsum("bmd,dk->bmk", src, k_layer["kernel"])
+    v = np.einsum("bmd,dk->bmk", src, v_layer["kernel"])
+    return softmax(scaled(q, k)) @ v @ params["ff"]["kernel"] + params["ff"]["bias"]
+
+
+def of_layers_without_scale(params, src, dst):
+    """src (b, m, d), dst (b, n, d)"""
+    q = np.einsum("bnd,dk->bnk", dst, params["q_proj"]["kernel"])
+    k = np.einsum("bmd,dk->bmk", src, params["k_proj"]["kernel"])
+    v = np.einsum("bmd,dk->bmk", src, params["v_proj"]["kernel"])
+    return softmax(q @ np.swapaxes(k, -1, -2)) @ v
+
+
+def test_what_is_multiplied_with_the_layer_of_the_queries_gives_them():
+    assert hw.check(of_layers_without_scale).mistakes == ("scale-missing",)
+    assert hw.check(of_layers_in_a_dictionary).ok

@@ -31,11 +31,25 @@ def matrices_in(argument: str, code: str, layer: str = "") -> dict[str, Path]:
     `layer`: which matrix the argument is, if it is one with its bias.
     """
     roles: dict[str, Path] = {}
-    for path, name in _looked_up(argument, code).items():
+    looked_up = _looked_up(argument, code)
+    for path, name in looked_up.items():
         role = role_at(path, name, layer)
         if role and role not in roles:
             roles[role] = path
-    return roles | _lacking(roles)
+    roles |= _lacking(roles)
+    if {"Wq", "Wk", "Wv"} <= roles.keys() and not {"Wo", "bo"} & roles.keys():
+        roles |= _last_layer([path for path in looked_up if path not in roles.values()])
+    return roles
+
+
+def _last_layer(paths: list[Path]) -> dict[str, Path]:
+    """Where the matrix and the bias of the output are, if one layer is left, of whatever name."""
+    roles = {str(path[-1]).lower(): path for path in paths if len(path) > 1 and path[-1] != EACH}
+    matrices = [path for key, path in roles.items() if key in _WEIGHTS]
+    biases = [path for key, path in roles.items() if key in _BIASES]
+    if len({path[:-1] for path in paths}) != 1 or len(matrices) != 1 or len(biases) != len(paths) - 1:
+        return {}
+    return dict(zip(("Wo", "bo"), (*matrices, *biases), strict=False))
 
 
 def _lacking(roles: dict[str, Path]) -> dict[str, Path]:

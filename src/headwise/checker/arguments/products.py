@@ -44,6 +44,14 @@ def _matrices_of(argument: str, code: str, after: int = 0) -> Iterator[str]:
             yield from filter(None, map(_matrix, factors))
 
 
+def _path(node: ast.expr) -> tuple[str, ...]:
+    """The name of a dictionary, and the keys under which something is looked up in it; else nothing."""
+    if not (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)):
+        return ()
+    outer = (node.value.id,) if isinstance(node.value, ast.Name) else _path(node.value)
+    return (*outer, node.slice.value) if outer and isinstance(node.slice.value, str) else ()
+
+
 def _name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
@@ -52,7 +60,7 @@ def _matrix(node: ast.expr) -> str | None:
     """The role of a matrix, perhaps transposed, or under a key."""
     if isinstance(node, ast.Attribute) and node.attr in ("T", "mT"):
         return _matrix(node.value)
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-        return role_at((node.slice.value,)) if isinstance(node.slice.value, str) else None
+    if path := _path(node):
+        return role_at(path[1:]) or role_at(path)
     role = role_at((), _name(node))
     return role if role and role[0] == "W" else None

@@ -137,6 +137,8 @@ def readings(
         reading := _by_name(parameters, kind, roles or {}, code, given, learned or {}, problems)
     ):
         yield reading
+        if reading.kind == "attention" and not reading.takes & {"v", "values"} and not given:
+            yield from _keys_as_values(reading, kind)
     yield from _by_position(parameters, kind, given)
     if not given and kind in ("auto", "cross_attention"):
         yield from _pooled(parameters or [])
@@ -157,6 +159,15 @@ def _by_position(parameters: list[inspect.Parameter] | None, kind: str, given: f
             if kind in ("auto", one_kind) and consistent:
                 unused = tuple(p.name for p in fixed[count:])
                 yield Reading(one_kind, {name: place for place, name in enumerate(order)}, frozenset(order), unused)
+
+
+def _keys_as_values(reading: Reading, kind: str) -> Iterator[Reading]:
+    """Queries and keys that are the values, too: tokens and a context that no matrix is applied to."""
+    as_tokens = {"q": "X", "k": "context"}
+    names = {as_tokens.get(role, role): name for role, name in reading.names.items()}
+    needs = frozenset(as_tokens.get(role, role) for role in reading.needs)
+    if (other := _reading(names, needs, kind, frozenset())) is not None:
+        yield replace(other, unused=reading.unused, fixed=reading.fixed)
 
 
 def _pooled(parameters: list[inspect.Parameter]) -> Iterator[Reading]:

@@ -50,6 +50,8 @@ def read_response(
     arrays = [np.array(bare(part), dtype=np.float64) for part in parts[:2]]
     if weights_only:
         weights = _with_all_axes(arrays[0], axes)
+        if weights.shape[-1] != m:
+            raise TypeError(f"returned shape {arrays[0].shape}, which is that of no weights")
         return Response(mix_values(case, weights), weights, dtype, framework)
     sizes = [a.shape[-1:] if one_query else a.shape[-2:] for a in arrays]
     shape = (m,) if one_query else (n, m)

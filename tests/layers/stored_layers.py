@@ -321,3 +321,14 @@ class WrittenOut(ListOfThree):
         super().__init__(model_dimension, number_of_heads)
         self.log_attention_weights = log_attention_weights
         self.dropout = nn.Dropout(dropout_probability)
+
+
+class FrozenPositions(ListOfThree):
+    """Positions that are not learned are added to the tokens."""
+
+    def __init__(self, embed_dim=12, num_heads=3):
+        super().__init__(embed_dim, num_heads)
+        self.pos_embed = nn.Parameter(torch.randn(1, 6, embed_dim), requires_grad=False)
+
+    def forward(self, x):
+        return super().forward(x + self.pos_embed)

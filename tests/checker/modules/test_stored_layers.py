@@ -26,6 +26,7 @@ VERDICTS = {
     "GroupedUnscaled": (("scale-missing",), ()),
     "OfGroups": ((), ("rope",)),
     "TwoNumbers": ((), ()),
+    "FrozenPositions": ((), ("positions-inside",)),
     "WrittenOut": ((), ()),
 }
 

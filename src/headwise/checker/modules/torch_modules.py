@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
+from headwise.checker.modules.matrices import names_table
 from headwise.checker.modules.names import bias_role, is_formula, is_norm, is_turned_off, role_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
@@ -194,7 +195,7 @@ def _learned(module: Any) -> dict[str, Any]:
 def _is_fixed(name: str, parameter: Any, named: Mapping[str, Any]) -> bool:
     """Whether a parameter keeps its values: by its name, or as one that does not learn where others do."""
     frozen = not parameter.requires_grad and any(p.requires_grad for p in named.values())
-    is_other = frozen and role_of(name) is None and bias_role(name) is None and not is_norm(name)
+    is_other = frozen and role_of(name) is None and bias_role(name) is None and not names_table(name)
     return is_other or is_formula(name, tuple(parameter.shape))
 
 

@@ -56,6 +56,10 @@ _NAME_HIDES = re.compile(r"\w*paddingmask|(is)?pad(ding)?|hidden|blocked|ignored
 _NAME_ATTENDS = re.compile(
     r"visible|keep|allowed|(is|key)?valid(mask|tokens)?|nonpad(ding)?|(is)?(present|real)|exists?|alive"
 )
+_CONDITION = re.compile(  # "weights are masked out where the mask is False"
+    rf"([^.,;:]{{3,80}})\b(?:if|when|where|wherever|whenever)\b[^.;]{{0,60}}?(?:\b(?:is|are|equals?|of)\b|=)\W*"
+    rf"(?:({_YES})|({_NO}))"
+)
 _MARKS = r"\b(marks?|marking|flags?|indicates?|tells?)\b"
 _ADDITIVE = re.compile(
     r"additive|float mask|added to the (attention )?(scores|logits)|large negative|"
@@ -299,6 +303,16 @@ def _polarity(sentence: str) -> str:
             first = min((m.start(), meaning) for meaning, m in stated.items() if m) if any(stated.values()) else None
             if first and not re.search(r"^\W*(,|\.)", clause):
                 return first[1]
+    return _conditional_polarity(text)
+
+
+def _conditional_polarity(text: str) -> str:
+    """As `_polarity`, of a sentence that says what happens before it says where."""
+    for match in _CONDITION.finditer(text):
+        visible, hidden = (re.search(words, match[1]) for words in (_VISIBLE, _HIDDEN))
+        if visible or hidden:
+            attends = bool(visible and (not hidden or visible.start() < hidden.start()))
+            return "attends" if attends == bool(match[2]) else "hides"
     return ""
 
 

@@ -165,7 +165,8 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
         lowered = _lowered(examination.convention) if precision != "float64" else ()
         if is_module and not examination.narrow and not examination.rounded["float32"]:
             lowered = ()  # numbers that were made in float32 with the module, such as angles, lower nothing
-        if unexplained and (precision == "float64" or (proven and precision == (examination.narrow or "float32"))):
+        tells = proven or not findings.rank[0]  # without a mistake, a coarse comparison proves enough
+        if unexplained and (precision == "float64" or (tells and precision == (examination.narrow or "float32"))):
             observed = (*findings.observed, *lowered)
             findings_or_none = _despite(replace(findings, observed=observed), unexplained, last=level == max(searches))
             if findings_or_none is not None:

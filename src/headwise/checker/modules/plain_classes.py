@@ -13,6 +13,7 @@ from headwise.checker.calling.responses import bare
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.modules.names import bias_role, is_formula, is_turned_off, role_of
 from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
+from headwise.checker.modules.whole_numbers import numbers_of_file
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.shapes import Array
@@ -78,7 +79,8 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         write,
         forward,
         convert,
-        numbers={key: item for key, item in scalars.items() if isinstance(item, int) and not isinstance(item, bool)},
+        numbers=dict(numbers_of_file(type(clone)))
+        | {k: v for k, v in scalars.items() if isinstance(v, int) and not isinstance(v, bool)},
         attributes=scalars,
         framework="numpy",
         source=source_of(type(clone)),

@@ -13,6 +13,7 @@ from typing import Any
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.modules.matrices import names_table
 from headwise.checker.modules.names import bias_role, is_formula, is_norm, is_turned_off, role_of
+from headwise.checker.modules.whole_numbers import configurations, numbers_of_parts
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError
@@ -162,7 +163,7 @@ def torch_layer(module: Any, name: str) -> Layer:
         write,
         _without_gradients(clone),
         torch_tensor,
-        numbers=dict(_numbers(clone)),
+        numbers=dict(numbers_of_parts(clone)),
         attributes=dict(_attributes(clone)),
         framework="torch",
         owner="torch.nn.MultiheadAttention" if type(module) is torch.nn.MultiheadAttention else type(module).__name__,
@@ -386,26 +387,6 @@ def _axes(key: str, parts: dict[str, Any]) -> str:
     return "oi" if attention or leaf == "in_proj_weight" else ""
 
 
-def _numbers(module: Any) -> Iterator[tuple[str, int]]:
-    """Those of the parts first, so that the module's own come last and win."""
-    for part in reversed(list(module.modules())):
-        for config in _configurations(part):
-            yield from _whole(config)
-        yield from _whole(vars(part))
-
-
-def _configurations(module: Any) -> Iterator[Mapping[str, Any]]:
-    for key in ("config", "cfg", "args"):
-        config = vars(module).get(key)
-        yield config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
-
-
-def _whole(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for key, value in values.items():
-        if isinstance(value, int) and not isinstance(value, bool) and not key.startswith("_"):
-            yield key, value
-
-
 def _attributes(module: Any) -> Iterator[tuple[str, Any]]:
     import torch
 
@@ -418,7 +399,7 @@ def _attributes(module: Any) -> Iterator[tuple[str, Any]]:
     inner = [part for part in module.modules() if type(part) is torch.nn.MultiheadAttention and part is not module]
     if len(inner) == 1:
         yield "inner_batch_first", inner[0].batch_first
-    for config in _configurations(module):
+    for config in configurations(module):
         yield from ((f"config.{key}", value) for key, value in config.items() if isinstance(value, int | float))
     for key, value in vars(module).items():
         sides = isinstance(value, tuple) and all(isinstance(side, int) for side in value)

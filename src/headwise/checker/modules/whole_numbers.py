@@ -1,0 +1,37 @@
+"""Whole numbers by which a layer says what its sizes are: attributes, configurations, variables of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import FunctionType
+from typing import Any
+
+
+def numbers_of_parts(module: Any) -> Iterator[tuple[str, int]]:
+    """Those of a torch module and of its parts; the module's own come last and win."""
+    yield from numbers_of_file(type(module))
+    for part in reversed(list(module.modules())):
+        for config in configurations(part):
+            yield from _whole(config)
+        yield from _whole(vars(part))
+
+
+def numbers_of_file(cls: type) -> Iterator[tuple[str, int]]:
+    """Those that the methods of a class read as variables of its file."""
+    for method in vars(cls).values():
+        if isinstance(method, FunctionType):
+            yield from _whole({name: method.__globals__.get(name) for name in method.__code__.co_names})
+
+
+def _whole(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """The whole numbers among values, by name."""
+    for key, value in values.items():
+        if isinstance(value, int) and not isinstance(value, bool) and not key.startswith("_"):
+            yield key, value
+
+
+def configurations(module: Any) -> Iterator[Mapping[str, Any]]:
+    """The attributes of a torch module's configurations."""
+    for key in ("config", "cfg", "args"):
+        config = vars(module).get(key)
+        yield config if isinstance(config, Mapping) else getattr(config, "__dict__", {})

@@ -200,3 +200,22 @@ def test_outputs_of_padding_may_be_zero():
     assert "padding-hides-queries" in verdict.conventions
     verdict = hw.check(lambda x, w_q, w_k, w_v, w_o, lengths: without_padding(x, w_q, w_k, w_v, lengths, w_o, False))
     assert verdict.mistakes == ("mask-on-queries",)  # all that its lengths hide is outputs
+
+
+def rounded_scale(q, k, v, mask):
+    s = q @ np.swapaxes(k, -1, -2) / np.sqrt(np.float32(q.shape[-1]))
+    s = np.where(mask, s, -np.inf)
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True) @ v
+
+
+def rounded_wrong_scale(q, k, v, mask):
+    return rounded_scale(q / np.float32(1.001), k, v, mask)
+
+
+def test_a_number_of_float32_is_a_hazard_next_to_edge_cases():
+    with np.errstate(invalid="ignore"):
+        verdict = hw.check(rounded_scale)
+        assert verdict.ok
+        assert set(verdict.hazards) == {"dtype-lowered", "mask-all-hidden-nan", "mask-leaks-nan"}
+        assert not hw.check(rounded_wrong_scale).ok

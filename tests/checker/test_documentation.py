@@ -151,6 +151,9 @@ def test_products_suggest_an_orientation(code, orientation):
         ("One mask for all heads; hides keys", ""),
         ("the mask is 0 where visible and -1e10 where hidden", "adds"),
         ("mask: 0 for kept and -10000 for padded", "adds"),
+        ("Weights are masked out where the mask is False", "attends"),
+        ("Scores are kept when the value of the mask is 0", "hides"),
+        ("Logits are not masked if mask == 1", "attends"),
     ],
 )
 def test_sentences_about_masks(sentence, meaning):

@@ -1,0 +1,19 @@
+"""Numbers of heads that are variables of the file."""
+
+import pytest
+
+import headwise as hw
+
+pytest.importorskip("torch")
+layers = pytest.importorskip("layers.file_numbers_layers")
+pytestmark = pytest.mark.parity
+
+
+def test_methods_read_the_number_of_heads_from_the_file():
+    verdict = hw.check(layers.SizesOfFile)
+    assert verdict.ok
+    assert "3 heads" in verdict.report()
+
+
+def test_a_mistake_next_to_them_is_named():
+    assert hw.check(layers.SizesOfFileModelWidth).mistakes == ("scale-model-width",)

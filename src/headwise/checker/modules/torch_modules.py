@@ -13,6 +13,7 @@ from typing import Any
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.modules.matrices import names_table
 from headwise.checker.modules.names import bias_role, is_formula, is_norm, is_turned_off, role_of
+from headwise.checker.modules.torch_memory import TorchMemory
 from headwise.checker.modules.whole_numbers import configurations, numbers_of_parts
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
@@ -172,7 +173,7 @@ def torch_layer(module: Any, name: str) -> Layer:
         package=type(module).__module__.partition(".")[0],
         function=f"{type(module).__name__}.forward",
         train=functools.partial(_train, clone),
-        state=functools.partial(_TorchMemory, clone),
+        state=functools.partial(TorchMemory, clone),
     )
 
 
@@ -198,59 +199,6 @@ def _is_fixed(name: str, parameter: Any, named: Mapping[str, Any]) -> bool:
     frozen = not parameter.requires_grad and any(p.requires_grad for p in named.values())
     is_other = frozen and role_of(name) is None and bias_role(name) is None and not names_table(name)
     return is_other or is_formula(name, tuple(parameter.shape))
-
-
-class _TorchMemory:
-    """What a module holds besides its parameters, such as a cache."""
-
-    def __init__(self, module: Any) -> None:
-        clones = dict[int, Any]()
-        self._attributes = [
-            (vars(part), {key: _cloned(value, clones) for key, value in vars(part).items() if key not in _LEARNED})
-            for part in module.modules()
-        ]
-
-    @property
-    def arrays(self) -> list[Array]:
-        """Its tensors."""
-        return [array for _, values in self._attributes for array in _arrays(values)]
-
-    def restore(self) -> None:
-        """Let the module hold this again."""
-        clones = dict[int, Any]()
-        for attributes, values in self._attributes:
-            for key in attributes.keys() - values.keys() - _LEARNED:
-                del attributes[key]
-            attributes.update(_cloned(values, clones))
-
-
-_LEARNED = frozenset({"_parameters", "_modules"})
-
-
-def _cloned(value: Any, clones: dict[int, Any]) -> Any:
-    """A copy, of which parts share what they shared, with the parameters themselves; `clones` are by identity."""
-    import torch
-
-    if isinstance(value, torch.nn.Parameter):
-        return value
-    if id(value) not in clones:
-        if isinstance(value, torch.Tensor):
-            clones[id(value)] = value.detach().clone()
-        elif type(value) is dict:
-            clones[id(value)] = {key: _cloned(item, clones) for key, item in value.items()}
-        elif type(value) in (list, tuple):
-            clones[id(value)] = type(value)(_cloned(item, clones) for item in value)
-    return clones.get(id(value), value)
-
-
-def _arrays(value: Any) -> Iterator[Array]:
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        yield value.detach().cpu().numpy()
-    elif type(value) in (dict, list, tuple):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _arrays(item)
 
 
 def _train(module: Any, on: bool) -> None:

@@ -18,9 +18,7 @@ class SizesOfFile(nn.Module):
         return q @ k.transpose(-1, -2) / d_k**0.5
 
     def forward(self, x):
-        q, k, v = (
-            layer(x).view(len(x), -1, n_heads, d_k).transpose(1, 2) for layer in (self.W_Q, self.W_K, self.W_V)
-        )
+        q, k, v = (layer(x).view(len(x), -1, n_heads, d_k).transpose(1, 2) for layer in (self.W_Q, self.W_K, self.W_V))
         p = torch.softmax(self.logits(q, k), dim=-1)
         return self.linear((p @ v).transpose(1, 2).reshape(len(x), -1, n_heads * d_k))
 

@@ -52,6 +52,7 @@ class Call:
     # the parameter that holds learned queries, which take the place of the tokens X; empty where tokens attend
     latents: str = ""
     turn: float = 0.0  # 1 to rotate by the positions that are passed, 0 not to
+    together: bool = False  # whether all tokens are rotated alike
     pattern: BoolArray | None = None  # (N, M) of windows of a grid; None where every query sees every key
     first: int = 0  # the position of its first token
     of_first: bool = False  # whether only its first token attends, so that it is called with each token in its place
@@ -112,7 +113,8 @@ class Call:
         kwargs |= dict.fromkeys(self.biases, self._filled(self.unbiased, X))
         count = next(iter(sources.values())).shape[1]
         kwargs |= self.pair_features(np.zeros((len(X), self.heads, X.shape[1], count)))
-        positions = positions_of(self.layer, self.positions, self.width, count, turn=self.turn, first=self.first)
+        at = (self.layer, self.positions, self.width, count)
+        positions = positions_of(*at, turn=self.turn, first=self.first, together=self.together)
         kwargs |= {**self.arguments, **positions}
         kwargs |= {name: self.layer.convert(np.full(len(X), count)) for name in self.lengths}
         try:

@@ -94,7 +94,7 @@ def _working_calls(
                 working = [grouped]
             if not working and not call.takes_context and n != sizes.model:
                 working = [one for one in _with_latents(call, sizes.model) if _works(one, sizes, errors)]
-            if any_count := [one for one in working if takes_any_count(one, sizes)]:
+            if any_count := [one for one in working if takes_any_count(one, sizes) and _rotates(one, sizes)]:
                 return any_count
             of_one_count = of_one_count or _with_twice_as_many(working, sizes) or working
     return of_one_count
@@ -106,6 +106,14 @@ def _forms_and_widths(
     """Each form of positions with each width that rotates: a whole head in any form comes before a part of it."""
     ranked = [(rank, one, w) for one in positions for rank, w in enumerate(rotated_widths(layer, one, width))]
     yield from ((one, w) for _, one, w in sorted(ranked, key=lambda way: way[0]))
+
+
+def _rotates(call: Call, sizes: TargetSizes) -> bool:
+    """Whether the angles of half a head turn it as a whole: rotated alike, tokens attend as without a rotation."""
+    if not any(kind.startswith("half-") for kind in call.positions.values()):
+        return True
+    X = np.random.default_rng(0).normal(size=(call.batch, call.rows, sizes.model))
+    return difference(replace(call, turn=1.0, together=True)(X), call(X)) < _CLOSE
 
 
 def _with_twice_as_many(calls: list[Call], sizes: TargetSizes) -> list[Call]:

@@ -79,15 +79,17 @@ def positions_of(
     turn: float = 1.0,
     narrow: bool = False,
     first: int = 0,
+    together: bool = False,
 ) -> dict[str, Any]:
     """The arguments for `count` tokens from `first` on and heads of which `width` features rotate.
 
     Angles are those of RoFormer (Su et al., 2021), equation 15, each twice for a pair of cosines and sines: one half
-    after the other, or next to each other. `turn` 0 rotates nothing; `narrow` gives float32.
+    after the other, or next to each other. `turn` 0 rotates nothing; `narrow` gives float32; `together`
+    rotates all tokens by the angles of the second.
     """
     real, complex_ = (np.float32, np.complex64) if narrow else (np.float64, np.complex128)
     places = np.arange(first, first + count)
-    angles = turn * places[:, None] * _BASE ** (-np.arange(0, width, 2) / width)
+    angles = turn * (np.ones_like(places) if together else places)[:, None] * _BASE ** (-np.arange(0, width, 2) / width)
     halves, neighbours = np.concatenate([angles, angles], axis=1), np.repeat(angles, 2, axis=1)
 
     def table(function: Callable[[Any], Any], angles: Any) -> Any:

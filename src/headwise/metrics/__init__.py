@@ -13,7 +13,7 @@ from headwise.metrics.faithfulness import CONFIDENCE_BAND, Faithfulness, faithfu
 from headwise.metrics.flow import flow
 from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head_importance, integrated_gradients
 from headwise.metrics.head_agreement import head_agreement
-from headwise.metrics.head_roles import ROLES, HeadRoles, TokenRoles, head_roles
+from headwise.metrics.head_roles import HeadRoles, TokenRoles, head_roles
 from headwise.metrics.permutation import holm, permutation_test, sign_flip_test
 from headwise.metrics.perturbation import (
     ValueFunction,
@@ -28,6 +28,7 @@ from headwise.metrics.perturbation import (
     sufficiency,
 )
 from headwise.metrics.positions import position_similarity
+from headwise.metrics.roles import ROLES
 from headwise.metrics.rollout import residual_mixture, rollout
 from headwise.metrics.row_sums import ROW_SUM_TOLERANCE, check_attention_weights
 from headwise.metrics.shapley import EXACT_UP_TO, ShapleyEstimate, TabulatedGame, coalitions, sampled_shapley, shapley

@@ -18,7 +18,7 @@ from headwise.figures.panels import COLUMN, LUMINANCE, PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, role_counts, summarize_roles
 from headwise.figures.save import new_figure
-from headwise.metrics.head_roles import ROLES
+from headwise.metrics.roles import ROLES
 from headwise.text import capitalize_first
 
 COLORS = {  # distinguishable by colour-blind readers together with the letters: Okabe and Ito's palette, and greys

@@ -1,6 +1,6 @@
 """Layers without weights that store the width of a head, or a scale that is made from it.
 
-Whoever makes such a layer gives it the width that the queries will have, or its root. They are made anew for each
+Who makes such a layer gives it the width that the queries will have, or its root. They are made again for each
 width with which they are called.
 """
 
@@ -64,7 +64,7 @@ def _width(arguments: Mapping[str, Any]) -> int:
 
 
 def _resized(part: Any, kept: Mapping[str, Any], width: int, names: list[str]) -> Any:
-    """A layer for queries of this width: made anew, or a copy in which widths and roots of them are replaced."""
+    """A layer for queries of this width: made again, or a copy in which widths and roots of them are replaced."""
     heads = SIZES["heads"] if any(role_of_setting(name) == "heads" for name in names) else 1
     heads = next((value for name, value in kept.items() if role_of_setting(name) == "heads"), heads)
     sizes = SIZES | {"model": width * heads, "width": width, "values": width}

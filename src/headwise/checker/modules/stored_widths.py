@@ -1,6 +1,6 @@
 """Layers without weights that store the width of a head, or a scale that is made from it.
 
-Who makes such a layer gives it the width that the queries will have, or its root. They are made again for each
+Code that makes such a layer gives it the width that the queries will have, or its root. They are made again for each
 width with which they are called.
 """
 

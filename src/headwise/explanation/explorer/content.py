@@ -16,7 +16,7 @@ from headwise.explanation.explorer.views import build_views, choose_opening, des
 from headwise.figures import AttentionRecord, CaptionedFigure
 from headwise.figures.gallery import default_kind
 from headwise.figures.measurements import nan_mean
-from headwise.metrics.head_roles import ROLES
+from headwise.metrics.roles import ROLES
 from headwise.shapes import Array
 from headwise.text import Statement, as_html, as_text
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+import headwise as hw
 from helpers.verdicts import assert_verdict
 
 pytest.importorskip("torch")
@@ -40,3 +41,7 @@ def test_a_width_or_scale_that_an_instance_stores_is_that_of_its_queries():
     assert layer.temperature == 8.0
     assert_verdict(layers.StoredWidth(64), (), ())
     assert_verdict(layers.StoredWidthInverted(64), ("scale-inverted",), ())
+
+
+def test_a_factor_of_an_instance_is_no_root_for_want_of_a_way_to_make_it_again():
+    assert not hw.check(layers.UnknownMaker("this", 16)).ok

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -72,10 +73,12 @@ def _resized(part: Any, kept: Mapping[str, Any], width: int, names: list[str]) -
         return with_sizes(type(part), kept, sizes)
     except Exception:  # whatever somebody's constructor raises: not all of its arguments are known
         clone = copy.deepcopy(part)
-    for name, value in _plain_attributes(part).items():
-        role, is_number = role_of_setting(name), isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and role in ("width", "model"):
-            setattr(clone, name, sizes[role])
-        elif is_number and _ROOT.search(name) and value not in (0, 1):
-            setattr(clone, name, width ** (0.5 if value > 1 else -0.5))
+    numbers = {name: value for name, value in _plain_attributes(part).items() if type(value) in (int, float)}
+    widths = {name: value for name, value in numbers.items() if role_of_setting(name) in ("width", "model")}
+    for name, value in numbers.items():
+        powers = [p for p in (0.5, -0.5) for stored in widths.values() if stored > 1 and math.isclose(value, stored**p)]
+        if name in widths:
+            setattr(clone, name, sizes[str(role_of_setting(name))])
+        elif _ROOT.search(name) and powers:  # any other factor stays: whether it is the root of a width is not known
+            setattr(clone, name, width ** powers[0])
     return clone

@@ -3,6 +3,7 @@
 import importlib
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from headwise.checker import Example, Verdict
 from headwise.coursework.class_grades import with_course_arrays
-from headwise.grading.feedback import write_feedback
+from headwise.grading.feedback import student_page, write_feedback
 from headwise.grading.grade_class import ClassGrades, derive_seed, grade_class
 from headwise.grading.grade_submission import Grade, TaskGrade, grade_submission
 from headwise.grading.rubric import Rubric, Task, default_rubric
@@ -323,6 +324,46 @@ def test_what_was_not_handed_in():
         "scaled_dot_product_self_attention or self_attention or selfattention"  # a notebook may define the first two
     )
     assert grade.tasks[0].problem == f"there is no function {names}"
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("N, D = X.shape\n    return softmax(X)", "NameError: name 'softmax' is not defined (line 4)"),
+        ("B, N, D = X.shape\n    return X @ here", "NameError: name 'here' is not defined (line 4)"),
+        ("raise NotImplementedError", "NotImplementedError (line 3)"),
+        ("pass", "it returned None; is a return missing?"),
+        ("import torch\n    return torch.softmax(X.view(5, 7), -1) + 'a'", "TypeError: unsupported operand type(s)"),
+    ],
+)
+def test_the_problem_is_the_error_of_the_likeliest_call(body, problem):
+    if "torch" in body:
+        pytest.importorskip("torch")
+    source = f"import numpy as np\ndef self_attention(X, Wq, Wk, Wv):\n    {body}\n"
+    task = Task("one head", ("self_attention",), "self_attention", {"right": 1.0})
+    (grade,) = grade_submission(Submission("ada", {"ada.py": source}), Rubric("", (task,)), 3).tasks
+    assert grade.problem.startswith("it could not be called as self_attention with X of shape (")
+    assert f"): {problem}" in grade.problem
+
+
+def test_what_is_defined_instead_is_noted():
+    source = "def softmax(x): pass\nclass SelfAttention:\n    def __call__(self, X): pass\n"
+    task = Task("one head", ("self_attention",), "self_attention", {"right": 1.0})
+    grade = grade_submission(Submission("ada", {"ada.py": source}), Rubric("", (task,)), 3)
+    assert grade.notes == ("the code defines softmax, class SelfAttention (__call__)",)
+    assert grade.tasks[0].problem == "there is no function self_attention"
+
+
+def test_lines_of_a_notebook_are_those_of_its_cells():
+    wrong = UNSCALED[UNSCALED.index("def self_attention") :]
+    cells = [HEAD + "open('X.npy')", wrong]
+    source = "\n".join(f"# %% cell {2 * i + 2}\n{cell}" for i, cell in enumerate(cells))
+    task = Task("one head", ("self_attention",), "self_attention", {"right": 1.0})
+    grade = grade_submission(Submission("ada", {"ada.ipynb": source}), Rubric("", (task,)), 3)
+    line = len((HEAD + "open('X.npy')").splitlines())
+    assert grade.notes[0].startswith(f"ada.ipynb, cell 2, line {line}, did not run: FileNotFoundError")
+    page = student_page(grade, "Sheet")
+    assert re.search(r"cell 4, line \d", page)
 
 
 @pytest.mark.parametrize(("divisor", "mistakes"), [("len(Wq) ** 0.5", ()), ("len(Wq)", ("scale-no-root",))])

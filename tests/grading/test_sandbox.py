@@ -37,6 +37,12 @@ def test_answers_arrive_as_plain_arrays():
         Both = namedtuple("Both", "output weights")
         def both(x): return Both(x.astype(np.float32), [[1, 2], [3, 4]])
         def several(x): return [x, x + 1]
+        def named(x): return {"output": x, "weights": x + 1}
+        @__import__("dataclasses").dataclass
+        class Result:
+            output: object
+            loss: object = None
+        def result(x): return Result(x)
         def masked(x): return np.ma.masked_array(x, x > 2)
         def nothing(x): pass
     """) as box:
@@ -45,6 +51,10 @@ def test_answers_arrive_as_plain_arrays():
         np.testing.assert_array_equal(weights, [[1, 2], [3, 4]])
         assert [type(each) for each in box.function("several")(X)] == [np.ndarray] * 2
         assert type(box.function("masked")(X)) is np.ndarray
+        named = box.function("named")(X)
+        assert list(named) == ["output", "weights"]
+        np.testing.assert_array_equal(named["weights"], X + 1)
+        assert list(box.function("result")(X)) == ["output", "loss"]
         with pytest.raises(TypeError, match=r"it returned None; is a return missing\?"):
             box.function("nothing")(X)
 
@@ -67,6 +77,10 @@ def test_writing_into_an_argument_is_seen():
         np.testing.assert_array_equal(mine, 2 * X)
         with pytest.raises(ValueError, match="read-only"):
             box.function("f")(frozen)
+        large = np.ones((400, 400))  # more than the largest answer
+        with sandbox("def f(x):\n    x *= 2\n    return x.sum()") as other:
+            assert other.function("f")(large) == 2 * 400**2
+        np.testing.assert_array_equal(large, 2)
 
 
 def test_errors_arrive_as_errors():
@@ -74,8 +88,10 @@ def test_errors_arrive_as_errors():
         call("return x + 'one'")
     with pytest.raises(SubmissionError, match="SystemExit: 3"):
         call("raise SystemExit(3)")
-    with pytest.raises(TypeError, match="it returned dict, which is no array of numbers"):
-        call("return {'output': x}")
+    with pytest.raises(TypeError, match=r"^it returned set, which is no array of numbers"):
+        call("return {1, 2}")
+    with pytest.raises(NotImplementedError, match=r"^\(line 3\)$"):
+        call("raise NotImplementedError")
 
 
 def test_a_failing_statement_does_not_cost_the_rest():
@@ -103,6 +119,31 @@ def test_drawing_costs_only_the_drawing():
 def test_files_of_a_submission_import_one_another():
     files = {"main.py": "from helper import g\ndef f(x): return g(x)", "helper.py": "def g(x): return x + 1"}
     with Sandbox(files, "main.py") as box:
+        np.testing.assert_array_equal(box.function("f")(X), X + 1)
+
+
+@pytest.mark.parametrize(
+    ("main", "line"),
+    [
+        ("sheet 3/src/main.py", "from utils.ops import g"),
+        ("sheet 3/src/main.py", "from .utils.ops import g"),
+        ("sheet 3/src/main.py", "from src.utils.ops import g"),
+        ("sheet 3/src/main.py", "import utils.ops; g = utils.ops.g"),
+        ("sheet 3/src/main.py", "from package import g"),
+        ("sheet 3/src/sub/main.py", "from ..utils.ops import g"),
+        ("sheet 3/src/sub/main.py", "from utils import ops; g = ops.g"),
+    ],
+)
+def test_folders_of_a_submission_are_packages(main, line):
+    files = {
+        main: f"import json.decoder\n{line}\ndef f(x): return g(x)",
+        "sheet 3/src/utils/ops.py": "def g(x): return x + 1",
+        "sheet 3/src/package/__init__.py": "from .layers import g",
+        "sheet 3/src/package/layers.py": "from utils import ops\ng = ops.g",
+        "sheet 3/src/json/data.py": "raise ValueError",  # does not stand for the module of that name
+    }
+    with Sandbox(files, main) as box:
+        assert box.failed == ()
         np.testing.assert_array_equal(box.function("f")(X), X + 1)
 
 

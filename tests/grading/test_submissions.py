@@ -6,7 +6,13 @@ import os
 import pytest
 
 from headwise.errors import DataError
-from headwise.grading.submissions import find_function, read_class, read_submission
+from headwise.grading.submissions import (
+    describe_definitions,
+    find_function,
+    other_files,
+    read_class,
+    read_submission,
+)
 
 F = "def self_attention(X, Wq, Wk, Wv): pass\n"
 
@@ -77,13 +83,15 @@ def test_where_a_function_is_defined(tmp_path):
     ("name", "content", "says"),
     [
         ("x.py", b"def f(:", "x.py: not Python, line 1"),
-        ("x.py", b"\xff\xfe", "x.py: not UTF-8 text"),
+        ("x.py", b"\xff\xfe\0", "x.py: no text in an encoding that is known"),
+        ("x.py", b"#\x81", "x.py: no text in an encoding that is known"),
         ("x.py", b"a\0b", "x.py: cannot be read|x.py: not Python"),
         ("x.py", b"-" * 200_000 + b"1", "MemoryError"),
         ("x.py", b"#" * (2 << 20), "larger than 1 MB"),
-        ("x.ipynb", b"{", "JSONDecodeError"),
+        ("x.ipynb", b"{", "x.ipynb: not a notebook, as it is not JSON"),
         ("x.ipynb", b"[" * 100_000, "nested too deeply"),
-        ("x.ipynb", b"[]", "TypeError"),
+        ("x.ipynb", b"[]", "it has no cells"),
+        ("x.ipynb", b'{"worksheets": []}', "it has no cells"),
         ("x.ipynb", b'{"cells": [{"cell_type": "code", "source": 3}]}', "TypeError"),
     ],
     ids=lambda value: str(value)[:40],
@@ -131,4 +139,45 @@ def test_python_in_the_encoding_that_it_declares_is_read(tmp_path):
     (tmp_path / "bo.py").write_bytes(code.replace("# -*- coding: latin-1 -*-", "# none").encode("latin-1"))
     ada, bo = read_class(tmp_path)
     assert ada.files == {"ada.py": code}
-    assert (bo.files, bo.notes) == ({}, ["bo.py: not UTF-8 text"])
+    assert bo.files["bo.py"].startswith("# none\nname = 'Straße'")
+    assert bo.notes == ["bo.py: read as Windows-1252, but Python expects UTF-8"]
+
+
+def test_text_as_editors_on_windows_write_it(tmp_path):
+    code = "# Größe\r\ndef self_attention(X): ...\r\n"
+    for name, encoding in (("bom", "utf-8-sig"), ("le", "utf-16"), ("cp", "cp1252"), ("crlf", "utf-8")):
+        (tmp_path / f"{name}.PY").write_bytes(code.encode(encoding))
+    submissions = read_class(tmp_path)
+    assert [list(submission.files.items()) for submission in submissions] == [
+        [(f"{submission.student}.py", code)] for submission in submissions
+    ]
+    assert [len(submission.notes) for submission in submissions] == [0, 1, 0, 1]
+
+
+def test_files_without_code_and_folders_without_files_are_noted(tmp_path):
+    (tmp_path / "ada.py").write_text("# later\n")
+    (tmp_path / "bo.ipynb").write_bytes(b"")
+    (tmp_path / "chen").mkdir()
+    (tmp_path / "chen" / "sheet.zip").write_bytes(b"PK")
+    (tmp_path / "dora").mkdir()
+    (tmp_path / "emil.zip").write_bytes(b"PK")
+    assert [submission.notes for submission in read_class(tmp_path)] == [
+        ["ada.py: there is no code in it"],
+        ["bo.ipynb: there is no code in it"],
+        ["no Python file or notebook was handed in, but sheet.zip"],
+        ["no Python file or notebook was handed in"],
+    ]
+    assert other_files(tmp_path) == ["emil.zip"]
+
+
+def test_functions_in_branches_are_found_and_others_are_listed(tmp_path):
+    (tmp_path / "a.py").write_text(
+        "try:\n    import cupy\nexcept ImportError:\n    def first(x): pass\n"
+        "for _ in range(2):\n    if True:\n        def second(x, y=1): pass\n"
+        "class K:\n    def third(self): pass\ndef outer():\n    def fourth(): pass\n"
+    )
+    submission = read_submission(tmp_path)
+    assert find_function(submission, ("first",)) == find_function(submission, ("third", "first")) == ("a.py", "first")
+    assert find_function(submission, ("second",)) == ("a.py", "second")
+    assert find_function(submission, ("third", "fourth")) is None
+    assert describe_definitions(submission) == "first, second, class K (third), outer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from textwrap import shorten
@@ -23,7 +24,7 @@ from headwise.files import lock_file, write_text
 from headwise.grading.feedback import check_feedback_folder, student_page, write_feedback
 from headwise.grading.grade_class import ClassGrades, grade_class
 from headwise.grading.rubric import default_rubric, read_rubric
-from headwise.grading.submissions import read_class, read_submission
+from headwise.grading.submissions import other_files, read_class, read_submission
 from headwise.grading.tables import TABLES, as_json, gradescope, points
 from headwise.parallel.tasks import check_scheduler
 
@@ -120,6 +121,8 @@ def grade(
         print(as_json(grades), end="")
     else:
         _print(grades)
+        if not alone and (names := sorted({*other_files(folder)} - {path.name for path in (out, rubric) if path})):
+            messages.print(f"Not read, as submissions are .py and .ipynb files and folders: {', '.join(names)}")
         for path in filter(None, (out, feedback / "index.html" if feedback else None)):
             messages.print(f"Wrote {path}")
 
@@ -135,7 +138,8 @@ def _check_out(out: Path, submissions: Path, *, is_folder: bool) -> None:
 
 def _write(grades: ClassGrades, out: Path, format: Format, alone: bool) -> None:
     if format is not Format.gradescope:
-        write_text(out, TABLES[format](grades))
+        mark = "\ufeff" if format is Format.csv else ""  # without it, spreadsheets show other letters for umlauts
+        write_text(out, mark + TABLES[format](grades))
         return
     for grade in grades.grades:
         path = out if alone else out / f"{grade.student}.json"
@@ -145,13 +149,15 @@ def _write(grades: ClassGrades, out: Path, format: Format, alone: bool) -> None:
 def _print(grades: ClassGrades) -> None:
     tasks = grades.rubric.tasks
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("student", no_wrap=True)
+    table.add_column("student", no_wrap=True, max_width=max(output.width // 3, 12))
     table.add_column("points", justify="right", no_wrap=True)
     for task in tasks:
         table.add_column(task.name)
     for grade in grades.grades:
+        problems = (re.sub("^it could not be called.*?: ", "", task.problem) for task in grade.tasks)
         mistakes = (
-            shorten(task.problem, 40, placeholder=" …") or " ".join(task.mistakes) or "right" for task in grade.tasks
+            shorten(problem, 40, placeholder=" …") or " ".join(task.mistakes) or "right"
+            for problem, task in zip(problems, grade.tasks, strict=True)
         )
         table.add_row(grade.student, points(grade.points), *mistakes)
     output.print(table)

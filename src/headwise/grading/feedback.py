@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.user_code.notebooks import name_cells
 from headwise.errors import DataError, require_extra
 from headwise.files import atomic_folder
 from headwise.grading.grade_class import ClassGrades
@@ -115,14 +116,14 @@ def _report(task: TaskGrade) -> str:
     if task.verdict is None or task.problem:
         return ""
     lines, fenced = [], False
-    for line in task.verdict.report("markdown").split("\n"):
+    for line in name_cells(task.source, task.verdict.report("markdown")).split("\n"):
         fenced ^= line.startswith("```")
         lines.append(f"#{line}" if line.startswith("#") and not fenced else line)
     return "\n".join(lines)
 
 
 def _sentence(problem: str) -> str:
-    return f"{capitalize_first(problem)}."
+    return capitalize_first(problem) + ("" if problem.endswith(("?", "!", ".", "…")) else ".")
 
 
 def _plain(text: str) -> str:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from headwise.checker import UncallableError, Verdict, check
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.probes import PROBES
+from headwise.checker.user_code.notebooks import name_cells
 from headwise.grading.column_lists import define_column_list_adapter
 from headwise.grading.rubric import PROPERTIES, Rubric, Task
-from headwise.grading.sandbox import Sandbox, SubmissionError, printable
-from headwise.grading.submissions import Submission, find_function, uses_torch
+from headwise.grading.sandbox import Proxy, Sandbox, SubmissionError, printable
+from headwise.grading.signature import statements
+from headwise.grading.submissions import Submission, describe_definitions, find_function, uses_torch
 
 CHECK_SECONDS = 60.0  # for the checker's own work on one task; it takes a twentieth of that
 
@@ -51,8 +53,8 @@ class TaskGrade:
         From the checker; None if it could not run.
     problem : str
         What prevented the task from being graded; empty if nothing did.
-    file : str
-        The file that defines it.
+    file, source : str
+        The name of the file that defines it, and its text.
     failed : tuple of (int, str)
         Lines of the file that raised an error when it was run, with the error.
     unconfined : tuple of str
@@ -67,6 +69,7 @@ class TaskGrade:
     verdict: Verdict | None = None
     problem: str = ""
     file: str = ""
+    source: str = ""
     failed: tuple[tuple[int, str], ...] = ()
     unconfined: tuple[str, ...] = ()
     on_course_arrays: str = ""
@@ -109,8 +112,13 @@ class Grade:
 def grade_submission(submission: Submission, rubric: Rubric, seed: int) -> Grade:
     """Grade one submission; whatever it does costs points but raises no error."""
     tasks = tuple(_grade_task(submission, task, rubric, np.random.default_rng(seed)) for task in rubric.tasks)
-    failed = (f"{t.file}, line {line}, did not run: {message}" for t in tasks for line, message in t.failed)
-    return Grade(submission.student, tasks, tuple(dict.fromkeys([*submission.notes, *failed])))
+    notes = [*submission.notes]
+    if not all(task.function for task in tasks) and (names := describe_definitions(submission)):
+        notes.append(f"the code defines {names}")
+    for task in tasks:
+        failed = (f"{task.file}, line {line}, did not run: {message}" for line, message in task.failed)
+        notes += [name_cells(task.source, note) for note in failed]
+    return Grade(submission.student, tasks, tuple(dict.fromkeys(notes)))
 
 
 def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.random.Generator) -> TaskGrade:
@@ -122,44 +130,51 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
     file, name = location
     try:
         with Sandbox(submission.files, file, rubric.limits) as box:
-            verdict, problem = None, ""
+            verdict, problem, source = None, "", submission.files[file]
             try:
                 with _deadline(rubric.limits.seconds_in_all + CHECK_SECONDS):
-                    verdict = _check(box, name, submission.files[file], task, rng)
+                    verdict = _check(box, name, source, task, rng)
             except _OutOfTimeError:
                 problem = "its check did not finish; grade it by hand"
             except UncallableError as error:
-                problem = f"it could not be called: {box.last_error or printable(str(error).splitlines()[0])}"
+                problem = name_cells(source, _describe_refusal(error))
             except Exception as error:  # a failure of the checker itself is reported, so that a person grades the task
                 problem = f"it could not be checked: {type(error).__name__}: {printable(error)}"
             marks = tuple(_mark(task, name, verdict, box.end) for name in task.points) if verdict else no_marks
-            return TaskGrade(task.name, name, marks, verdict, box.end or problem, file, box.failed, box.unconfined)
+            problem = box.end or problem
+            return TaskGrade(task.name, name, marks, verdict, problem, file, source, box.failed, box.unconfined)
     except (SubmissionError, OSError) as error:
         return TaskGrade(task.name, name, no_marks, problem=str(error), file=file)
 
 
 def _check(box: Sandbox, name: str, source: str, task: Task, rng: np.random.Generator) -> Verdict:
     """The checker's verdict on a function, in the first of its forms in which it is what the task is about."""
-    errors: list[tuple[UncallableError, str]] = []
+    errors: list[tuple[bool, UncallableError]] = []
     for function, kind in _forms(box, name, source, task):
         try:
             verdict = check(function, kind, convention=task.conventions, source=source, rng=rng)
             if task.kind in ("auto", verdict.kind):
                 return verdict
         except UncallableError as error:
-            errors.append((error, box.last_error))
+            errors.append((function.tensors, error))
             if box.end:
                 break
-    first, box.last_error = errors[0]  # with the kind of the task, the verdict is of this kind
-    raise first
+    raise max(errors, key=lambda item: item[0])[1]  # arrays for a function of tensors fail for another reason
 
 
-def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[Callable[..., Any], str]]:
+def _describe_refusal(error: UncallableError) -> str:
+    if not error.error:
+        return printable(f"it could not be called: {str(error).splitlines()[0].removeprefix('function: ')}")
+    message = re.sub(r"^(AnswerError|SubmissionError): ", "", error.error).replace("Error: (line", "Error (line")
+    return printable(f"it could not be called as {error.called_as}: {message}")
+
+
+def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[Proxy, str]]:
     """The function with arrays, with torch's tensors and with a list of columns, and the kind that it may be."""
     for tensors in (False, True) if uses_torch(source) else (False,):
         for kind in dict.fromkeys((task.kind, "auto")):  # such as a list of matrices, and no number of heads
             yield box.function(name, tensors=tensors), kind
-    defined = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == name]
+    defined = [node for node in statements(source) if isinstance(node, ast.FunctionDef) and node.name == name]
     if defined and (adapter := define_column_list_adapter(box, defined[-1])):
         yield box.function(adapter, title=name), task.kind
 

@@ -1,16 +1,28 @@
-"""The signature of a function, read from its source, which is not run."""
+"""Functions of a source text and their signatures, read without running it."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Iterator
 from typing import Any
+
+
+def statements(source: str) -> Iterator[ast.stmt]:
+    """The statements that define names of a file, those in its branches, loops and other blocks included, in order."""
+    remaining: list[ast.AST] = [ast.parse(source)]
+    while remaining:
+        node = remaining.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr):
+            remaining += reversed([*ast.iter_child_nodes(node)])
 
 
 def signature_of(source: str, name: str) -> inspect.Signature | None:
     """The signature of a function, read from its source; None where no plain definition of that name is in it."""
     arguments = None
-    for node in ast.parse(source).body:
+    for node in statements(source):
         if isinstance(node, ast.FunctionDef) and node.name == name:
             arguments = None if node.decorator_list else node.args
         elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):

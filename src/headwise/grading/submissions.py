@@ -11,16 +11,19 @@ import os
 import re
 import stat
 import tokenize
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
 from itertools import islice
+from json import JSONDecodeError
 from pathlib import Path
 
 from headwise.checker.user_code.notebooks import notebook_code
 from headwise.errors import DataError
+from headwise.grading.signature import statements
 
 _SUFFIXES = (".py", ".ipynb")
 _SKIPPED = ("__pycache__", "__MACOSX")  # and names that start with a dot
@@ -28,6 +31,7 @@ _BYTES = {".py": 1 << 20, ".ipynb": 64 << 20}  # a notebook contains its picture
 _CODE = 4 << 20  # characters of one submission
 _FILES = 100
 _LEVELS = 8  # of folders in folders
+_NAMES = 12  # of functions and classes that a message lists
 
 
 @dataclass(slots=True)
@@ -74,12 +78,17 @@ def read_class(folder: Path) -> list[Submission]:
         if entry.is_dir():
             student = _student(entry.name)
             _read_folder(submissions.setdefault(student, Submission(student)), entry)
-        elif entry.suffix in _SUFFIXES:
+        elif entry.suffix.lower() in _SUFFIXES:
             student = _student(entry.stem)
             _read_into(submissions.setdefault(student, Submission(student)), entry, entry.name)
     if not submissions:
         raise DataError(f"{folder}: expected submissions (.py or .ipynb files, or a folder for each); there is none.")
     return [submissions[student] for student in sorted(submissions)]
+
+
+def other_files(folder: Path) -> list[str]:
+    """The names of the files in a class's folder that are no submissions, such as an archive that is to be unpacked."""
+    return [p.name for p in folder.iterdir() if p.is_file() and p.suffix.lower() not in _SUFFIXES and p.name[0] != "."]
 
 
 def read_submission(folder: Path) -> Submission:
@@ -95,6 +104,21 @@ def read_submission(folder: Path) -> Submission:
     submission = Submission(_student(folder.resolve().name))
     _read_folder(submission, folder)
     return submission
+
+
+def describe_definitions(submission: Submission) -> str:
+    """What the files of a submission define: their functions, and their classes with the methods; empty for nothing."""
+    names = []
+    for source in submission.files.values():
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            for node in statements(source):
+                if isinstance(node, ast.FunctionDef):
+                    names.append(node.name)
+                elif isinstance(node, ast.ClassDef):
+                    methods = [part.name for part in node.body if isinstance(part, ast.FunctionDef)]
+                    names.append(f"class {node.name} ({', '.join(methods)})")
+    names = list(dict.fromkeys(names))
+    return ", ".join((*names[:_NAMES], "…") if len(names) > _NAMES else names)
 
 
 def uses_torch(source: str) -> bool:
@@ -113,15 +137,12 @@ def find_function(submission: Submission, names: tuple[str, ...]) -> tuple[str, 
 
 
 def _top_level_names(source: str) -> Iterator[str]:
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in body:
-        if isinstance(node, ast.FunctionDef):
-            yield node.name
-        elif isinstance(node, ast.Assign):
-            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        for node in statements(source):
+            if isinstance(node, ast.FunctionDef):
+                yield node.name
+            elif isinstance(node, ast.Assign):
+                yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
 def _student(name: str) -> str:
@@ -139,7 +160,9 @@ def _read_folder(submission: Submission, folder: Path) -> None:
     except OSError as error:
         submission.notes.append(f"a folder cannot be read ({error.strerror})")
     if not submission.files and not submission.notes:
-        submission.notes.append("no Python file or notebook was handed in")
+        names = islice((path.name for path in sorted(folder.rglob("*")) if path.is_file()), _NAMES)
+        present = "".join(c if c.isprintable() else "?" for c in ", ".join(names))
+        submission.notes.append(f"no Python file or notebook was handed in{f', but {present}' if present else ''}")
 
 
 def _files_below(folder: Path, levels: int) -> Iterator[Path]:
@@ -148,7 +171,7 @@ def _files_below(folder: Path, levels: int) -> Iterator[Path]:
             continue
         if path.is_dir():
             yield from _files_below(path, levels - 1) if levels else ()
-        elif path.suffix in _SUFFIXES:
+        elif path.suffix.lower() in _SUFFIXES:
             yield path
 
 
@@ -156,14 +179,19 @@ def _skipped(name: str) -> bool:
     return name.startswith(".") or name in _SKIPPED
 
 
-def _decode(content: bytes) -> str:
-    """The text of a file: UTF-8, or what a comment of a Python file declares; raises UnicodeDecodeError."""
+def _decode(content: bytes) -> tuple[str, str]:
+    """The text of a file, and its encoding if that is one in which Python would not read it, as some editors write.
+
+    Raises UnicodeDecodeError if it is in none of the usual encodings.
+    """
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return content.decode("utf-16"), "UTF-16"
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig"), ""
     except UnicodeDecodeError:
         with suppress(SyntaxError):  # of a file that declares nothing
-            return content.decode(tokenize.detect_encoding(BytesIO(content).readline)[0])
-        raise
+            return content.decode(tokenize.detect_encoding(BytesIO(content).readline)[0]), ""
+        return content.decode("cp1252"), "Windows-1252"
 
 
 def _read_into(submission: Submission, path: Path, name: str) -> None:
@@ -172,20 +200,26 @@ def _read_into(submission: Submission, path: Path, name: str) -> None:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a regular file")
-        if status.st_size > _BYTES[path.suffix]:
-            raise ValueError(f"larger than {_BYTES[path.suffix] >> 20} MB")
-        text = _decode(path.read_bytes())
-        if path.suffix == ".ipynb":
+        suffix = path.suffix.lower()
+        if status.st_size > _BYTES[suffix]:
+            raise ValueError(f"larger than {_BYTES[suffix] >> 20} MB")
+        text, encoding = _decode(path.read_bytes())
+        if encoding:
+            submission.notes.append(f"{name}: read as {encoding}, but Python expects UTF-8")
+        name = name[: -len(suffix)] + suffix
+        if suffix == ".ipynb" and text.strip():
             text, notes = notebook_code(text)
             submission.notes += [f"{name}: {note}" for note in notes]
-        else:
-            ast.parse(text)
+        if not ast.parse(text).body and path.name != "__init__.py":
+            submission.notes.append(f"{name}: there is no code in it")
         if len(text) + sum(map(len, submission.files.values())) > _CODE:
             raise ValueError(f"more than {_CODE >> 20} million characters of code in all")
         submission.files[name] = text
     except UnicodeDecodeError:
-        submission.notes.append(f"{name}: not UTF-8 text")
+        submission.notes.append(f"{name}: no text in an encoding that is known")
     except SyntaxError as error:
         submission.notes.append(f"{name}: not Python, line {error.lineno}: {error.msg}")
+    except JSONDecodeError:
+        submission.notes.append(f"{name}: not a notebook, as it is not JSON")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         submission.notes.append(f"{name}: cannot be read ({type(error).__name__}: {error})")

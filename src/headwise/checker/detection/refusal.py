@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import inspect
+import re
 from textwrap import shorten
 
 from headwise.checker.arguments.roles import role_of
 from headwise.errors import HeadwiseError
 
+# These are errors of the code whatever the arguments; others may be due to the form in which a call passed them.
+_OF_CODE = re.compile(
+    r"(NameError|UnboundLocalError|ImportError|ModuleNotFoundError|NotImplementedError|AnswerError|SubmissionError)\b"
+)
+
 
 class UncallableError(HeadwiseError, TypeError):
-    """A function that cannot be called as any kind of attention."""
+    """A function that cannot be called as any kind of attention.
+
+    Attributes
+    ----------
+    called_as, error : str
+        The likeliest call, and how it ended; empty if the function was not called.
+    """
+
+    called_as: str = ""
+    error: str = ""
 
 
 class CheckError(HeadwiseError, RuntimeError):
@@ -22,8 +37,8 @@ def refuse(
 ) -> UncallableError:
     """Return the error that names the likeliest cause and gives an adapter as a start."""
     cause = problems[0] if problems and not attempts else ""
-    if not cause and attempts:
-        how, error = next(iter(attempts.items()))
+    how, error = min(attempts.items(), key=lambda item: _dependence_on_form(item[1]), default=("", ""))
+    if not cause and error:
         cause = f"called as {how}, it {_ended(error)}"
     cause = cause or "its arguments are not those of attention"
     if problems and problems[0].startswith("unknown argument"):
@@ -34,7 +49,14 @@ def refuse(
         "Pass kind= or args= to state what its arguments are, or adapter= to make the call, starting from\n\n"
         f"{_skeleton(name, kind, parameters)}"
     )
-    return UncallableError(text)
+    refusal = UncallableError(text)
+    refusal.called_as, refusal.error = how, error
+    return refusal
+
+
+def _dependence_on_form(error: str) -> int:
+    """How likely an error is due to the form of the arguments, which is another one in the next attempt."""
+    return 0 if _OF_CODE.match(error) else 2 if "values to unpack" in error else 1
 
 
 def _ended(error: str) -> str:

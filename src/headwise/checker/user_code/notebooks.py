@@ -21,6 +21,8 @@ def notebook_code(text: str) -> tuple[str, list[str]]:
         raise ValueError("its lists are nested too deeply") from None
     parts: list[str] = []
     notes: list[str] = []
+    if not isinstance(content, dict) or "cells" not in content:
+        raise ValueError("it has no cells, which a notebook of format 4 has")
     for number, cell in enumerate(content["cells"], 1):
         if cell["cell_type"] != "code":
             continue

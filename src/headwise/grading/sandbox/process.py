@@ -52,11 +52,15 @@ class SubmissionError(HeadwiseError):
     """A submission's process ended, or replied in another form than the protocol's."""
 
 
+class AnswerError(HeadwiseError, TypeError):
+    """A function of a submission returned something that is no array of numbers."""
+
+
 _RAISED: dict[str, type[Exception]] = {
     kind.__name__: kind
     for kind in (
         *(TypeError, ValueError, IndexError, KeyError, AttributeError, NameError, UnboundLocalError),
-        *(ZeroDivisionError, AssertionError, NotImplementedError, RuntimeError),
+        *(ZeroDivisionError, AssertionError, NotImplementedError, RuntimeError, AnswerError),
     )
 }
 
@@ -77,7 +81,8 @@ class Limits:
         Wall-clock time of one statement of the file, which then fails without ending the rest; in any case at most half
         of what is left of the time for the file.
     answer_mb : int
-        Size of one reply; those to the checker's probes are far below one megabyte.
+        Size of one reply beyond the arguments, which a function may modify and which are then sent back; those to the
+        checker's probes are far below one megabyte.
     """
 
     seconds_per_call: float = 10.0
@@ -107,8 +112,6 @@ class Sandbox:
     ----------
     unconfined : tuple of str
         What this system could not confine, in words; empty if everything is confined.
-    last_error : str
-        The last error that one of its functions raised.
     failed : tuple of (int, str)
         Lines of the main file whose statement raised, and the error; the others ran.
 
@@ -131,7 +134,6 @@ class Sandbox:
         self._left = limits.seconds_in_all
         self._source = files[main]
         self._end = ""
-        self.last_error = ""
         self._socket, theirs = socket.socketpair()
         seconds = int(limits.seconds_in_all) + 2  # a backstop; the wall clock is what counts
         options = [str(theirs.fileno()), str(limits.memory_mb << 20), str(seconds), str(HIDDEN)]
@@ -227,10 +229,10 @@ class Sandbox:
                             np.copyto(mine, array, casting="no")
                 return answer
             case ("raised", str(kind), str(message), int(line)):
-                self.last_error = printable(message) + (f" (line {line})" if line else "")
+                error = printable(message) + (f" (line {line})" if line else "")
                 if kind in _RAISED:
-                    raise _RAISED[kind](self.last_error.removeprefix(f"{kind}: "))
-                raise SubmissionError(self.last_error)
+                    raise _RAISED[kind](error.removeprefix(kind).removeprefix(": ").strip())
+                raise SubmissionError(error)
         raise SubmissionError(self._ended("it wrote into the grader's channel"))
 
     def close(self) -> None:
@@ -258,15 +260,16 @@ class Sandbox:
             self._socket.sendall(HEADER.pack(len(data)) + data)
         except OSError as error:
             raise SubmissionError(self._lost(error, allowed, doing)) from None
-        reply = self._receive(allowed, doing)
+        reply = self._receive(allowed, doing, len(data))
         self._left = max(self._left - (time.monotonic() - started), 1e-3)
         return reply
 
-    def _receive(self, seconds: float, doing: str) -> Value:
+    def _receive(self, seconds: float, doing: str, arguments: int = 0) -> Value:
+        """Receive a reply of at most `answer_mb` and as many bytes as the arguments had."""
         deadline = time.monotonic() + seconds
         try:
             (length,) = HEADER.unpack(self._read(HEADER.size, deadline))
-            if length > self.limits.answer_mb << 20:
+            if length > (self.limits.answer_mb << 20) + arguments:
                 raise SubmissionError(self._ended(f"it gave an answer of more than {self.limits.answer_mb} MB {doing}"))
             return decode(self._read(length, deadline))
         except ValueError:  # WireError, and any error of NumPy for bytes that are no message
@@ -312,13 +315,13 @@ class Proxy:
     ) -> None:
         self.__name__ = self.__qualname__ = title or name
         self._sandbox, self._called = sandbox, name
-        self._tensors = tensors
+        self.tensors = tensors
         if signature is not None:
             self.__signature__ = signature
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the submission's function; see `Sandbox.call`."""
-        return self._sandbox.call(self._called, args, kwargs, tensors=self._tensors)
+        return self._sandbox.call(self._called, args, kwargs, tensors=self.tensors)
 
 
 def _sendable(value: Any) -> Value:

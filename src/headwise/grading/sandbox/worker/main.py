@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import importlib
 import importlib.abc
-import importlib.util
 import math
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -45,8 +45,10 @@ def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early
         _send(socket, _describe(error))
         return
     _send(socket, None)
-    sys.meta_path.insert(0, _Siblings({name.removesuffix(".py"): text for name, text in files if name != main_file}))
+    siblings = _Siblings(sources, main_file)
+    sys.meta_path.insert(0, siblings)
     module = ModuleType(name)
+    module.__package__ = siblings.package  # for relative imports
     sys.modules[name] = module
     _send(socket, run_statements(tree, main_file, module, limit, seconds_to_run))
     while True:
@@ -91,6 +93,10 @@ def _out_of_time(signum: int, frame: object) -> None:
     raise TimeoutError("it took too long and was stopped")
 
 
+class AnswerError(TypeError):
+    """What a function of the submission returned is no answer."""
+
+
 def _call(function: Any, args: list[Value], kwargs: dict[str, Value], filename: str, tensors: bool) -> Value:
     """Call a function, with arrays as torch's tensors if it takes those; its result, and what it modified in place."""
     arguments: dict[int | str, Value] = dict(enumerate(args))
@@ -98,23 +104,27 @@ def _call(function: Any, args: list[Value], kwargs: dict[str, Value], filename: 
     before = {key: value.tobytes() for key, value in arguments.items() if isinstance(value, np.ndarray)}
     try:
         if not callable(function):
-            raise TypeError("there is no function of that name once the file has run")
+            raise AnswerError("there is no function of that name once the file has run")
         if tensors:
             args, kwargs = [*map(_as_tensor, args)], {key: _as_tensor(value) for key, value in kwargs.items()}
         answer = _plain(function(*args, **kwargs))
         changed = tuple((key, arguments[key]) for key, raw in before.items() if arguments[key].tobytes() != raw)
         if answer is None and arguments and not changed:
-            raise TypeError("it returned None; is a return missing?")
+            raise AnswerError("it returned None; is a return missing?")
         encode(("answered", answer, changed))  # so that a result that cannot be sent is an error of this call
     except BaseException as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == filename]
-        kind = next(c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins")
+        kind = next(c.__name__ for c in type(error).__mro__ if c is AnswerError or c.__module__ == "builtins")
         return "raised", kind, _describe(error), (lines or [0])[-1] or 0
     return "answered", answer, changed
 
 
 def _plain(result: Any) -> Value:
-    """A return value as arrays: a tuple or a list of arrays as a tuple, anything else as one array."""
+    """A return value as arrays: a tuple or a list of arrays as a tuple, names with values as a dict, else one array."""
+    if dataclasses.is_dataclass(result):
+        result = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    if isinstance(result, Mapping):
+        return {str(key): _plain(value) for key, value in [*result.items()][:8]}
     if isinstance(result, tuple) or (isinstance(result, list) and all(getattr(item, "ndim", 0) for item in result)):
         return tuple(_plain(item) for item in result[:8])
     if result is None:
@@ -122,7 +132,7 @@ def _plain(result: Any) -> Value:
     detach: Callable[[], Any] | None = getattr(result, "detach", None)
     array = np.asarray(detach() if detach else result)
     if array.dtype.hasobject or array.dtype.kind not in "?biufc":
-        raise TypeError(f"it returned {type(result).__name__}, which is no array of numbers")
+        raise AnswerError(f"it returned {type(result).__name__}, which is no array of numbers")
     return array
 
 
@@ -147,21 +157,45 @@ class _Shell:
 
 
 class _Siblings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports from the submission's other files, which are in memory."""
+    """Imports from the submission's other files, which are in memory.
 
-    def __init__(self, sources: dict[str, str]) -> None:
-        self.sources = sources
+    As for a program that somebody starts in the folder of the main file or in one above it. All files are also in one
+    package, from which relative imports start.
+    """
+
+    _ROOT = "all_files_of_the_submission"
+
+    def __init__(self, sources: dict[str, str], main: str) -> None:
+        self.sources = {name: text for name, text in sources.items() if name != main}
+        parents = main.split("/")[:-1]
+        self.package = ".".join((self._ROOT, *parents))
+        self.folders = ["".join(f"{name}/" for name in parents[:n]) for n in range(len(parents), -1, -1)]
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        return importlib.util.spec_from_loader(fullname, self) if fullname in self.sources else None
+        first, *rest = fullname.split(".")
+        folders = [""] if first == self._ROOT else self.folders
+        name = "/".join(rest if first == self._ROOT else (first, *rest))
+        for file in (f"{folder}{name}{end}" for folder in folders for end in ("/__init__.py", ".py")):
+            if file in self.sources:
+                return ModuleSpec(fullname, self, origin=file, is_package=file.endswith("/__init__.py"))
+        is_folder = any(file.startswith(f"{folder}{name}/") for file in self.sources for folder in folders)
+        if not name or (
+            is_folder and (rest or PathFinder.find_spec(fullname) is None)
+        ):  # an installed library is first
+            return ModuleSpec(fullname, self, is_package=True)
+        return None
 
     def exec_module(self, module: ModuleType) -> None:
-        exec(compile(self.sources[module.__name__], f"{module.__name__}.py", "exec"), vars(module))
+        file = module.__spec__.origin if module.__spec__ else None
+        if file is not None:
+            exec(compile(self.sources[file], file, "exec"), vars(module))
 
 
 def _describe(error: BaseException) -> str:
     try:
-        return f"{type(error).__name__}: {error}"[:500]
+        text = str(error)[:500]
+        kind = "" if isinstance(error, AnswerError) else type(error).__name__
+        return ": ".join(filter(None, (kind, text)))
     except BaseException:
         return "an error that cannot be printed"
 

@@ -260,6 +260,8 @@ def test_a_photograph_looks_unlike_the_digits_of_the_model(photo, tmp_path):
     assert explanation.record.typicality < 0.01
     assert "looks like none of the model's digits" in explanation.text()
     assert " of MNIST's test digits are as far" in explanation.text()
+    farthest = replace(explanation.record, typicality=0.0)
+    assert "No MNIST test digit is as far from the mean" in select_figures(farthest, "maps")[0].caption.text()
     explanation.record.save(tmp_path / "record.npz")
     assert AttentionRecord.load(tmp_path / "record.npz").typicality == explanation.record.typicality
 

@@ -10,7 +10,7 @@ import headwise as hw
 from headwise.errors import DataError
 from headwise.models import Model, Tokens, ViT, find_model, open_model
 from headwise.train.checkpoint import pretrained_vit
-from helpers.checkpoints import write_folder
+from helpers.checkpoints import write_folder, write_image_model
 
 
 def test_what_is_a_model(tmp_path):
@@ -57,6 +57,19 @@ def test_reasons_and_labels_of_loaded_models(tmp_path):
     tokens = vit.tokens(image)
     assert (tokens.grid, tokens.labels) == ((2, 2), ("[CLS]", "1,1", "1,2", "2,1", "2,2"))
     np.testing.assert_array_equal(vit.predict(image), vit.predict({"pixel_values": image[None]}))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 40)])
+def test_an_image_with_fewer_pixels_than_patches_is_explained(size, tmp_path):
+    model = hw.load(write_image_model(tmp_path))
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    tokens = model.tokens(image)
+    assert tokens.grid == (2, 2)
+    top, left, height, width = tokens.locations[~tokens.prefix].T
+    assert ((height >= 1) & (width >= 1) & (top + height <= size[0]) & (left + width <= size[1])).all()
+    record = hw.explain(model, image, test=False).record
+    assert record.image.shape[:2] == (10, 10)
+    assert len(np.unique(record.boxes, axis=0)) == 4
 
 
 def test_tokens_describe_a_grid_only_if_they_are_one():

@@ -75,11 +75,12 @@ def describe_heads(facts: Facts, name: str, verb: str, predicate: str) -> str:
 
 # ---- what is shown
 
-_ATYPICAL = (
-    "Only {atypical_share:.2%} of MNIST's test digits are as far from the mean features of the nearest class, so the "
-    "prediction says little."
-)
 _CUT = "The model reads the first {read_characters:,} of the text's {characters:,} characters."
+
+
+def _describe_atypical(record: AttentionRecord) -> str:
+    share = "Only {atypical_share:.2%} of MNIST's test digits are" if record.typicality else "No MNIST test digit is"
+    return f"{share} as far from the mean features of the nearest class, so the prediction says little."
 
 
 def title_suffix(record: AttentionRecord) -> str:
@@ -187,7 +188,7 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
         if (record.boxes[:, 2:] == 1).all():
             yield "The size of the tokens is unknown as well: one pixel stands for one token."
     if record.is_atypical:
-        yield _ATYPICAL
+        yield _describe_atypical(record)
     if record.is_cut:
         yield _CUT
     if record.unverified:
@@ -220,7 +221,7 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
 def summarize_source(record: AttentionRecord) -> str:
     """The short caption on unusual images, cut texts, unverified arrays, and rows that do not sum to one."""
     sentences = {
-        _ATYPICAL: record.is_atypical,
+        _describe_atypical(record): record.is_atypical,
         _CUT: record.is_cut,
         "The arrays are not verified.": record.unverified,
         "Rows sum to {row_sum_low:.2f} to {row_sum_high:.2f}.": not record.rows_sum_to_one,

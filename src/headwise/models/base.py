@@ -35,6 +35,9 @@ class Tokens:
         A name per token: its text, the row and column of a patch, ``[CLS]``; numbered from 0 by default.
     text : str
         What the locations of a text refer to; the two texts of a pair are joined by a line break.
+    patches : (int, int), optional
+        Rows and columns of the patches of an image; by default from their locations, which say nothing of an image
+        with fewer pixels than patches.
 
     Raises
     ------
@@ -47,6 +50,7 @@ class Tokens:
     prefix: BoolArray
     labels: tuple[str, ...] = ()
     text: str = ""
+    patches: tuple[int, int] | None = None
 
     __repr__ = brief_repr
 
@@ -62,8 +66,8 @@ class Tokens:
     @property
     def grid(self) -> tuple[int, int] | None:
         """Rows and columns, if the tokens that are no prefix are the cells of a grid in reading order."""
-        if self.kind != "image":
-            return None
+        if self.kind != "image" or self.patches:
+            return self.patches
         top, left = self.locations[~self.prefix, :2].T
         rows, columns = len(np.unique(top)), len(np.unique(left))
         in_order = bool((np.lexsort((left, top)) == np.arange(len(top))).all())
@@ -119,9 +123,24 @@ def in_batches(score: Callable[[BoolArray], Array], sets: BoolArray, size: int) 
 
 
 def grid_boxes(edges_y: IntArray, edges_x: IntArray) -> IntArray:
-    """Boxes (N, 4) of the cells between these edges in reading order: top, left, height and width."""
+    """Boxes (N, 4) of the cells between these edges in reading order: top, left, height and width, at least a pixel."""
     y, x = (index.ravel() for index in np.indices((len(edges_y) - 1, len(edges_x) - 1)))
-    return np.stack([edges_y[y], edges_x[x], np.diff(edges_y)[y], np.diff(edges_x)[x]], axis=1)
+    height, width = (np.maximum(np.diff(edges), 1) for edges in (edges_y, edges_x))
+    top, left = (np.minimum(edges[:-1], max(edges[-1] - 1, 0)) for edges in (edges_y, edges_x))
+    return np.stack([top[y], left[x], height[y], width[x]], axis=1)
+
+
+def patch_boxes(
+    area: tuple[float, float, float, float], pixels: tuple[int, int], patch: tuple[int, int], grid: tuple[int, int]
+) -> IntArray:
+    """Boxes (N, 4) of a grid of patches in an image whose area (left, top, right, bottom) a model sees as so many pixels.
+
+    Pixels, patch and grid are heights and widths, those of a patch in the model's pixels.
+    """
+    left, top, right, bottom = area
+    rows = top + (bottom - top) * np.arange(grid[0] + 1) * patch[0] / pixels[0]
+    columns = left + (right - left) * np.arange(grid[1] + 1) * patch[1] / pixels[1]
+    return grid_boxes(rows.round().astype(np.int64), columns.round().astype(np.int64))
 
 
 def patch_labels(rows: int, columns: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headwise.errors import DataError, HeadwiseError, ShapeError
-from headwise.models.base import Capability, Tokens, grid_boxes, in_batches, patch_labels, with_prefix_tokens
+from headwise.models.base import Capability, Tokens, in_batches, patch_boxes, patch_labels, with_prefix_tokens
 from headwise.models.encoder import AudioEmbedding, ImageEmbedding
 from headwise.models.encoder.inputs import NetworkInputs
 from headwise.models.encoder.network import network_forward
@@ -155,22 +155,19 @@ def _patches(model: LoadedModel, input: Any, embedding: ImageEmbedding) -> Token
     """Prefix tokens, then the patches, whose boxes are in pixels of the image before preprocessing."""
     if isinstance(input, Mapping) or _ready(model, input):
         height, width = arrays_of(model, input)["pixel_values"].shape[2:]
-        left, top, right, bottom = 0.0, 0.0, float(width), float(height)
+        area = 0.0, 0.0, float(width), float(height)
     else:
         preprocessor = model.preprocessor
         assert isinstance(preprocessor, ImagePreprocessor)  # the embedding is one of images
         height, width = preprocessor([input])["pixel_values"].shape[2:]
-        left, top, right, bottom = preprocessor.crop_box(*preprocessor.open(input).size)
-    down, across = embedding.patch_grid(height, width)
-    rows = top + (bottom - top) * np.arange(down + 1) * embedding.patch[0] / height
-    columns = left + (right - left) * np.arange(across + 1) * embedding.patch[1] / width
-    edges_y, edges_x = rows.round().astype(np.int64), columns.round().astype(np.int64)
-    boxes = grid_boxes(edges_y, edges_x)
+        area = preprocessor.crop_box(*preprocessor.open(input).size)
+    grid = embedding.patch_grid(height, width)
+    boxes = patch_boxes(area, (height, width), embedding.patch, grid)
     labels = [
         _PREFIX_LABELS[name].format(i + 1)
         for name in embedding.prefix
         for i in range(len(np.atleast_2d(model.params[f"embedding.{name}"])))
     ]
-    prefix = np.arange(len(labels) + down * across) < len(labels)
+    prefix = np.arange(len(labels) + len(boxes)) < len(labels)
     located = np.concatenate([np.zeros((len(labels), 4), np.int64), boxes])
-    return Tokens("image", located, prefix, (*labels, *patch_labels(down, across)))
+    return Tokens("image", located, prefix, (*labels, *patch_labels(*grid)), patches=grid)

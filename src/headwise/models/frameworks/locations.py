@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.models.base import Tokens, grid_boxes, patch_labels
+from headwise.models.base import Tokens, patch_boxes, patch_labels
 from headwise.models.frameworks.arguments import Arguments
 from headwise.recorder import AttentionLayer
 from headwise.shapes import Array, BoolArray, IntArray
@@ -74,12 +74,10 @@ def image_tokens(arguments: Arguments, prefix: BoolArray, labels: Sequence[str],
         # where activations are rounded by their common range, no token is independent of the input
         prefix = np.arange(len(prefix)) < len(labels)
     count = int((~prefix).sum())
-    tall, wide = patch_size(height, width, count, patches)
-    rows, columns = height // tall, width // wide
-    left, top, right, bottom = arguments.box or (0.0, 0.0, float(width), float(height))
-    edges_y = (top + (bottom - top) * np.arange(rows + 1) * tall / height).round().astype(np.int64)
-    edges_x = (left + (right - left) * np.arange(columns + 1) * wide / width).round().astype(np.int64)
-    return Tokens("image", *_scattered(grid_boxes(edges_y, edges_x), prefix, labels, patch_labels(rows, columns)))
+    patch = patch_size(height, width, count, patches)
+    grid = height // patch[0], width // patch[1]
+    boxes = patch_boxes(arguments.box or (0.0, 0.0, float(width), float(height)), (height, width), patch, grid)
+    return Tokens("image", *_scattered(boxes, prefix, labels, patch_labels(*grid)), patches=grid)
 
 
 def series_tokens(arguments: Arguments, prefix: BoolArray, labels: Sequence[str]) -> Tokens:

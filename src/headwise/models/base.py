@@ -133,9 +133,9 @@ def grid_boxes(edges_y: IntArray, edges_x: IntArray) -> IntArray:
 def patch_boxes(
     area: tuple[float, float, float, float], pixels: tuple[int, int], patch: tuple[int, int], grid: tuple[int, int]
 ) -> IntArray:
-    """Boxes (N, 4) of a grid of patches in an image whose area (left, top, right, bottom) a model sees as so many pixels.
+    """Boxes (N, 4) of a grid of patches, in pixels of an image whose area (left, top, right, bottom) a model sees.
 
-    Pixels, patch and grid are heights and widths, those of a patch in the model's pixels.
+    Pixels, patch and grid are heights and widths: of what the model sees, of a patch in it, and in patches.
     """
     left, top, right, bottom = area
     rows = top + (bottom - top) * np.arange(grid[0] + 1) * patch[0] / pixels[0]

@@ -252,6 +252,29 @@ def test_weights_for_show_that_are_others_are_not_passed_over():
         hw.capture(Layer(shown).eval(), torch.randn(B, N, D))
 
 
+@pytest.mark.parametrize(
+    ("name", "move"),
+    [
+        ("constant_pad_nd", lambda p: F.pad(p, (0, 1)).flatten(2)[..., :-N].view(*p.shape[:2], N, N)),
+        ("flip", lambda p: p.flip(-1)),
+        ("roll", lambda p: p.roll(1, -1)),
+    ],
+)
+def test_the_operation_that_moves_weights_is_named(name, move):
+    def chunks(self, q, k, v):
+        p = scores(q, k).softmax(-1)
+        return p, torch.stack([torch.einsum("bhnm,bhmd->bhnd", move(p)[..., :2], v[..., :2, :])] * 2)[0]
+
+    with pytest.raises(CaptureError, match=f"{name} moves its elements, as in attention computed in chunks"):
+        hw.capture(Layer(chunks).eval(), torch.randn(B, N, D))
+
+
+def test_training_mode_is_named():
+    model = torch.nn.TransformerEncoderLayer(D, H, batch_first=True)
+    assert ".eval()" in hw.capture(model, torch.randn(B, N, D)).layers[0].message
+    assert hw.capture(model.eval(), torch.randn(B, N, D)).proven
+
+
 def talking_heads(self, q, k, v):
     p = scores(q, k).softmax(-1)
     return None, self.mix(p.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) @ v

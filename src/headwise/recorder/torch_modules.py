@@ -59,6 +59,11 @@ class ModuleStack:
         return type(self._stack[0]).__name__ if self._stack else "function"
 
     @property
+    def training(self) -> bool:
+        """Whether the innermost module is in training mode."""
+        return bool(self._stack) and self._stack[-1].training
+
+    @property
     def heads(self) -> int | None:
         """How many heads the innermost module that says so has."""
         innermost = self._stack[:-4:-1]

@@ -182,6 +182,8 @@ class _Recorder:
     def _add(
         self, q: Array, k: Array, v: Array, output: Array, scale: float, precision: torch.dtype, **rest: Any
     ) -> None:
+        if rest["note"] and self._modules.training:
+            rest["note"] += "; in training mode dropout changes the weights: call .eval() on the model first"
         rest["precision"] = str(precision).removeprefix("torch.")
         dtype = np.result_type(q, k, v, output)
         k, v = join_groups(k, v)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from headwise.errors import DataError
@@ -19,10 +20,11 @@ from headwise.errors import DataError
 
 def check_file(path: Path, prefix: str = "") -> None:
     """Raise DataError if there is no such file, with what is there instead."""
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, it raises nothing for a text that is too long for a path
         raise DataError(f"{prefix}{path}: is a folder; expected a file.")
-    if not path.is_file():
-        raise DataError(f"{prefix}{path}: {'not a regular file' if path.exists() else 'no such file'}.")
+    if not os.path.isfile(path):
+        reason = "not a regular file" if os.path.exists(path) else "no such file"
+        raise DataError(f"{prefix}{shorten(str(path), 200)}: {reason}.")
 
 
 @contextmanager

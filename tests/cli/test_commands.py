@@ -85,6 +85,8 @@ def test_explain_with_the_model_that_ships(tmp_path, little_work):
         (("train", "--data", "."), "train-images-idx3-ubyte: no such file"),
         (("train", "--epochs", "0"), "epochs: expected 1 or more"),
         (("explain", "nowhere.png"), "nowhere.png: no such file"),
+        (("explain", ""), "input: expected an image, an .npz file, or a text."),
+        (("explain", "The cat sat on the mat. " * 500), "no such file"),
         (("explain", "odd.txt"), "no such file"),
         (("explain", "digit.png", "--model", "odd.npz"), "odd.npz: expected"),
         (("explain", "digit.png", "--preprocess", "mean"), "--preprocess: expected one of imagenet, clip, half"),

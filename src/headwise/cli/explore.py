@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,10 +75,10 @@ def explore(
 
 def _split(arguments: list[str], model: str | None, text: list[str] | None) -> tuple[str | None, list[Any], list[str]]:
     """The model, and the inputs with their names."""
-    if model is None and arguments and (_MODEL_FILE.fullmatch(arguments[0]) or Path(arguments[0]).is_dir()):
+    if model is None and arguments and (_MODEL_FILE.fullmatch(arguments[0]) or os.path.isdir(arguments[0])):
         model = arguments.pop(0)
     inputs = [read_input(argument, None) for argument in arguments] + ([read_input(None, text)] if text else [])
-    names = [Path(argument).name if Path(argument).is_file() else argument for argument in arguments]
+    names = [Path(argument).name if os.path.isfile(argument) else argument for argument in arguments]
     return model, [value for value, _ in inputs], [*names, *([" / ".join(text)] if text else [])]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,13 +38,13 @@ def read_input(argument: str | None, texts: list[str] | None) -> tuple[Any, Path
         if argument is not None or len(texts) > 2:
             raise DataError("--text: expected one text, or two for a pair, and no other input.")
         return (texts[0] if len(texts) == 1 else tuple(texts)), Path(_slug(texts[0]))
-    if argument is None:
+    if argument is None or not argument.strip():
         raise DataError("input: expected an image, an .npz file, or a text.")
     path = Path(argument)
     if path.suffix in _ARRAYS:
         arrays = load_npz(path, alone="input")
         return (arrays["input"] if list(arrays) == ["input"] else arrays), path
-    if path.is_file() or (path.suffix and not re.search(r"\s", argument)):
+    if os.path.isfile(argument) or (path.suffix and not re.search(r"\s", argument)):
         check_file(path)
         return path, path
     return argument, Path(_slug(argument))
@@ -51,9 +52,9 @@ def read_input(argument: str | None, texts: list[str] | None) -> tuple[Any, Path
 
 def text_or_path(argument: str) -> str | Path:
     """The text in a file, the path of an image file, or the argument itself if it is no file."""
-    path = Path(argument)
-    if not path.is_file():
+    if not os.path.isfile(argument):
         return argument
+    path = Path(argument)
     return path.read_text("utf-8") if path.suffix in (".txt", ".md") else path
 
 

@@ -11,12 +11,11 @@ from torch import Tag, Tensor
 
 from headwise.recorder.axes import Axes
 from headwise.recorder.torch_tensors import Sources, TensorTable, tensors_in
-from headwise.recorder.torch_values import SHAPING, Product, Softmax, Value, ValueProduct, Weights, elementwise
+from headwise.recorder.torch_values import SHAPING, UNUSED, Product, Softmax, Value, ValueProduct, Weights, elementwise
 from headwise.recorder.torch_weighted import Unnormalised, Weighted, changed_weights, weights_of_operand
 
 _ELEMENTWISE = ("masked_fill", "native_dropout", "quantize_per_tensor")  # those that torch does not mark as such
 _EXPONENTIALS = frozenset({"exp", "exp2"})
-_UNUSED = "its result is multiplied with no values"
 _PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2), "mv": (0, 1)}
 
 
@@ -76,8 +75,7 @@ class Follower:
         elif operation._schema.is_mutable:
             self.table.store(out, None, overwritten=True)
         elif args and isinstance(value := self._value_of(args[0]), Weights) and out.numel() >= args[0].numel():
-            if value.softmax.reason == _UNUSED:
-                value.softmax.reason = f"{name} moves its elements, as in attention computed in chunks"
+            value.softmax.note_move(name)
 
     # Sources
 
@@ -183,7 +181,7 @@ class Follower:
         if weights is None or (weights.sinks is not None and not (scores and _EXPONENTIALS & scores.functions)):
             return None
         if weights.softmax not in self.softmaxes:
-            weights.softmax.reason = _UNUSED
+            weights.softmax.reason = UNUSED
             self.softmaxes.append(weights.softmax)
         return weights
 
@@ -242,7 +240,7 @@ class Follower:
             product.softmax.suspect, product.softmax.reason = False, "its result is the argument of another softmax"
         axis %= max(1, logits.ndim)
         scores = product if isinstance(product, Product) else None
-        softmax = Softmax(self._module(), _UNUSED)
+        softmax = Softmax(self._module(), UNUSED)
         softmax.shape = tuple(logits.shape)
         softmax.suspect = logits.ndim > 3 and axis == logits.ndim - 1
         softmax.result = out if softmax.suspect else None

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from headwise.recorder.axes import Axes
 
+UNUSED = "its result is multiplied with no values"
+
 
 @dataclass(frozen=True)
 class Product:
@@ -50,6 +52,11 @@ class Softmax:
         """Set why it was not recorded as attention, or nothing if it was."""
         self.reason = reason
         self.result = self.result if reason else None
+
+    def note_move(self, operation: str) -> None:
+        """Set which operation moved the elements of its result, after which they are not followed."""
+        if self.reason == UNUSED:
+            self.reason = f"{operation} moves its elements, as in attention computed in chunks"
 
 
 @dataclass(frozen=True)

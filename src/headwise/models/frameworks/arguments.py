@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,8 +144,7 @@ class InputReader:
         return Arguments({self.names[0] if self.names else "": batch})
 
     def _names_an_image(self, input: str) -> bool:
-        path = Path(input)
-        return path.suffix.lower() in _IMAGE_FILES and (self.texts is None or path.is_file())
+        return Path(input).suffix.lower() in _IMAGE_FILES and (self.texts is None or os.path.isfile(input))
 
     def _name(self, usual: str) -> str:
         """The argument: the usual name if the model has it, else its first."""

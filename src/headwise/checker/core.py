@@ -12,6 +12,7 @@ from headwise.checker.arguments.documentation import Documentation, document
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.confirmation.added_positions import with_added_positions
 from headwise.checker.confirmation.cached_step import with_cached_step
+from headwise.checker.confirmation.default_blocks import in_small_blocks
 from headwise.checker.confirmation.further_calls import with_further_calls
 from headwise.checker.confirmation.further_inputs import confirmed
 from headwise.checker.confirmation.gradients import with_gradients
@@ -153,14 +154,14 @@ def _check_function(
     text = source if source is not None else source_of(function)
     documentation = document(function, text)
 
-    def find(function: Callable[..., Any]) -> Findings:
+    def find(function: Callable[..., Any], most: int = ANY) -> Findings:
         tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
-        findings = with_returned_caches(judge(tiers, documentation, requirements, rng))
+        findings = with_returned_caches(judge(tiers, documentation, requirements, rng, most))
         refuse_other_kind(findings, documentation)
         findings = with_missing_ingredients(findings, documentation)
         return with_gradients(confirmed(findings, documentation, fresh(rng)))
 
-    findings = find(function)
+    findings = in_small_blocks(function, documentation, find) if adapter is None else find(function)
     if adapter is None:
         findings = with_optional_cache(findings, documentation, find)
     name = documentation.name or type(function).__name__

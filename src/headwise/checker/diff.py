@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.calling.responses import grid
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.core import check
 from headwise.checker.detection.acceptance import in_words
@@ -229,9 +230,11 @@ def diff(
 
 
 def _as_judged(tiers: list[list[CallingConvention]], verdict: Verdict) -> CallingConvention:
-    """The way of calling of a verdict, or else the first."""
+    """The way of calling of a verdict, or else the first; without sizes of blocks with which it was not right."""
     every = (convention for tier in tiers for convention in tier)
-    return next((one for one in every if in_words(one) == verdict.calling_convention), tiers[0][0])
+    judged = next((one for one in every if in_words(one) == verdict.calling_convention), tiers[0][0])
+    fixed = {n: value for n, value in judged.fixed.items() if not any(f"{n}=1" in words for words in verdict.untested)}
+    return replace(judged, fixed=fixed)
 
 
 def _exchanged(*conventions: CallingConvention) -> tuple[dict[str, str], dict[str, str]]:
@@ -285,10 +288,16 @@ def _compare(
     rounding = PRECISIONS["float32" if lowered else "float64"]
     count, errors = 0, dict[str, float]()
     for probe in (p for number in (0, 1) for p in probes(a.interface, number, rng) if p.name != "float32"):
-        outputs = [c.call(probe.case).output for c in (a, b)]
-        if outputs[0] is not None and outputs[1] is not None:
-            count += 1
-            errors[probe.name] = max(errors.get(probe.name, 0.0), difference(outputs[1], outputs[0]))
+        first, second = (c.call(probe.case).output for c in (a, b))
+        if first is None or second is None:
+            continue
+        count += 1
+        error, (*_, n, m) = difference(second, first), grid(probe.case)
+        early = max(n - m, 0)  # queries before the first key, if the last is aligned with the last
+        if error > rounding and early and not all(np.nan_to_num(a[..., :early, :]).any() for a in (first, second)):
+            errors["empty-rows"] = max(errors.get("empty-rows", 0.0), error)
+            error = difference(second[..., early:, :], first[..., early:, :])
+        errors[probe.name] = max(errors.get(probe.name, 0.0), error)
     allowed = {"large-logits": LARGE_LOGITS} if rounding == PRECISIONS["float32"] else {}
     differing = [name for name, error in errors.items() if error > allowed.get(name, rounding)]
     ordinary = [name for name in errors if name not in EDGES]

@@ -193,15 +193,16 @@ def _best(
             if findings_or_none is not None and not (place and more and findings_or_none.rank[0]):
                 rank = findings_or_none.rank
                 other_way = "weights-transposed" in findings_or_none.codes  # rather a convention than a mistake
-                explained.append(((rank[0] + 2 * more, other_way, *rank[1:], place), findings_or_none))
+                partly = bool(findings_or_none.notes)
+                explained.append(((rank[0] + 2 * more, other_way, partly, *rank[1:], place), findings_or_none))
                 if level > 1 and not more:
                     break
         if explained and min(explained, key=_cost)[0][0] <= level:
             break
     if explained:
         return min(explained, key=_cost)[1]
-    plain = next((e for e in examined if not e.convention.built_in), examined[0])
-    return explain_what_is_left(plain, fresh(rng), documentation.random)
+    nearest = max(examined, key=lambda one: (one.reproduced, not one.convention.built_in))
+    return explain_what_is_left(nearest, fresh(rng), documentation.random)
 
 
 def _levels(most: int, alternatives: int) -> tuple[int, ...]:

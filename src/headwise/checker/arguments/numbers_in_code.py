@@ -9,18 +9,20 @@ from types import CodeType
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.user_code.source import nodes_in, parse
 
-_LEAST, _MOST = 128, 1024  # numbers that are worth an input of their own
+_LEAST, _MOST = 128, 16384  # numbers that are worth an input of their own
+MANY_QUERIES = 1024  # that are worth an input with so many queries
 
 
 def numbers_in_code(documentation: Documentation) -> tuple[int, ...]:
-    """The smallest and the largest of the numbers that may be sizes of blocks, of the function and what it uses.
+    """Numbers that may be sizes of blocks: the smallest and the largest up to `MANY_QUERIES`, and the largest of all.
 
-    They are literals, defaults of arguments, and the variables of its file that are numbers; products and powers of
-    numbers count as one.
+    They are those of the function and of what it uses: literals, defaults of arguments, and the variables of its file
+    that are numbers; products and powers of numbers count as one.
     """
     numbers = {number for number in values_in_code(documentation) if isinstance(number, int)}
     likely = sorted(number for number in numbers if _LEAST <= number <= _MOST)
-    return tuple(dict.fromkeys((likely[0], likely[-1]))) if likely else ()
+    few, many = ([number for number in likely if (number > MANY_QUERIES) == beyond] for beyond in (False, True))
+    return tuple(dict.fromkeys((*few[:1], *few[-1:], *many[-1:])))
 
 
 def values_in_code(documentation: Documentation) -> tuple[int | float, ...]:

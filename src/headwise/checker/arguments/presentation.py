@@ -14,8 +14,11 @@ TABLES = {f"{axes} {order}": (axes, order) for axes in ("LH", "HL", "L") for ord
 
 
 # how rotary angles (N, d/2) are presented: as cosines and sines with an entry for each pair or each feature, for each
-# item or not, as complex numbers, or as they are
-ANGLES = ("half", "halves", "neighbours", "halves of items", "neighbours of items", "half of items", "complex", "turns")
+# item or not, as complex numbers, as cosines and sines on a last axis, or as they are
+ANGLES = (
+    *("half", "halves", "neighbours", "halves of items", "neighbours of items", "half of items"),
+    *("complex", "stacked", "turns"),
+)
 
 
 _PAGE = 4  # tokens of a page
@@ -80,8 +83,9 @@ def present_by_index(bias: Array, full: tuple[int, int, int, int]) -> Array:
 
 def present_angles(cos: Array, sin: Array, form: str) -> dict[str, Any]:
     """Rotary angles as a function takes them."""
-    if form in ("complex", "turns"):
-        return {"freqs": cos + 1j * sin if form == "complex" else np.arctan2(sin, cos)}
+    if form in ("complex", "stacked", "turns"):
+        in_one = {"complex": cos + 1j * sin, "stacked": np.stack([cos, sin], axis=-1), "turns": np.arctan2(sin, cos)}
+        return {"freqs": in_one[form]}
     layout, _, items = form.partition(" ")
     if layout != "half":
         cos, sin = (np.tile(a, 2) if layout == "halves" else np.repeat(a, 2, axis=-1) for a in (cos, sin))

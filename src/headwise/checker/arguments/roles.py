@@ -55,6 +55,7 @@ _ROLES = {
     "key_heads": "kvheads numkvheads nkvheads numkeyvalueheads nkv nkvhead numkvgroups nkvgroups numgroups ngroups"
     " groups kvh hkv numkeyheads kvnumheads numqueriesgroups numquerygroups",
     "repeats": "nrep nreps numrep repeats repeat groupsize numkeyvaluegroups headspergroup queriesperkv repeatfactor",
+    "items": "batchsize bsz bs numseqs nseqs numsequences nbatch numbatches",
     "mask": "mask attnmask attentionmask visible keep allowed srcmask tgtmask validmask causalmask visibility hidden"
     " blocked ignore ignored memorymask selfattnmask adj adjacency adjacencymatrix adjmatrix adjmat",
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
@@ -167,6 +168,8 @@ FLAGS: dict[str, object] = {
     "enablegqa": True,  # as torch's, which does nothing where there are as many key heads
     **dict.fromkeys(["dropoutkey", "dropoutrng", "rng", "prngkey", "rngkey", "randomkey", "prng"]),  # for dropout
     "inference": True,
+    **dict.fromkeys(["scaleattnweights", "scaleattn", "usescale", "usescaling", "scaled", "doscale"], True),
+    **dict.fromkeys(["maskedbias", "maskvalue", "maskfill", "maskfillvalue", "fillvalue", "neginf", "bigneg"], -1e9),
     "verbose": False,
     "debug": False,
 }

@@ -24,6 +24,17 @@ def is_array(name: str, code: str) -> bool:
     return bool(re.search(rf"(?<![\w.]){name}\s*(\.(shape|size|ndim|view|reshape)\b|@)|@\s*{name}\b(?!\.)", code))
 
 
+def is_counted(mask: str, code: str) -> bool:
+    """Whether the code counts the keys that a mask keeps, to line up queries with the last of them."""
+    return bool(re.search(rf"(?<![~!\w]){mask}(\.\w+\(\))?\.sum\(|\bsum\({mask}\b", code))
+
+
+def count_of_key_heads(name: str, code: str) -> str:
+    """Whether a number is that of the key heads, or of the query heads for each, next to queries and keys."""
+    of_each = rf"//\s*{name}\s*,\s*{name}\b|(kv|key)\w*,\s*{name}\b|(repeat\w*|expand|tile)\([^\n]*\b{name}\b"
+    return "repeats" if "head" not in name.lower() and re.search(of_each, code) else "key head count"
+
+
 def is_step(name: str, code: str) -> bool:
     """Whether an argument is the step of a range, as the size of a block is."""
     return bool(re.search(rf"range\([^()\n]*(\([^()\n]*\)[^()\n]*)*,\s*{name}\)", code))

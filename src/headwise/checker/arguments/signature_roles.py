@@ -20,7 +20,7 @@ from headwise.checker.arguments.groups import (
 from headwise.checker.arguments.parts import holds_pair, is_complete, is_fused, places_of_pair
 from headwise.checker.arguments.products import tokens_in_products
 from headwise.checker.arguments.roles import CACHE, role_of, tokens_among
-from headwise.checker.arguments.roles_in_code import is_array, role_in_code
+from headwise.checker.arguments.roles_in_code import count_of_key_heads, is_array, is_counted, role_in_code
 from headwise.checker.arguments.settings import CONFIG
 
 _WHOLE_CACHE = {"kpast": "k", "vpast": "v", "cache": "kv"}  # what the parts of a cache are that holds every key
@@ -60,6 +60,10 @@ def roles_in_signature(
         known |= roles_of_unprojected(parameters, known)
     if {"q", "Wq", "Wqkv"} & set(known.values()):
         known |= sides_of_grid(parameters)
+    if {"causal", "window"} & set(known.values()) and "lengths" not in known.values():
+        known |= {name: "lengths" for name, role in known.items() if role == "padding" and is_counted(name, code)}
+    if {"q", "k"} <= set(known.values()) and not projects:
+        known |= {name: count_of_key_heads(name, code) for name, role in known.items() if role == "key_heads"}
     place = "offset" if "kpast" in known.values() else None
     known = {name: place if role == "place" else role for name, role in known.items()}
     if not {"k", "X"} & set(known.values()):

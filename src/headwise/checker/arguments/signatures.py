@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,15 +20,14 @@ KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
 _MATRICES = ("Wq", "Wk", "Wv")
 _OF_LOGITS = {"mask", "padding", "bias", "slopes", "causal", "window", "lengths", "scale", "temperature", "softcap"}
 _OF_LOGITS |= {*SCORES, "Tl", "Tw", "topk", "segments", "starts", "prefix", "logscale", "left", "right"}
-_CACHED = {"kpast", "vpast", "offset"}
+_CACHED = {"kpast", "vpast", "offset", "cos", "sin", "interleaved"}
 _COUNTS = ("softcap", "window", "topk", "left", "right")  # options whose default is a number that is used
+_COUNTS_OF_HEADS = ("repeats", "key head count")  # which the shapes of queries and keys say too
 _PAIRS = {"kv": ("k", "v"), "cache": ("kpast", "vpast")}  # keys and values that come in one argument
 _OF_TOKENS = frozenset(["Wo", "bq", "bk", "bv", "bo", "tokens", "heads", "key_heads", "context", "values", "params"])
 _OPTIONS = {
     "tokens": _OF_LOGITS | _CACHED | _OF_TOKENS | FUSED.keys(),
-    "attention": _OF_LOGITS
-    | _CACHED
-    | frozenset(["align", "offset", "cos", "sin", "interleaved", "sinks", "qkv", "kv"]),
+    "attention": _OF_LOGITS | _CACHED | frozenset(["align", "sinks", "qkv", "kv"]),
 }
 _HELPERS = {
     "weights?",
@@ -44,7 +44,7 @@ _HELPERS = {
     "longest_key",
     "freqs",
 }
-_HELPERS |= {"buckets", "bucket count", "longest distance", "rows", "columns", "grid", "repeats"}
+_HELPERS |= {"buckets", "bucket count", "longest distance", "rows", "columns", "grid", "items", *_COUNTS_OF_HEADS}
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
     4: (("self_attention", ("X", *_MATRICES)),),
@@ -101,6 +101,17 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(function, eval_str=True)
     except Exception:  # whatever an annotation of somebody's file raises
         return inspect.signature(function)
+
+
+def with_signature(function: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
+    """The same function, of which it is said that it takes other arguments."""
+
+    @functools.wraps(function)
+    def same(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    vars(same)["__signature__"] = signature
+    return same
 
 
 def readings(
@@ -225,7 +236,8 @@ class _Arguments:
         elif role not in ("heads", "key_heads", "d", "D", "window") and is_step(p.name, self.code):
             self.fixed[p.name] = 1  # the size of a block
         elif role is not None and role.startswith("=") and is_required(p):
-            self.fixed[p.name] = FLAGS[role[1:]]
+            layer = re.search(rf"(?<![\w.]){p.name}\(", self.code)  # such as one of dropout
+            self.fixed[p.name] = _unchanged if layer else FLAGS[role[1:]]
         elif role is not None and role.startswith("="):
             self.unused.append(p.name)
         elif role == "gain" and is_required(p):
@@ -237,7 +249,10 @@ class _Arguments:
 
     def _add_named(self, p: inspect.Parameter, role: str | None, place: int) -> bool:
         required = is_required(p)
-        if not role or role in self.names or (_is_helper(role) and not required and not isinstance(p.default, bool)):
+        if role == "mask" in self.names and re.search(rf"\+=?\s*{p.name}\b", self.code):
+            role = "bias"  # a second mask, of numbers that are added
+        passed = required or isinstance(p.default, bool) or role in _COUNTS_OF_HEADS
+        if not role or role in self.names or (_is_helper(role) and not passed):
             if not _is_helper(role):
                 self.unused.append(p.name)
             return bool(role) or not required
@@ -262,6 +277,11 @@ class _Arguments:
             self.needs.add("sinks")
         for role in [role for role in self.names if role[0] == "W" and isinstance(self.names[role], str)]:
             open_layer(role, self.names, self.needs, self.code)
+
+
+def _unchanged(value: Any, *args: Any, **kwargs: Any) -> Any:
+    """The value, as a layer of dropout returns it that is switched off."""
+    return value
 
 
 def _is_numeric(role: str, default: Any) -> bool:

@@ -118,9 +118,17 @@ def parts_of(result: Any, least: int) -> list[Any]:
     arrays = []
     for part in result:
         with contextlib.suppress(Exception):
-            if not isinstance(part, tuple | list | dict | None) and bare(part).dtype != object:
+            if not isinstance(part, tuple | dict | None) and _is_array(part):
                 arrays += [part] if bare(part).ndim >= least else []
     return arrays or [result]
+
+
+def _is_array(part: Any) -> bool:
+    """Whether a part is an array of numbers, or lists of them, and no list of arrays, as a cache is."""
+    first = part
+    while isinstance(first, list) and first:
+        first = first[0]
+    return (first is part or isinstance(first, int | float | np.number)) and bare(part).dtype != object
 
 
 def bare(value: Any) -> npt.NDArray[Any]:

@@ -19,6 +19,7 @@ from headwise.checker.arguments.presentation import (
     split_axis,
     table_of_buckets,
 )
+from headwise.checker.arguments.roles import role_of
 from headwise.checker.arguments.settings import Settings
 from headwise.checker.calling.matrices import present_weights
 from headwise.checker.calling.options import as_function, is_function, window_as_number
@@ -142,7 +143,10 @@ def _present_options(convention: CallingConvention, case: Case, axes: str) -> Ca
         options["logscale"] = case["logscale"] if several else case["logscale"][0, 0]
     if "slopes" in case:
         options["slopes"] = case["slopes"][:, 0, 0] if several else float(case["slopes"][0, 0, 0])
-    if "lengths" in case and "B" not in axes:
+    if "lengths" in case and role_of(str(convention.names.get("lengths"))) == "padding":  # a mask that is counted
+        kept = np.arange(grid(case)[3]) < case["lengths"][:, None]
+        options["lengths"] = kept if "B" in axes else kept[0]
+    elif "lengths" in case and "B" not in axes:
         options["lengths"] = int(case["lengths"][0])
     if "window" in case:
         options |= dict(zip(("left", "right"), case["window"] or (None, None), strict=True))
@@ -177,6 +181,9 @@ def _sizes(convention: CallingConvention, case: Case) -> Case:
     layer = Settings(sizes, num_key_value_groups=repeats, training=False, scaling=d**-0.5, config=config)
     gains = {role: np.ones(d) for role in convention.names if role.startswith("gain of ")}
     sides |= {"repeats": repeats, "layer": layer, "bucket count": 32, "longest distance": 128}
+    starts = np.diff(case["segments"][0], prepend=0).astype(bool).sum() if "segments" in case else 0
+    sides |= {"items": int(starts) if "starts" in convention.names else grid(case)[0]}
+    sides |= {"key head count": case["k"].shape[1] if "k" in case else heads}
     sides |= {"dtype": case["X" if "X" in case else "q"].dtype}
     return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config} | sides | gains
 

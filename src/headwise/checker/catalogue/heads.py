@@ -42,9 +42,17 @@ def interleaved_back(t: Trace) -> None:
         t.o = t.o.transpose(0, 2, 3, 1).reshape(t.o.shape[0], t.o.shape[2], -1)
 
 
-def unmoved_split(t: Trace) -> None:
-    if t.of_tokens:
-        t.q, t.k, t.v = (a.reshape(a.shape[0], heads, a.shape[1], -1) for a, heads in _with_heads(t))
+def unmoved_split(which: str) -> Stage:
+    """Of these of queries, keys and values."""
+
+    def split_unmoved(t: Trace) -> None:
+        if t.of_tokens:
+            unmoved = (a.reshape(a.shape[0], heads, a.shape[1], -1) for a, heads in _with_heads(t))
+            split(t)
+            for x, a in zip("qkv", unmoved, strict=True):
+                setattr(t, x, a if x in which else getattr(t, x))
+
+    return split_unmoved
 
 
 def unmoved_merge(t: Trace) -> None:
@@ -232,7 +240,7 @@ ENTRIES = (
         "reshape keeps the order of the numbers; it does not move an axis.",
         "Reshape to (N, H, d) first, then move the head axis to the front.",
         ("split",),
-        ({"split": unmoved_split},),
+        tuple({"split": unmoved_split(which)} for which in ("qkv", "q", "k", "v", "kv")),
         reported_in=("FuxiCTR#30", "onnx#7118"),
     ),
     Mistake(

@@ -9,7 +9,7 @@ from headwise.checker.reference.definition import cap, causal, ends, or_in_prefi
 from headwise.checker.reference.state import Change, Stage, Trace
 from headwise.checker.user_code.numpy_guard import np
 
-__all__ = ["ENTRIES"]
+__all__ = ["BEFORE_START", "ENTRIES"]
 
 CAUSAL = "query n sees key m where m ≤ n + offset"
 WINDOW = "query n sees key m where n − left ≤ m ≤ n + right"
@@ -55,6 +55,11 @@ def other_end(t: Trace) -> None:
         t.offset = ends(t) - t.s.shape[-2]
 
 
+def before_start(t: Trace) -> None:
+    """The difference of the two numbers the wrong way round."""
+    t.offset = t.s.shape[-2] - ends(t)
+
+
 def moved(left: int, right: int) -> Stage:
     return lambda t: windowed(t, left, right)
 
@@ -71,6 +76,14 @@ def without_sinks(t: Trace) -> None:
     t.sink = None
     shift(t)
 
+
+def without_empty_rows(t: Trace) -> None:
+    if t.see is not None:
+        t.p = np.where(t.see.any(axis=-1, keepdims=True), t.p, 0)
+
+
+BEFORE_START: Change = {"align": before_start}  # wrong whichever end is meant
+_CAP_LAST: Change = {"cap": nothing, "+hide": cap}
 
 ENTRIES = (
     Mistake(
@@ -119,7 +132,7 @@ ENTRIES = (
         "It shows only where there are not as many queries as keys, as with a cache of keys.",
         "Use the alignment that is passed; with lengths, the last key is the last valid one.",
         ("causal", "align"),
-        ({"align": nothing}, {"align": always_end}, {"align": end_of_padding}, {"align": other_end}),
+        ({"align": nothing}, {"align": always_end}, {"align": end_of_padding}, {"align": other_end}, BEFORE_START),
         reported_in=("flash-attention#517", "mlx#2835"),
     ),
     Mistake(
@@ -167,7 +180,7 @@ ENTRIES = (
         "A hidden logit of −∞ becomes −c, which is not hidden; a bias is squashed.",
         "Apply the softcap to the scaled logits first.",
         ("softcap",),
-        ({"cap": nothing, "+bias": cap}, {"cap": nothing, "+hide": cap}),
+        ({"cap": nothing, "+bias": cap}, _CAP_LAST, {**_CAP_LAST, "+divide": without_empty_rows}),
         reported_in=("onnx#7865",),
     ),
     Mistake(

@@ -22,7 +22,7 @@ from headwise.checker.probes import Further, Probe, first_probe, further_probes,
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
 from headwise.checker.search.agreement import fits
-from headwise.checker.search.examination import Findings, hazards_of
+from headwise.checker.search.examination import Findings, hazards_of, observe
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -58,10 +58,10 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     for trial in _trials(findings, documentation, rng):
         if trial.further.probe.name not in explained:
             continue
-        response = trial.convention.call(trial.further.probe.case)
+        call = observe(trial.further.probe, trial.convention)
         if not weighed:  # what else it returns only has the shape of weights in this size
-            response = replace(response, weights=None)
-        call = Observation(trial.meant or trial.further.probe, response)
+            call = replace(call, response=replace(call.response, weights=None))
+        call = replace(call, probe=trial.meant or call.probe)
         if call.response.output is None or agrees(findings.explanation, call):
             continue
         if findings.explanation.answer(call.probe.case) is None:  # such as a rotation of an odd number of features
@@ -69,7 +69,7 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         if codes := hazards_of(call, right=True):
             findings = replace(findings, observed=tuple(dict.fromkeys((*findings.observed, *codes))))
             continue
-        if trial.edge or (call.probe.name == "scale" and _is_nan(response.output)):  # of a root of the scale
+        if trial.edge or (call.probe.name == "scale" and _is_nan(call.response.output)):  # of a root of the scale
             untested[f"{trial.further.words} (it gives other answers)"] = None
             continue
         if has_shape(call.response, call.probe.case) or not {"mask", "bias"} & call.probe.case.keys():

@@ -6,7 +6,6 @@ takes them.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import Any
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.earlier_keys import holds_earlier_keys, is_joined_with_queries
 from headwise.checker.arguments.roles import role_of
-from headwise.checker.arguments.signatures import signature_of
+from headwise.checker.arguments.signatures import signature_of, with_signature
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import has_shape
 from headwise.checker.confirmation.cached_step import Keeper
@@ -76,23 +75,12 @@ def _without_arrays(findings: Findings, names: list[str], find: Callable[[Callab
     signature = inspect.signature(function)
     others = [p for p in signature.parameters.values() if p.name not in names]
     try:
-        without = find(_with_signature(function, signature.replace(parameters=others)))
+        without = find(with_signature(function, signature.replace(parameters=others)))
     except UncallableError:
         return findings
     if without.explanation is None or not without.rank[0]:
         return findings
     return replace(without, notes=(f"With `{names[0]}` it is right.", *without.notes))
-
-
-def _with_signature(function: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
-    """The same function, of which it is said that it takes other arguments."""
-
-    @functools.wraps(function)
-    def same(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
-    vars(same)["__signature__"] = signature
-    return same
 
 
 def _optional_cache(convention: CallingConvention, code: str) -> str:
@@ -111,7 +99,7 @@ def _with_arrays(
     parameters = [p.replace(default=p.empty) if p.name == name else p for p in signature.parameters.values()]
     parameters.sort(key=lambda p: (p.kind, p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty))
     try:
-        findings = find(_with_signature(convention.function, signature.replace(parameters=parameters)))
+        findings = find(with_signature(convention.function, signature.replace(parameters=parameters)))
     except UncallableError:
         return None
     return findings if findings.explanation is not None and findings.convention.interface.cached else None

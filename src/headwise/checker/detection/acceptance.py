@@ -53,10 +53,20 @@ def accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = 
     return []
 
 
+def with_optional_angles(convention: CallingConvention) -> list[CallingConvention]:
+    """As `_with_angles`, of a function that may be called without them."""
+    if "cos" not in convention.interface.takes - convention.interface.needs:
+        return [convention]
+    needs = convention.interface.needs
+    required = replace(convention, interface=replace(convention.interface, needs=needs | {"cos", "sin"}))
+    working = [replace(c, interface=replace(c.interface, needs=needs)) for c in _with_angles(required, {})]
+    return working or [convention]
+
+
 def _with_angles(start: CallingConvention, attempts: dict[str, str]) -> list[CallingConvention]:
     """The convention with rotary angles as it takes them, and each way of pairing features that may be meant."""
     if "freqs" in start.names:
-        groups: tuple[tuple[str, ...], ...] = (("complex",), ("turns",))
+        groups: tuple[tuple[str, ...], ...] = (("complex",), ("stacked",), ("turns",))
     else:
         groups = (("half",), ("halves", "neighbours"), ("half of items",), ("halves of items", "neighbours of items"))
     for group in groups:

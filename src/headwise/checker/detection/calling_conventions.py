@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,8 +20,17 @@ from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.matrices import WEIGHTS
 from headwise.checker.calling.recorded_keys import learn_keys
 from headwise.checker.calling.responses import grid
-from headwise.checker.detection.acceptance import accepted, in_its_type, in_words, is_plausible, with_axes, with_windows
+from headwise.checker.detection.acceptance import (
+    accepted,
+    in_its_type,
+    in_words,
+    is_plausible,
+    with_axes,
+    with_optional_angles,
+    with_windows,
+)
 from headwise.checker.detection.bias_tables import with_buckets, with_table
+from headwise.checker.detection.converters import converters_for
 from headwise.checker.detection.mask_senses import takes_a_mask, with_senses
 from headwise.checker.detection.paged import paged_layouts
 from headwise.checker.detection.qkv_layouts import packed_layouts, qkv_layouts
@@ -33,7 +41,7 @@ from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.target import Target
 from headwise.checker.user_code.numpy_guard import np
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError
 from headwise.shapes import Array
 
 _MATRICES = frozenset({"Wq", "Wk", "Wv"})
@@ -63,14 +71,8 @@ def infer_calling_conventions(
     if inspect.iscoroutinefunction(function):
         raise UncallableError(f"function: expected one that returns arrays; {function.__name__} is asynchronous.")
     requirements = requirements or Requirements()
-    converters: list[Callable[[Array], Any]] = [np.asarray]
-    if adapter == "torch" or "torch" in sys.modules:
-        imported = {*re.findall(r"^\s*(?:import|from) (numpy|torch|jax)\b", source, re.MULTILINE)}
-        converters = [tensor, np.asarray] if imported == {"torch"} else [np.asarray, tensor]
-        converters = [tensor] if adapter == "torch" else converters
     documentation = document(function, source)
-    if "jax" in sys.modules and re.search(r"\b(jnp|jax|lax)\.", documentation.code_with_helpers):
-        converters = [jax_array, *converters]  # which can be indexed by what is traced
+    converters = converters_for(documentation, adapter)
     if callable(adapter):
         function, signature = partial(adapter, function), signature_of(adapter, skip=1)
     else:
@@ -172,20 +174,6 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
     raise refuse(target.name, kind, problems, attempts, signature)
 
 
-def tensor(a: Array) -> Any:
-    """A torch tensor of an array."""
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise MissingExtraError('adapter="torch"', "torch", "parity") from None
-    return torch.from_numpy(np.ascontiguousarray(a))
-
-
-def jax_array(a: Array) -> Any:
-    """An array of JAX."""
-    return sys.modules["jax"].numpy.asarray(a)
-
-
 def _start(
     function: Callable[..., Any], reading: Reading, documentation: Documentation, convert: Callable[[Array], Any]
 ) -> CallingConvention:
@@ -208,7 +196,7 @@ def _start(
         preallocated="kpast" in reading.names and documentation.writes_at(reading.names.get("offset")),
         bias_shared="index" in reading.names,
         grid=bool({"rows", "grid"} & reading.names.keys()),
-        even=bool(re.search(r"\bcos\(|rope|rotary", documentation.code_with_helpers, re.IGNORECASE)),
+        even="cos" in takes or bool(re.search(r"\bcos\(|rope|rotary", documentation.code_with_helpers, re.IGNORECASE)),
         packed=next((name for name in ("qkv", "kv") if name in reading.names), ""),
         masks_apart={"mask", "context"} <= reading.names.keys() and _of_context(str(reading.names.get("padding", ""))),
         unprojected=reading.unprojected,
@@ -245,9 +233,8 @@ def _working(
         [
             final
             for convention in tier
-            for final in with_windows(
-                with_senses(with_table(in_its_type(convention)), documentation, requirements), documentation
-            )
+            for turned in with_optional_angles(in_its_type(convention))
+            for final in with_windows(with_senses(with_table(turned), documentation, requirements), documentation)
         ]
         for tier in tiers
     ]

@@ -12,6 +12,7 @@ from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
 
 from headwise.checker.arguments.roles import role_of
+from headwise.checker.arguments.settings import role_of_setting
 from headwise.checker.modules.inside import attention_sites
 from headwise.checker.modules.plain_classes import plain_names
 from headwise.checker.user_code.numpy_guard import np
@@ -96,7 +97,7 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _size_role(name: str, function: FunctionType) -> str:
     """Which size a variable is; a width that is divided is the model's."""
-    role = role_of(name) or ""
+    role = role_of(name) or ("d" if role_of_setting(name) == "width" else "")
     if role == "d" and re.search(rf"\b{name}\s*//", source_of(function)):
         return "D"
     return role if role in _SIZES else ""

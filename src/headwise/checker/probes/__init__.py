@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from headwise.checker.arguments.numbers_in_code import MANY_QUERIES
 from headwise.checker.probes.further import (
     ALIKE,
     LARGE,
@@ -24,6 +25,7 @@ from headwise.checker.probes.further import (
     of_extreme_logits,
     of_groups,
     of_large_sizes,
+    of_many_keys,
     of_many_tokens,
     of_one_query,
     of_other_numbers,
@@ -108,12 +110,14 @@ def further_probes(
     further += of_other_sizes(alike, "as many items, and heads, as tokens") if not interface.cached else ()
     further += of_one_query(query)
     large = dict(LARGE)
-    for block in blocks or ():
+    small, great = ([block for block in blocks or () if (block > MANY_QUERIES) == beyond] for beyond in (False, True))
+    for block in small:
         large |= in_blocks(block)
     if not interface.cached:
         further += of_many_tokens(usual, MANY_TOKENS) if blocks is not None else ()
         further += of_many_tokens(one, MOST_TOKENS, options=False) if blocks is not None else ()
-        further += [f for block in blocks or () for f in of_many_tokens(one, block + 3)]
+        further += [f for block in small for f in of_many_tokens(one, block + 3)]
+        further += [f for block in great for f in of_many_keys(query, block + 3)]
     for words, shape in large.items():
         further += of_large_sizes(_in_sizes(interface, shape, rng), words)
     return further

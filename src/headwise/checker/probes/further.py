@@ -64,6 +64,12 @@ def of_many_tokens(generator: Generator, count: int, options: bool = True) -> It
     for further in _with_options(generator, case, f"{count} tokens"):
         if options or further.probe.name in ("plain", "causal"):
             yield further
+    hidden = () if generator.interface.implicit.get("causal") else generator.takes & {"mask", "padding"}
+    for name in sorted(hidden) if options else ():  # as whole blocks are in code that works in blocks
+        visible = np.array(np.ones_like(generator.options(case)[name][name]))
+        visible[..., :-3] = False
+        words = f"{count} tokens, of which all but the last three are hidden"
+        yield Further.of(generator, words, Probe(_NAMES.get(name, name), case | {name: visible}))
 
 
 def of_batches(generator: Generator) -> Iterator[Further]:
@@ -92,7 +98,12 @@ def of_one_query(generator: Generator) -> Iterator[Further]:
         if n < m and "window" in generator.takes and {"causal": True}.items() <= generator.interface.implicit.items():
             case = probe.case | {"window": generator.interface.window}
             yield Further.of(generator, "a window and fewer queries than keys", Probe("aligned", case))
-    yield from (Further.of(generator, f"one query and {_MANY_KEYS} keys", p) for p in generator.many_keys(_MANY_KEYS))
+    yield from of_many_keys(generator, _MANY_KEYS)
+
+
+def of_many_keys(generator: Generator, count: int) -> Iterator[Further]:
+    """One query and so many keys."""
+    yield from (Further.of(generator, f"one query and {count} keys", probe) for probe in generator.many_keys(count))
 
 
 def of_other_values(generator: Generator) -> Iterator[Further]:

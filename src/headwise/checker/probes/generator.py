@@ -167,6 +167,12 @@ class Generator(ABC):
         """Of one head."""
         return int(case["Wq"].shape[0] // self.heads if "X" in case else case["q"].shape[-1])
 
+    def angles(self, n: int, d: int, interleaved: bool) -> Case:
+        """Rotary angles (n, d/2)."""
+        turns = 3 * self.normal(n, d // 2)
+        layout = {"interleaved": interleaved} if "interleaved" in self.takes else {}
+        return {"cos": np.cos(turns), "sin": np.sin(turns)} | layout
+
     def uniform(self, *names: str) -> Iterator[Probe]:
         """Queries of zero, and keys: what concerns the logits does not show, so that the rest is explained apart."""
         for name in () if self.interface.unprojected else names:

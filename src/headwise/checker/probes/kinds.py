@@ -116,6 +116,8 @@ class ProbeShape:
             shape = replace(shape, keys=shape.tokens)
         if interface.even:
             shape = replace(shape, width=shape.width + shape.width % 2)
+        if "cos" in interface.takes and interface.of_tokens:  # the angle of a single pair passes for those of any
+            shape = replace(shape, width=max(4, shape.width))
         sizes = interface.sizes
         if sizes is None:
             return shape
@@ -152,7 +154,7 @@ PROBES = {
     "prefix": "a prefix that every query sees",
     "rotary": "rotary positions",
     "sinks": "attention sinks",
-    "aligned": "causal, with fewer queries than keys",
+    "aligned": "causal, with other numbers of queries than of keys",
     "together": "everything at once",
     "empty-rows": "queries that may attend to nothing",
     "hidden-nan": "NaN behind the mask",

@@ -79,12 +79,6 @@ class Projected(Generator):
         }
         return case | (self.angles(n, d, False) if "cos" in self.interface.needs else {})
 
-    def angles(self, n: int, d: int, interleaved: bool) -> Case:
-        """Rotary angles (n, d/2)."""
-        turns = 3 * self.normal(n, d // 2)
-        layout = {"interleaved": interleaved} if "interleaved" in self.takes else {}
-        return {"cos": np.cos(turns), "sin": np.sin(turns)} | layout
-
     def all(self) -> Iterator[Probe]:
         """Every probe of a round, in the order in which mistakes are looked for."""
         s, case = self.sizes, self.base()

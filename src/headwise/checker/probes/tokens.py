@@ -76,6 +76,8 @@ class Tokens(Generator):
             case["Wo"] = self.normal(out, heads_values) * heads_values**-0.5
         if "context" in self.interface.needs:
             case["context"] = times * self.normal(batch, m, context)
+        if "cos" in self.interface.needs:
+            case |= self.angles(n, self.width(case), False)
         return self.finished_case(case)
 
     def finished_case(self, case: Case) -> Case:
@@ -101,6 +103,8 @@ class Tokens(Generator):
         if "tokens" in self.takes:
             yield Probe("columns", case | {"tokens": "columns"})
         yield from self.with_context(case)
+        if "cos" in self.takes - self.interface.needs:
+            yield Probe("rotary", case | self.angles(case["X"].shape[1], self.width(case), False))
         yield from self.about_logits(case)
         yield from self.edges(case)
         yield Probe("large-logits", self.large(self.base()))

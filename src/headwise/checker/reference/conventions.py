@@ -108,6 +108,7 @@ CONVENTIONS = {
         Convention("unscaled", "logits without a scale", ({"scale": unscaled},)),
         Convention("equal-lengths", "only as many keys as queries"),
         Convention("equal-widths", "square matrices only: it is right where Wq, Wk and Wv are D × D"),
+        Convention("equal-value-widths", "only values as wide as keys"),
         Convention("float32", "float32 computation"),
         Convention("causal-unasked", "causal by construction"),
         Convention("causal-without-mask", "causal where no mask is passed"),

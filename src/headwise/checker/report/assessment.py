@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from textwrap import shorten
 
-from headwise.checker.arguments.roles import FUSED
+from headwise.checker.arguments.roles import FUSED, role_of
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import grid, has_shape
 from headwise.checker.catalogue import CATALOGUE
@@ -213,6 +213,8 @@ def _unknown_aims(conventions: tuple[str, ...]) -> Iterator[str]:
 
 def _untested(convention: CallingConvention, calls: list[Observation]) -> Iterator[str]:
     yield from convention.unused
+    if role_of(mask := str(convention.names.get("lengths"))) == "padding":
+        yield f"gaps in {mask}, whose keys it counts"
     if "buckets" in convention.names:
         yield f"which entry of {convention.names['buckets']} belongs to which distance"
     if convention.weights_only and {"v", "Wv"} & convention.names.keys():

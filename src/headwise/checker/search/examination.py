@@ -14,6 +14,7 @@ from headwise.checker.measurement.influence import is_equivariant
 from headwise.checker.probes import PROBES, Probe, probes
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.differences import difference
+from headwise.checker.reference.state import Case
 from headwise.checker.search.agreement import fits
 from headwise.checker.search.dropout import detect_dropout
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation, explain, singles
@@ -100,6 +101,11 @@ class Examination:
         return len({a.probe.name for a in self.everything} - accepted - {"groups", "aligned"})
 
     @property
+    def reproduced(self) -> int:
+        """How many calls the definition reproduces."""
+        return sum(fits("float32")(Explanation(), call) for call in self.everything)
+
+    @property
     def everything(self) -> list[Observation]:
         """The calls of both rounds."""
         return [*self.rounds[0], *self.rounds[1]]
@@ -108,13 +114,14 @@ class Examination:
 def examine(convention: CallingConvention, rng: np.random.Generator) -> Examination:
     """Call the function on every probe of both rounds."""
     interface = convention.interface
-    first, second = (
-        [Observation(p, convention.call(p.case)) for p in probes(interface, number, rng)] for number in (0, 1)
-    )
+    first, second = ([observe(p, convention) for p in probes(interface, number, rng)] for number in (0, 1))
     first, second = ([a for a in calls if not _is_undefined(a)] for calls in (first, second))
     if convention.design:  # which may be measured, for which many tokens take too long
         second = [a for a in second if a.probe.name != "long"]
     observed = _observed(convention, first + second)
+    wide = [a for a in first if a.probe.name == "wide"]
+    if wide and not interface.of_tokens and not interface.packed and not any(map(_has_other_widths, wide)):
+        observed = (*observed, "equal-value-widths")
     if not interface.of_tokens and any(map(_has_rows_of_keys, first + second)):
         first, second = ([a for a in calls if not _has_rows_of_keys(a)] for calls in (first, second))
         observed = (*observed, "equal-lengths")
@@ -132,13 +139,33 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
     return Examination(convention, (first, second), observed, repeats, entries, rounded, narrow)
 
 
+def observe(probe: Probe, convention: CallingConvention) -> Observation:
+    """Call the function; with values as wide as keys if it refuses others, so that it is seen what else there is."""
+    call = Observation(probe, convention.call(probe.case))
+    if call.response.output is None and _has_other_widths(call):
+        alike = Probe(probe.name, _with_narrow_values(probe.case))
+        again = Observation(alike, convention.call(alike.case))
+        return call if again.response.output is None else again
+    return call
+
+
+def _has_other_widths(call: Observation) -> bool:
+    """Whether values are of another width than keys."""
+    case = call.probe.case
+    return "v" in case and case["v"].shape[-1] != case["k"].shape[-1]
+
+
+def _with_narrow_values(case: Case) -> Case:
+    return case | {"v": case["k"][..., ::-1].copy()}
+
+
 def _in_pairs(call: Observation, convention: CallingConvention) -> Observation:
     """The call with four times as many features, which can be rotated, for one with an odd number of them."""
     case = call.probe.case
     if call.response.output is None or call.probe.name != "wide" or case["q"].shape[-1] % 2 == 0:
         return call
     probe = Probe("wide", case | {x: np.concatenate([case[x]] * 4, axis=-1) for x in "qk"})
-    return Observation(probe, convention.call(probe.case))
+    return observe(probe, convention)
 
 
 def explain_at_level(examination: Examination, level: int) -> Findings | None:
@@ -165,10 +192,13 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
         lowered = _lowered(examination.convention) if precision != "float64" else ()
         if is_module and not examination.narrow and not examination.rounded["float32"]:
             lowered = ()  # numbers that were made in float32 with the module, such as angles, lower nothing
-        tells = proven or not findings.rank[0]  # without a mistake, a coarse comparison proves enough
+        # outputs that are numbers of float32 allow no finer comparison; without a mistake, a coarse one proves enough
+        tells = proven or examination.rounded["float32"] or not findings.rank[0]
         if unexplained and (precision == "float64" or (tells and precision == (examination.narrow or "float32"))):
             observed = (*findings.observed, *lowered)
-            findings_or_none = _despite(replace(findings, observed=observed), unexplained, last=level == max(searches))
+            findings = replace(findings, observed=observed)
+            findings, unexplained = _with_equal_widths(findings, unexplained, fits(precision))
+            findings_or_none = _despite(findings, unexplained, last=level == max(searches))
             if findings_or_none is not None:
                 return findings_or_none
         if not unexplained:
@@ -177,6 +207,21 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
             notes = ("Its logits or its weights are in half precision.",) * (examination.narrow == "float16")
             return replace(findings, observed=(*findings.observed, *lowered), notes=notes)
     return None
+
+
+def _with_equal_widths(
+    findings: Findings, unexplained: list[Observation], agrees: Agreement
+) -> tuple[Findings, list[Observation]]:
+    """The findings, and what is left, of a function that is right only for values as wide as its keys."""
+    if findings.convention.interface.of_tokens or findings.explanation is None:
+        return findings, unexplained
+    apart = [a for a in unexplained if _has_other_widths(a)]
+    for a in apart:
+        case = _with_narrow_values(a.probe.case)
+        if not agrees(findings.explanation, Observation(Probe(a.probe.name, case), findings.convention.call(case))):
+            return findings, unexplained
+    observed = (*findings.observed, *["equal-value-widths"][: len(apart)])
+    return replace(findings, observed=observed), [a for a in unexplained if all(a is not b for b in apart)]
 
 
 def explain_what_is_left(examination: Examination, rng: np.random.Generator, random: bool) -> Findings:

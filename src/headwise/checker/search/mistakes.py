@@ -16,6 +16,7 @@ from itertools import combinations, count, product
 
 from headwise.checker.calling.responses import Response
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.catalogue.limits import BEFORE_START
 from headwise.checker.probes import Interface, Probe
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.definition import EQUIVALENT_VARIANTS, build, last_change, replaced
@@ -136,12 +137,13 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
     impossible |= {"masks-apart"} if interface is None or not interface.masks_apart else set()
     conventions = [c for c in CONVENTIONS.values() if (positional or not c.of_positions) and c.code not in impossible]
     aligned = interface is None or {"align", "offset"} & interface.takes or "align" in interface.implicit
+    impossible |= set() if aligned else {"causal-alignment"}  # but for what is wrong whichever end is meant
     entries = [(c.code, change) for c in conventions for change in c.changes if not aligned or c.code != _ALIGNED]
     entries += [
         (e.code, change)
         for e in CATALOGUE.values()
         for change in e.changes
-        if (aligned or e.code != "causal-alignment") and (interface is None or e.code not in impossible)
+        if interface is None or change is BEFORE_START or e.code not in impossible
     ]
     if interface is not None and not _HIDING & (interface.takes | interface.implicit.keys()):
         entries = [("alibi-sign" if code == "signed-distances" else code, change) for code, change in entries]

@@ -1,0 +1,122 @@
+"""Numbers of items and key heads, widths of values, flags and fill values: what else functions of q, k and v take."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def attend(q, k, v):
+    return softmax(q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])) @ v
+
+
+def of_repeats(q, k, v, n_rep=1):
+    return attend(q, np.repeat(k, n_rep, axis=1), np.repeat(v, n_rep, axis=1))
+
+
+def of_key_heads(q, k, v, num_kv_heads=1):
+    times = q.shape[1] // num_kv_heads
+    assert k.shape[1] == num_kv_heads
+    return attend(q, np.repeat(k, times, axis=1), np.repeat(v, times, axis=1))
+
+
+def tiled(q, k, v, groups=1):
+    return attend(q, np.tile(k, (1, groups, 1, 1)), np.tile(v, (1, groups, 1, 1)))
+
+
+def packed(q, k, v, cu_seqlens, max_seqlen, batch_size):
+    out = np.zeros_like(q)
+    for item in range(batch_size):
+        rows = slice(cu_seqlens[item], cu_seqlens[item + 1])
+        out[rows] = np.swapaxes(attend(*(np.swapaxes(a[rows], 0, 1) for a in (q, k, v))), 0, 1)
+    return out
+
+
+def flagged(q, k, v, dropout, use_scale, fill_value, mask=None):
+    s = q @ np.swapaxes(k, -1, -2) / (np.sqrt(q.shape[-1]) if use_scale else 1)
+    return dropout(softmax(s if mask is None else np.where(mask, s, fill_value))) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes"),
+    [(of_repeats, ()), (of_key_heads, ()), (tiled, ("groups-tiled",)), (packed, ()), (flagged, ())],
+)
+def test_counts_flags_and_fill_values_are_passed(function, mistakes):
+    verdict = hw.check(function)
+    assert verdict.mistakes == mistakes
+    assert not {"n_rep", "num_kv_heads", "groups"} & {*verdict.untested}
+
+
+def by_width_of_values(q, k, v, mask=None):
+    s = q @ np.swapaxes(k, -1, -2) / np.sqrt(v.shape[-1])
+    return softmax(s if mask is None else np.where(mask, s, -np.inf)) @ v
+
+
+def causal(q, k, v, offset):
+    n, m = q.shape[-2], k.shape[-2]
+    visible = np.arange(m) <= np.arange(n)[:, None] + offset
+    s = np.where(visible, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]), -np.inf)
+    p = softmax(np.where(visible.any(axis=-1, keepdims=True), s, 0)) * visible.any(axis=-1, keepdims=True)
+    return (p @ v).reshape(q.shape)  # which refuses values of another width
+
+
+def lined_up(q, k, v):
+    return causal(q, k, v, k.shape[-2] - q.shape[-2])
+
+
+def lined_up_the_wrong_way(q, k, v):
+    return causal(q, k, v, q.shape[-2] - k.shape[-2])
+
+
+@pytest.mark.whole_search
+def test_values_may_have_to_be_as_wide_as_keys():
+    assert "equal-value-widths" in hw.check(by_width_of_values).conventions
+    verdict = hw.check(lined_up)
+    assert {"equal-value-widths", "causal-aligned-end"} <= {*verdict.conventions}
+    assert not any("keys than of queries" in words for words in verdict.untested)
+    assert hw.check(lined_up_the_wrong_way).mistakes == ("causal-alignment",)
+
+
+def split(x, heads):
+    return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+
+
+def values_unmoved(x, w_q, w_k, w_v, w_o, num_heads):
+    q, k, v = x @ w_q, x @ w_k, x @ w_v
+    o = attend(split(q, num_heads), split(k, num_heads), v.reshape(len(v), num_heads, v.shape[1], -1))
+    return o.transpose(0, 2, 1, 3).reshape(len(o), o.shape[2], -1) @ w_o
+
+
+def test_values_alone_may_be_split_without_moving_the_axis():
+    assert hw.check(values_unmoved).mistakes == ("heads-split-unmoved",)
+
+
+def in_lists(queries, keys, values):
+    outputs, weights = [], []
+    for n, query in enumerate(queries):
+        row = softmax(np.array([np.dot(query, key) for key in keys[: n + 1]]) / np.sqrt(len(query))).tolist()
+        weights.append(row)  # of another length each
+        outputs.append(
+            [sum(p * value[i] for p, value in zip(row, values, strict=False)) for i in range(len(values[0]))]
+        )
+    return outputs, weights
+
+
+def test_weights_in_rows_of_other_lengths_are_left_alone():
+    assert hw.check(in_lists).ok
+
+
+head_width = 16 // 2
+
+
+def of_a_variable(queries, keys, values):
+    return softmax(queries @ np.swapaxes(keys, -1, -2) / np.sqrt(head_width)) @ values
+
+
+def test_the_width_of_a_head_may_be_a_variable():
+    assert hw.check(of_a_variable).ok

@@ -219,6 +219,13 @@ class Documentation:
         about = [s for s in self._about(name) if re.search(rf"\b{re.escape(name)}\b", s)]
         return any(re.search(r"float|added to", s) and not re.search(r"inf\b|1e\d|negative|∞", s) for s in about)
 
+    def adds_also(self, name: str) -> bool:
+        """Whether its code adds the mask of this name, but for one of True and False."""
+        word = re.escape(name)
+        terms = re.findall(rf"([\w.)\]]+)\s*[-+]=?\s*{word}\b", self.code)
+        typed = re.search(rf"\b{word}\.dtype *(==|!=|is)|is_floating_point\({word}|\b{word}\.is_float", self.code)
+        return bool(typed) and any(not re.fullmatch(r"1(\.0*)?", term) for term in terms)
+
     def mask_axes(self, name: str) -> str:
         """The axes of a mask, the most that it gives: ``"BM"``, ``"M"``, ``"NM"``, ``"BNM"`` or ``"BHNM"``."""
         return max(self.mask_layouts(name), key=len, default="")

@@ -251,9 +251,10 @@ class _Arguments:
         required = is_required(p)
         if role == "mask" in self.names and re.search(rf"\+=?\s*{p.name}\b", self.code):
             role = "bias"  # a second mask, of numbers that are added
-        passed = required or isinstance(p.default, bool) or role in _COUNTS_OF_HEADS
+        counts = role in _COUNTS_OF_HEADS and isinstance(p.default, int | None)
+        passed = required or isinstance(p.default, bool) or counts
         if not role or role in self.names or (_is_helper(role) and not passed):
-            if not _is_helper(role):
+            if role != "weights?":
                 self.unused.append(p.name)
             return bool(role) or not required
         self.names[role] = place if p.kind is p.POSITIONAL_ONLY else p.name

@@ -7,9 +7,11 @@ its arguments apart is found here. What differs is not explained, but described.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from textwrap import shorten
 from typing import Any
 
 from headwise.checker.arguments.documentation import Documentation
@@ -18,6 +20,7 @@ from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.options import is_function
 from headwise.checker.calling.responses import bare, has_shape
 from headwise.checker.confirmation.loops import may_have_loops_over_pairs
+from headwise.checker.confirmation.unreached_lines import Lines
 from headwise.checker.probes import Further, Probe, first_probe, further_probes, probes
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
@@ -54,11 +57,18 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     explained = {a.probe.name for a in calls if a.response.output is not None}
     explained -= {a.probe.name for a in calls if a.response.output is not None and not agrees(findings.explanation, a)}
     weighed = any(a.response.weights is not None for a in calls)
-    untested: dict[str, None] = {}
+    untested = dict.fromkeys(_refused_groups(calls, documentation))
+    lines = Lines(findings.convention.function)
+    compiled = any(a.response.framework in _SLOW for a in calls)
+    record = contextlib.nullcontext if compiled else lines.recorded
+    with record():
+        for call in calls:
+            findings.convention.call(call.probe.case)
     for trial in _trials(findings, documentation, rng):
         if trial.further.probe.name not in explained:
             continue
-        call = observe(trial.further.probe, trial.convention)
+        with record():
+            call = observe(trial.further.probe, trial.convention)
         if not weighed:  # what else it returns only has the shape of weights in this size
             call = replace(call, response=replace(call.response, weights=None))
         call = replace(call, probe=trial.meant or call.probe)
@@ -80,7 +90,20 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     if _drops_one_mask(findings.convention, calls):
         return _with_note(findings, "but not with a mask of its tokens and another of its context together")
     unused = (*findings.convention.unused, *untested)
+    unused = (*unused, *(() if compiled else lines.unreached(documentation.source, unused)))
     return replace(findings, convention=replace(findings.convention, unused=unused))
+
+
+def _refused_groups(calls: list[Observation], documentation: Documentation) -> Iterator[str]:
+    """Fewer key heads than query heads, if the code has a place for them and raises with every number of them."""
+    errors = [a.response.error for a in calls if a.probe.name == "groups" and a.response.output is None]
+    answered = any(a.probe.name == "groups" and a.response.output is not None for a in calls)
+    if (
+        errors
+        and not answered
+        and re.search(r"repeat_?(interleave|kv)|n_?rep\b|\.repeat\(|kv_?heads", documentation.code)
+    ):
+        yield f"fewer key heads than query heads (it raises {shorten(errors[0], 110)})"
 
 
 def _with_note(findings: Findings, what: str) -> Findings:
@@ -192,21 +215,21 @@ def _of_mask_shapes(
 def _of_numbers_in_masks(
     convention: CallingConvention, documentation: Documentation, masked: list[Probe]
 ) -> Iterator[_Trial]:
-    """Masks of ones and zeros for a function that takes True and False."""
-    for of_type in () if convention.mask_type else ("int64", "float64"):
-        numbers = replace(convention, mask_type=of_type)
-        for probe in masked:
-            role = "padding" if probe.name == "mask-keys" else "mask"
-            name = str(convention.names.get(role))
-            if convention.senses[role] == "adds":
-                numbers_of = {role: np.where(probe.case[role], 0.0, -1.5)}
-                rest = {other: a for other, a in probe.case.items() if other != role}
-                meant = Probe(probe.name, rest | {"bias": numbers_of[role]})
-                further = Further("a mask of other numbers than 0 and −∞", Probe(probe.name, rest | numbers_of))
-                yield _Trial(convention, further, not documentation.adds_numbers(name), meant)
-            else:
-                edge = not documentation.numbers_in_mask(name)
-                yield _Trial(numbers, Further(f"a mask of ones and zeros in {of_type}", probe), edge)
+    """Masks of ones and zeros for a function that takes True and False, and numbers to add for one that takes these."""
+    for probe in () if convention.mask_type else masked:
+        role = "padding" if probe.name == "mask-keys" else "mask"
+        name, adds = str(convention.names.get(role)), convention.senses[role] == "adds"
+        both = documentation.adds_also(name)
+        for of_type in () if adds or both else ("int64", "float64"):
+            edge = not documentation.numbers_in_mask(name)
+            further = Further(f"a mask of ones and zeros in {of_type}", probe)
+            yield _Trial(replace(convention, mask_type=of_type), further, edge)
+        for hidden in (-1.5, -np.inf) if both else (-1.5,) if adds else ():
+            numbers = {role: np.where(probe.case[role], 0.0, hidden)}
+            rest = {other: a for other, a in probe.case.items() if other != role}
+            meant = Probe(probe.name, rest | {"bias": numbers[role]})
+            further = Further("a mask of numbers that are added", Probe(probe.name, rest | numbers))
+            yield _Trial(convention, further, not both and not documentation.adds_numbers(name), meant)
 
 
 def _of_equal_arrays(convention: CallingConvention, first: Probe) -> Iterator[Further]:

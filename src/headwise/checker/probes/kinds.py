@@ -160,7 +160,7 @@ PROBES = {
     "hidden-nan": "NaN behind the mask",
     "large-logits": "logits in the thousands",
     "float32": "float32 arguments",
-    "wide": "sizes that differ where they may",
+    "wide": "widths, and numbers of queries and keys, that differ",
     "single": "one item, also with a single token",
     "long": "many tokens",
 }

@@ -57,6 +57,7 @@ CHECKER = [
     "confirmation",
     "report",
     "judgement",
+    "other_arguments",
     "core",
     "loading",
     "diff",

@@ -25,7 +25,8 @@ from headwise.checker.judgement import ANY, MEASURED, fresh, judge
 from headwise.checker.measurement.influence import attended_keys
 from headwise.checker.measurement.other_kinds import other_kind
 from headwise.checker.measurement.recovery import is_softmax, recovered_runs
-from headwise.checker.modules import find_targets, is_module, one_thread, without_dropout
+from headwise.checker.modules import Variant, find_targets, is_module, one_thread, parse_arguments, without_dropout
+from headwise.checker.other_arguments import with_other_arguments
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.report.assessment import to_verdict
@@ -42,6 +43,7 @@ from headwise.parallel import single_threaded_blas
 
 _OF_FUNCTION, _OF_MODULE = 15_000, 40_000  # evaluations; a module is searched once for each of its readings
 
+_CAUSAL = re.compile(r"causal|autoregressive", re.IGNORECASE)  # names of options that ask for it
 _ROTARY = re.compile(r"rot|rope|freq|angle", re.IGNORECASE)  # names of learned rotations
 
 
@@ -124,13 +126,7 @@ def check(
         # what overflows is part of the verdict; for arrays as small as ours, threads only wait for each other
         with np.errstate(all="ignore"), single_threaded_blas(), one_thread(), quick_compilation():
             if adapter is None and is_module(function):
-                with limited_evaluations(_OF_MODULE):
-                    verdict = _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
-                    if not verdict.ok or inspect.isfunction(function):
-                        return verdict
-                    if not isinstance(function, type) or init:
-                        return _with_one_size(verdict)
-                    return _with_other_sizes(verdict, function, kind, inside, requirements, rng)
+                return _check_module(function, kind, inside, init, requirements, rng)
             with limited_evaluations(_OF_FUNCTION):
                 return _check_function(function, kind, adapter, requirements, source, rng)
     except HeadwiseError:
@@ -169,26 +165,30 @@ def _check_function(
     return to_verdict(name, findings, text, documentation.name, fresh(rng))
 
 
-def _with_other_sizes(
-    verdict: Verdict,
-    cls: type,
+def _check_module(
+    module: Any,
     kind: str,
     inside: str | None,
+    init: str | Mapping[str, Any] | None,
     requirements: Requirements,
     rng: np.random.Generator | None,
 ) -> Verdict:
-    """The verdict on a class that is right, or the one on the class with other sizes if it is not right with those."""
-    try:
-        other = _check_targets(find_targets(cls, inside=inside, others=True), kind, requirements, rng)
-    except HeadwiseError:  # it may allow certain sizes only
-        return _with_one_size(verdict)
-    if other.ok or all(probe.agrees for probe in other.probes if probe.name == "plain"):
-        return verdict  # where only a mask differs, its form may not be known
-    return replace(other, notes=(*other.notes, "With other numbers of heads, features and tokens it is right."))
+    """The verdict on a module; on a class, with all arguments that are worth trying."""
+    arguments = parse_arguments(init)
 
+    def judge(variant: Variant) -> Verdict:
+        asked = any(map(_CAUSAL.search, variant.arguments))
+        required = replace(requirements, causal="yes") if asked else requirements
+        with limited_evaluations(_OF_MODULE):
+            given = {**arguments, **variant.arguments}
+            targets = find_targets(module, init=given, inside=inside, sizes=variant.sizes)
+            return _check_targets(targets, kind, required, rng)
 
-def _with_one_size(verdict: Verdict) -> Verdict:
-    """The verdict on a module that is right, of which no other numbers of heads and features were tried."""
+    verdict = judge(Variant(None, {}))
+    if not verdict.ok or inspect.isfunction(module):
+        return verdict
+    if isinstance(module, type):
+        return with_other_arguments(verdict, module, arguments, judge)
     if verdict.kind == "attention":  # it has no weights, and takes any sizes
         return verdict
     return replace(verdict, untested=(*verdict.untested, "other numbers of heads and features"))

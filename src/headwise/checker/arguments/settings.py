@@ -58,6 +58,7 @@ _PATTERNS = {
     "model": r"(in|inp|out|oup|c|query|dim|ch)(in|out|chs?|chans?|chns|channels?|c|planes|feats?|nc)|inp|oup|nc",
     "causal": r"(is|use)?(causal|masked|autoregressive|causalmask|masking)",
     "softcap": r"(attn|attention)?(logits?)?(soft)?cap(ping)?",
+    "window": r"(sliding|local|attn|attention)*window(size|len|length|width)?",
     "queries": r"(n|num|number)?(of)?(seeds?|latents?|queries|querytokens|probes|inducing\w*|inds|outputs)|latentlen",
     "cross": r"(is)?cross(attention|attn)|isdecoder",
     "temperature": r"temp(erature)?",
@@ -72,7 +73,6 @@ _WORDS = {
     "buckets": "relativeattentionnumbuckets numbuckets nbuckets",
     "distance": "relativeattentionmaxdistance maxdistance",
     "implementation": "attnimplementation",
-    "window": "windowsize window slidingwindow windowlen",
     "length": "block blocksize blocklen ctx nctx ctxlen contextlen contextlength contextsize context ncontext maxlen"
     " maxlength length seqlen seqlength seq sequencelength maxseqlen maxseqlength maxsequencelength npositions"
     " maxpositionembeddings maxpositions numpatches npatches numtokens ntokens maxtokens chunksize maxcontextlength t"

@@ -69,12 +69,16 @@ ENTRIES = (
     ),
     Mistake(
         "scale-model-width",
-        "The logits are divided by √D, the width of the model, instead of by √d, the width of one head.",
+        "The logits are divided by √D, the width of the model, or by √(D/H), instead of by √d, the width of one head.",
         SCALE,
-        "With several heads d = D/H; with one head and Wq of shape (d, D) it is the rows of Wq that count.",
+        "d is D/H only if all heads together are as wide as the model: it is the rows of Wq that count.",
         "Take d from the split queries, q.shape[-1], not from the tokens.",
         ("scale", "logits"),
-        scaled(lambda t: t.width**-0.5, lambda t: all_widths(t) ** -0.5),
+        scaled(
+            lambda t: t.width**-0.5,
+            lambda t: all_widths(t) ** -0.5,
+            lambda t: (t.width / t.q.shape[1]) ** -0.5,
+        ),
         reported_in=("karpathy/ng-video-lecture#6", "DL4Proteins-notebooks#12"),
     ),
     Mistake(

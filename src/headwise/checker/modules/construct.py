@@ -14,7 +14,6 @@ from typing import Any
 from headwise.checker.arguments.settings import (
     CONFIG,
     GROUPED,
-    OTHERS,
     SIZED,
     SIZES,
     VALUES,
@@ -36,11 +35,13 @@ _SIDE = 4  # of an image
 _GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
 
 
-def parse_arguments(text: str) -> dict[str, Any]:
-    """Read ``"d_model=12, n_heads=3"``.
+def parse_arguments(text: str | Mapping[str, Any] | None) -> dict[str, Any]:
+    """Read ``"d_model=12, n_heads=3"``; what is no text is returned as it is.
 
     Raises DataError if the text is not a list of names and Python values.
     """
+    if not isinstance(text, str):
+        return dict(text or {})
     try:
         call = ast.parse(f"f({text})", mode="eval").body
         if not isinstance(call, ast.Call) or call.args or any(keyword.arg is None for keyword in call.keywords):
@@ -60,25 +61,22 @@ def parse_arguments(text: str) -> dict[str, Any]:
         ) from None
 
 
-def construct(cls: type, init: Mapping[str, Any], *, others: bool = False) -> Iterator[Any]:
-    """Yield instances with each choice of sizes that is worth trying, the most telling first; or with none of these.
+def construct(cls: type, init: Mapping[str, Any], only: Mapping[str, int] | None = None) -> Iterator[Any]:
+    """Yield instances with each choice of sizes that is worth trying, the most telling first; or with these `only`.
 
     Raises DataError if the class cannot be made: the message names the argument that is missing, or gives the error.
     """
     errors: list[str] = []
     count = 0
     same_width = SIZES | {"context": SIZES["model"]}
-    first = [GROUPED] * bool(_GROUPS.search(documentation_of(cls))) + [WIDE] * bool(
-        _PART_ROTATED.search(documentation_of(cls))
-    )
+    first = [GROUPED] * has_groups(cls) + [WIDE] * bool(_PART_ROTATED.search(documentation_of(cls)))
     apart = [VALUES] * any(role_of_setting(name) == "values" for name in names_of(cls))
-    few_key_heads = {"key_heads": OTHERS["heads"] // 2} if GROUPED in first else {}
     usual: list[Mapping[str, int] | None] = [*first, *apart, SIZES, same_width, WIDE, None]
-    for sizes in [OTHERS | few_key_heads] if others else usual:
+    for sizes in usual if only is None else [only]:
         if sizes is None and not _has_small_defaults(cls):
             continue
         try:
-            arguments = dict(init) if sizes is None else _arguments(cls, init, sizes)
+            arguments = dict(init) if sizes is None else arguments_of(cls, init, sizes)
             with user_code():
                 instance = cls(**arguments)
         except DataError:
@@ -97,7 +95,25 @@ def with_sizes(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> 
     replaced = [p for p in _parameters(cls) if _is_number(p.default) and p.default != 1]
     roots: dict[str, Any] = {p.name: root for p in replaced if (root := _root(cls, p, sizes)) is not None}
     with user_code():
-        return cls(**_arguments(cls, {**roots, **init}, sizes))
+        return cls(**arguments_of(cls, {**roots, **init}, sizes))
+
+
+def has_groups(cls: type) -> bool:
+    """Whether its code speaks of fewer key heads than query heads."""
+    return bool(_GROUPS.search(documentation_of(cls)))
+
+
+def settings_of(cls: type) -> dict[str, Any]:
+    """The arguments of a constructor with their defaults, and the fields of a dataclass among them."""
+    parameters = _parameters(cls)
+    fields = {field.name: field.default for p in parameters for field in _fields(p)}
+    return {p.name: p.default for p in parameters} | fields
+
+
+def _fields(p: inspect.Parameter) -> tuple[dataclasses.Field[Any], ...]:
+    """The settings in a required argument that is an instance of a dataclass; none for others."""
+    is_class = p.default is p.empty and isinstance(p.annotation, type)
+    return dataclasses.fields(p.annotation) if is_class and dataclasses.is_dataclass(p.annotation) else ()
 
 
 def _parameters(cls: type) -> list[inspect.Parameter]:
@@ -125,25 +141,25 @@ def names_of(cls: type) -> list[str]:
     return [p.name for p in _parameters(cls)]
 
 
-def _arguments(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+def arguments_of(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
     """The arguments of the constructor: those given, those that are required, and sizes in place of large defaults."""
     parameters = _parameters(cls)
-    unexpected = sorted(set(init) - {p.name for p in parameters})
+    unexpected = sorted(set(init) - settings_of(cls).keys())
     if unexpected and not any(p.kind is p.VAR_KEYWORD for p in parameters):
         names = ", ".join(p.name for p in parameters) or "none"
         raise DataError(f"init: {cls.__name__} has no argument {unexpected[0]}; it has {names}.")
-    arguments = dict(init)
+    fields = {field.name for p in parameters for field in _fields(p)}
+    arguments = {name: value for name, value in init.items() if name not in fields}
     for p in parameters:
-        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name not in init:
+        if _fields(p):
+            arguments[p.name] = init.get(p.name) or _configuration(p.annotation, init, sizes)
+        elif p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name not in init:
             arguments |= _argument(cls, p, sizes)
     return arguments
 
 
 def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict[str, Any]:
     required = p.default is p.empty
-    annotation = p.annotation if isinstance(p.annotation, type) else None
-    if required and annotation is not None and dataclasses.is_dataclass(annotation):
-        return {p.name: _configuration(annotation, sizes)}
     if required and CONFIG.fullmatch(p.name.lower()) and _reads_settings(cls, p.name):
         return {p.name: Settings(sizes)}
     if p.name == "rngs" and "flax.nnx" in sys.modules:
@@ -194,11 +210,13 @@ def _of_same_file(cls: type) -> Iterator[Any]:
                 yield other()
 
 
-def _configuration(cls: type, sizes: Mapping[str, int]) -> Any:
-    """An instance of a dataclass of settings, with small sizes in place of its defaults."""
-    assert dataclasses.is_dataclass(cls)
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):
+def _configuration(cls: Any, init: Mapping[str, Any], sizes: Mapping[str, int]) -> Any:
+    """An instance of a dataclass of settings, with those given, and small sizes in place of its defaults."""
+    fields = dataclasses.fields(cls)
+    values = {field.name: init[field.name] for field in fields if field.name in init}
+    for field in fields:
+        if field.name in init:
+            continue
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         value = value_of_setting(field.name, sizes)
         value = guessed_value(field.name, sizes) if required and value is None else value

@@ -36,7 +36,11 @@ _UNNAMED = 4  # matrices whose names say nothing: queries, keys, values and the 
 
 
 def find_targets(
-    value: Any, *, init: str | Mapping[str, Any] | None = None, inside: str | None = None, others: bool = False
+    value: Any,
+    *,
+    init: str | Mapping[str, Any] | None = None,
+    inside: str | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> list[Target]:
     """Return the readings of a module's parameters, to be judged in this order.
 
@@ -44,16 +48,16 @@ def find_targets(
     function whose matrices are variables of its file.
     `init`: the arguments of a class, as ``"d_model=12, n_heads=3"`` or by name; inferred from their names by default.
     `inside`: the path of the attention in a larger module, such as ``"layers.0.attn"``.
-    `others`: whether to make a class with other sizes than usual.
+    `sizes`: those with which to make a class; the usual ones by default.
     Raises DataError if `value` is none of these, its class cannot be made, it holds no attention or several, or it
     cannot be called.
     """
     method = value.__name__ if inspect.ismethod(value) else None
     value = value.__self__ if inspect.ismethod(value) else object_of(value) if inspect.isfunction(value) else value
-    arguments = parse_arguments(init) if isinstance(init, str) else dict(init or {})
+    arguments = parse_arguments(init)
     errors: list[DataError] = []
     instances: list[Any] = []
-    for instance in construct(value, arguments, others=others) if inspect.isclass(value) else [value]:
+    for instance in construct(value, arguments, sizes) if inspect.isclass(value) else [value]:
         instances.append(instance := unwrapped(instance))
         try:
             return _targets(with_inferred_widths(instance), inside, method, narrow=False)

@@ -1,0 +1,63 @@
+"""A class that is right so far, made with other sizes and with options that are off by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from headwise.checker.modules import Variant, options_off, other_sizes
+from headwise.checker.report.verdict import Verdict
+from headwise.errors import HeadwiseError
+
+
+def with_other_arguments(
+    verdict: Verdict, cls: type, init: Mapping[str, Any], judge: Callable[[Variant], Verdict]
+) -> Verdict:
+    """The verdict on a class that is right, or the one on the class with other arguments with which it is not.
+
+    `init`: the arguments that are given; without these other sizes are tried.
+    `judge`: gives the verdict on the class with the arguments of a variant.
+    """
+
+    def first(variants: Iterable[Variant], **options: Any) -> tuple[Variant, Verdict] | None:
+        for variant in variants:
+            one = replace(variant, arguments={**variant.arguments, **options})
+            try:
+                return one, judge(one)
+            except HeadwiseError:  # it may allow certain sizes only
+                continue
+        return None
+
+    as_it_is = Variant(None, {})
+    sizes = [as_it_is] if init else list(other_sizes(cls))
+    options, untested = options_off(cls, init)
+    together = first(sizes, **options) if options or not init else None
+    without = first(sizes) if options and not init and not _is_right(together) else together
+    if not init and without is not None and _is_mistaken(without[1]):
+        made = f"This verdict is for {without[0].in_words(cls)}."
+        return _with_notes(without[1], "With other numbers of heads, features and tokens it is right.", made)
+    for name, value in options.items() if not _is_right(together) else ():
+        base = without[0] if not init and without is not None and without[1].ok else as_it_is
+        alone = together if together is not None and len(options) == 1 else first([base], **{name: value})
+        if alone is None:
+            untested.append(name)
+        elif not alone[1].ok:
+            return _with_notes(alone[1], f"This verdict is for {name}={value!r}; without it is right.")
+    caveats = [f"the option {name} of its constructor" for name in untested]
+    if (init or without is None) and verdict.kind != "attention":  # without weights it takes any sizes
+        caveats.append("other numbers of heads and features")
+    return replace(verdict, untested=(*verdict.untested, *caveats))
+
+
+def _is_right(result: tuple[Variant, Verdict] | None) -> bool:
+    return result is not None and result[1].ok
+
+
+def _is_mistaken(verdict: Verdict) -> bool:
+    """Whether a class is not right with other sizes; where only a mask differs, its form may not be known."""
+    return not verdict.ok and not all(probe.agrees for probe in verdict.probes if probe.name == "plain")
+
+
+def _with_notes(verdict: Verdict, *notes: str) -> Verdict:
+    return replace(verdict, notes=(*verdict.notes, *notes))

@@ -1,0 +1,46 @@
+"""A class that is right with the usual arguments is made with others: widths that differ, options that are off."""
+
+import pytest
+
+import headwise as hw
+from helpers.verdicts import assert_verdict
+
+pytest.importorskip("torch")
+layers = pytest.importorskip("layers.constructor_layers")
+pytestmark = pytest.mark.parity
+
+# class: its mistakes, and conventions among others
+VERDICTS = {
+    "HiddenWidth": ((), ()),
+    "HiddenWidthScaledByModel": (("scale-model-width",), ()),
+    "WidthForScale": ((), ()),
+    "Options": ((), ()),
+    "FlagForgotten": (("causal-missing",), ()),
+    "SeesTheLater": (("causal-reversed",), ()),
+    "BiasForgotten": (("bias-missing",), ()),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdict(name):
+    assert_verdict(getattr(layers, name), *VERDICTS[name])
+
+
+def test_equal_widths_show_no_mistake():
+    assert hw.check(layers.HiddenWidthScaledByModel(12, 12, 3)).ok
+    verdict = hw.check(layers.HiddenWidthScaledByModel)
+    made = "HiddenWidthScaledByModel(dim=32, hidden_dim=24, num_heads=4)"
+    assert f"This verdict is for {made}." in verdict.notes
+
+
+def test_the_report_says_which_option_it_is():
+    notes = hw.check(layers.FlagForgotten, init="dim=12, heads=3").notes
+    assert "This verdict is for causal=True; without it is right." in notes
+
+
+def test_options_that_are_given_stay_as_they_are():
+    assert hw.check(layers.FlagForgotten, init="dim=12, heads=3, causal=False, sliding_window=None").ok
+
+
+def test_options_that_cannot_be_turned_on_are_listed():
+    assert "the option rel_pos of its constructor" in hw.check(layers.Options).untested

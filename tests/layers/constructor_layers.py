@@ -1,0 +1,76 @@
+"""Attention layers of torch whose mistakes show only with other arguments of the constructor than the usual ones."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class HiddenWidth(nn.Module):
+    def __init__(self, dim, hidden_dim, num_heads):
+        super().__init__()
+        self.num_heads, self.scale = num_heads, self.scale_of(dim // num_heads, hidden_dim // num_heads)
+        self.qk, self.v = nn.Linear(dim, 2 * hidden_dim), nn.Linear(dim, dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def scale_of(self, model, width):
+        return width**-0.5
+
+    def forward(self, x):
+        q, k, v = (a.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for a in (*self.qk(x).chunk(2, -1), self.v(x)))
+        return self.proj((torch.softmax(q @ k.mT * self.scale, dim=-1) @ v).transpose(1, 2).flatten(2))
+
+
+class HiddenWidthScaledByModel(HiddenWidth):
+    def scale_of(self, model, width):
+        return model**-0.5
+
+
+class WidthForScale(nn.Module):
+    """`head_dim` is a third of the model in every use of it: another number has no meaning."""
+
+    def __init__(self, dim, num_heads, head_dim):
+        super().__init__()
+        self.num_heads, self.scale = num_heads, head_dim**-0.5
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x):
+        q, k, v = (a.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for a in self.qkv(x).chunk(3, -1))
+        return self.proj((torch.softmax(q @ k.mT * self.scale, dim=-1) @ v).transpose(1, 2).flatten(2))
+
+
+class Options(nn.Module):
+    def __init__(self, dim, heads, qkv_bias=False, causal=False, sliding_window=None, qk_norm=False, rel_pos=None):
+        super().__init__()
+        self.heads, self.causal, self.window, self.rel_pos = heads, causal, sliding_window, rel_pos
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim, bias=qkv_bias), nn.Linear(dim, dim)
+        self.q_norm, self.k_norm = (nn.LayerNorm(dim // heads) if qk_norm else nn.Identity() for _ in range(2))
+
+    def projected(self, x):
+        return self.qkv(x)
+
+    def visible(self, lag):
+        see = torch.ones_like(lag, dtype=torch.bool)
+        see = see & (lag >= 0) if self.causal else see
+        return see if self.window is None else see & (lag < self.window) & (lag > -self.window)
+
+    def forward(self, x):
+        q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in self.projected(x).chunk(3, -1))
+        place = torch.arange(x.shape[1])
+        o = F.scaled_dot_product_attention(self.q_norm(q), self.k_norm(k), v, self.visible(place[:, None] - place))
+        o = o if self.rel_pos is None else self.rel_pos(o)
+        return self.proj(o.transpose(1, 2).flatten(2))
+
+
+class FlagForgotten(Options):
+    def visible(self, lag):
+        return torch.ones_like(lag, dtype=torch.bool)
+
+
+class SeesTheLater(Options):
+    def visible(self, lag):
+        return super().visible(-lag)
+
+
+class BiasForgotten(Options):
+    def projected(self, x):
+        return x @ self.qkv.weight.mT

@@ -193,7 +193,8 @@ class Documentation:
         """``"end"`` or ``"start"`` if it says how queries and keys line up, else nothing."""
         if re.search(
             r"bottom.?right|last (\w+ )?quer|last \w+ of (the |its |all )*(\w+ )?(tokens|keys)|end of the keys|"
-            r"kv.?cache|cached keys|past keys|decod|chunked prefill",
+            r"kv.?cache|cached keys|past keys|decod|chunked prefill|"
+            r"difference (between|of) (\w*(q|quer\w+|n) and \w*(k|m|keys?|kv)|the \w+ of queries and keys)\b",
             self.text,
             re.I,
         ):

@@ -108,9 +108,15 @@ def role_of_setting(name: str) -> str | None:
     return next((role for role, pattern in _PATTERNS.items() if re.fullmatch(pattern, plain)), None)
 
 
-def value_of_setting(name: str, sizes: Mapping[str, int]) -> Any:
-    """The value of a setting; None for a name that does not say what it is."""
-    role = role_of_setting(name)
+def divides_heads(name: str, code: str) -> bool:
+    """Whether some code divides a number of heads by this setting, which is the number of key heads then."""
+    heads = r"\b(n|num|nb|number_of)?_?(q|query|attn|attention)?_?heads?"
+    return bool(re.search(rf"{heads}\s*//\s*(\w+\.)*{name}\b", code)) and role_of_setting(name) == "heads"
+
+
+def value_of_setting(name: str, sizes: Mapping[str, int], code: str = "") -> Any:
+    """The value of a setting of some code; None for a name that does not say what it is."""
+    role = "key_heads" if divides_heads(name, code) else role_of_setting(name)
     return None if role is None else sizes.get(role, _VALUES.get(role))
 
 

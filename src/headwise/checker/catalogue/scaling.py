@@ -77,7 +77,7 @@ ENTRIES = (
         scaled(
             lambda t: t.width**-0.5,
             lambda t: all_widths(t) ** -0.5,
-            lambda t: (t.width / t.q.shape[1]) ** -0.5,
+            lambda t: (t.width / (t.q.shape[1] if t.of_tokens else 1)) ** -0.5,
         ),
         reported_in=("karpathy/ng-video-lecture#6", "DL4Proteins-notebooks#12"),
     ),

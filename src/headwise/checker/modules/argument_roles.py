@@ -7,6 +7,7 @@ import re
 
 from headwise.checker.arguments.documentation import document
 from headwise.checker.arguments.roles import role_of
+from headwise.checker.modules.branches import arguments_of_other_forms
 from headwise.checker.modules.call import Call
 from headwise.checker.modules.calls import has_no_context, takes_masks
 from headwise.checker.modules.layer import Layer
@@ -43,6 +44,7 @@ def _of_tokens(call: Call) -> dict[str, str]:
         return {**contexts_of_others, **call.tokens}
     apart = {values[0]: "values"} if len(contexts) == 2 else {}
     return {
+        **dict.fromkeys(arguments_of_other_forms(call.layer), ""),
         **_handed_on(call.layer),
         **pairs,
         **_factors_of_logits(call.layer),
@@ -51,6 +53,12 @@ def _of_tokens(call: Call) -> dict[str, str]:
         **call.tokens,
         **apart,
     }
+
+
+def roles_without_weights(layer: Layer) -> dict[str, str]:
+    """The same for a layer that learns nothing."""
+    own = any(value is True and role_of(name) == "causal" for name, value in layer.attributes.items())
+    return _factors_of_logits(layer) | (_decided_by_layer(layer) if own else {})
 
 
 def _lesser_masks(layer: Layer) -> dict[str, str]:

@@ -19,6 +19,7 @@ from headwise.checker.arguments.settings import (
     VALUES,
     WIDE,
     Settings,
+    divides_heads,
     guessed_value,
     role_of_setting,
     value_of_setting,
@@ -30,6 +31,7 @@ from headwise.errors import DataError, describe_exception
 
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
 _INNER = re.compile(r"(inner_?|self_?)?att(n|ention)(_?(module|fn|layer|mechanism))?")  # an argument that is a layer
+_MODULE = re.compile(r"\b(nn\.|modules?\.|)Module\b|Callable")  # an annotation of what is called
 _SMALL = 256  # the largest number among defaults that are not replaced
 _SIDE = 4  # of an image
 _GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
@@ -100,7 +102,8 @@ def with_sizes(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> 
 
 def has_groups(cls: type) -> bool:
     """Whether its code speaks of fewer key heads than query heads."""
-    return bool(_GROUPS.search(documentation_of(cls)))
+    code = documentation_of(cls)
+    return bool(_GROUPS.search(code)) or any(divides_heads(name, code) for name in settings_of(cls))
 
 
 def settings_of(cls: type) -> dict[str, Any]:
@@ -152,8 +155,8 @@ def arguments_of(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -
     arguments = {name: value for name, value in init.items() if name not in fields}
     for p in parameters:
         if _fields(p):
-            arguments[p.name] = init.get(p.name) or _configuration(p.annotation, init, sizes)
-        elif p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name not in init:
+            arguments[p.name] = init.get(p.name) or _configuration(p.annotation, init, sizes, documentation_of(cls))
+        elif p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and (p.name not in init or _is_missing(p, init)):
             arguments |= _argument(cls, p, sizes)
     return arguments
 
@@ -166,8 +169,8 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
         return {p.name: sys.modules["flax.nnx"].Rngs(0)}
     if p.name in ("height", "width") and {"height", "width"} <= {*names_of(cls)}:  # of an image
         return {p.name: _SIDE} if required else {}
-    value: Any = _root(cls, p, sizes) if required else None
-    value = value_of_setting(p.name, sizes) if value is None else value
+    value: Any = _called(cls, p) or _root(cls, p, sizes) if required else None
+    value = value_of_setting(p.name, sizes, documentation_of(cls)) if value is None else value
     if re.search(rf"\b{p.name}\[[01]\]", documentation_of(cls)) and role_of_setting(p.name) == "window":
         value = (2, 3)
     value = guessed_value(p.name, sizes) if required and value is None else value
@@ -179,6 +182,21 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
             f'Give it: init="{p.name}=…".'
         )
     return {p.name: value} if required or _is_replaced(p.name, p.default) else {}
+
+
+def _is_missing(p: inspect.Parameter, init: Mapping[str, Any]) -> bool:
+    """Whether None is given for an argument that has to be a layer."""
+    return init[p.name] is None and p.default is p.empty and _MODULE.search(str(p.annotation)) is not None
+
+
+def _called(cls: type, p: inspect.Parameter) -> Any:
+    """What changes nothing, for an argument that its code calls; None for others."""
+    code, own = documentation_of(cls), rf"self\.(\w+)\s*=\s*{p.name}\s*$"
+    if p.annotation in (int, float) or not any(
+        re.search(rf"self\.{attribute}\(", code) for attribute in re.findall(own, code, re.MULTILINE)
+    ):
+        return None
+    return sys.modules["torch"].nn.Identity() if "torch" in sys.modules else lambda x, *args, **kwargs: x
 
 
 def _root(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> float | None:
@@ -210,7 +228,7 @@ def _of_same_file(cls: type) -> Iterator[Any]:
                 yield other()
 
 
-def _configuration(cls: Any, init: Mapping[str, Any], sizes: Mapping[str, int]) -> Any:
+def _configuration(cls: Any, init: Mapping[str, Any], sizes: Mapping[str, int], code: str) -> Any:
     """An instance of a dataclass of settings, with those given, and small sizes in place of its defaults."""
     fields = dataclasses.fields(cls)
     values = {field.name: init[field.name] for field in fields if field.name in init}
@@ -218,7 +236,7 @@ def _configuration(cls: Any, init: Mapping[str, Any], sizes: Mapping[str, int]) 
         if field.name in init:
             continue
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        value = value_of_setting(field.name, sizes)
+        value = value_of_setting(field.name, sizes, code)
         value = guessed_value(field.name, sizes) if required and value is None else value
         if required and value is None:
             raise DataError(f"{cls.__name__}: the field {field.name} cannot be inferred from its name.")

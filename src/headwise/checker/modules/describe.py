@@ -12,7 +12,7 @@ from typing import Any
 from headwise.checker.arguments.documentation import Documentation, document
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.calling.responses import bare
-from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of
+from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of, roles_without_weights
 from headwise.checker.modules.call import Call
 from headwise.checker.modules.calls import takes_any_count
 from headwise.checker.modules.extras import (
@@ -167,6 +167,7 @@ def without_weights(layer: Layer) -> Target:
         frozenset(),
         None,
         layer.convert,
+        roles=roles_without_weights(layer),
         axes=axes,
         conventions=(*("queries, keys and values in one argument",) * bool(axes), *(layer.note,) * bool(layer.note)),
         source=layer.source,

@@ -7,11 +7,11 @@ import copy
 import inspect
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from headwise.checker.arguments.roles import FLAGS, normalize
-from headwise.checker.arguments.settings import SIZES, role_of_setting
-from headwise.checker.modules.layer import Layer, Parameter, documentation_of
+from headwise.checker.modules.layer import Layer, Parameter, documentation_of, possible_widths
 from headwise.checker.modules.names import is_formula
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
@@ -106,17 +106,15 @@ def _initial(module: Any) -> Any:
     required = [p for p in _signature(module).parameters.values() if p.default is p.empty]
     named = {p.name: FLAGS.get(normalize(p.name)) for p in required if p.kind is p.KEYWORD_ONLY}
     required = [p for p in required if p.name not in named]
-    widths = [v for key, v in vars(module).items() if type(v) is int and role_of_setting(key) == "model"]
-    tokens = np.zeros((2, 6, (widths or [SIZES["model"]])[-1]), np.float32)
     errors: list[Exception] = []
-    for count in range(1, len(required) + 1):
+    for width, count in product(possible_widths(module), range(1, len(required) + 1)):
         try:
             init = _Compiled(lambda key, *args: module.init(key, *args, **named), jax.jit)
-            given = [jax.numpy.asarray(tokens)] * count
+            given = [jax.numpy.zeros((2, 6, width), np.float32)] * count
             return init(jax.random.key(0), *given, *[None] * (len(required) - count))
         except Exception as error:  # whatever somebody's module raises
             errors.append(error)
-    raise DataError(f"{type(module).__name__}: cannot be initialised: {type(errors[-1]).__name__}: {errors[-1]}.")
+    raise DataError(f"{type(module).__name__}: cannot be initialised: {type(errors[0]).__name__}: {errors[0]}.")
 
 
 def _nnx(module: Any, name: str) -> Layer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from headwise.checker.arguments.settings import divides_heads
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.matrices import Matrix
 
@@ -21,7 +22,7 @@ _SIZE = re.compile(r"(size|dim|width|features|^d_?\w?)$", re.IGNORECASE)
 
 def named_head_count(layer: Layer, rows: int) -> int | None:
     """The number of heads that an attribute gives, directly or as the width of one head; None without one."""
-    counts = [value for name, value in layer.numbers.items() if _COUNT.fullmatch(name) and value > 0]
+    counts = [value for name, value in layer.numbers.items() if _is_count(name, layer) and value > 0]
     widths = [value for name, value in layer.numbers.items() if _WIDTH.fullmatch(name) and value > 0]
     counts = counts or [n for n in _divisors(layer) if rows % n == 0]
     counts += [rows // width for width in widths if rows % width == 0 and not counts]
@@ -38,7 +39,12 @@ def _divisors(layer: Layer) -> list[int]:
 
 def head_count_attribute(layer: Layer) -> str | None:
     """The attribute that holds the number of heads; None without one."""
-    return next((name for name in reversed(list(layer.numbers)) if _COUNT.fullmatch(name)), None)
+    return next((name for name in reversed(list(layer.numbers)) if _is_count(name, layer)), None)
+
+
+def _is_count(name: str, layer: Layer) -> bool:
+    """Whether a name is that of the number of query heads; one that divides another is that of the key heads."""
+    return bool(_COUNT.fullmatch(name)) and not divides_heads(name, layer.documentation)
 
 
 def head_counts(layer: Layer, queries: Matrix, rows: int) -> Iterator[int]:

@@ -6,12 +6,12 @@ import contextlib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from headwise.checker.arguments.roles import FLAGS, normalize
-from headwise.checker.arguments.settings import SIZES, role_of_setting
 from headwise.checker.calling.responses import bare
-from headwise.checker.modules.layer import Layer, Parameter, documentation_of
+from headwise.checker.modules.layer import Layer, Parameter, documentation_of, possible_widths
 from headwise.checker.user_code.execution import user_code
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
@@ -126,14 +126,12 @@ def _build(layer: Any) -> None:
     """Call a layer once, so that its variables exist."""
     if layer.built and _variables(layer):
         return
-    widths = [v for key, v in vars(layer).items() if type(v) is int and role_of_setting(key) == "model"]
-    tokens = np.zeros((2, 6, (widths or [SIZES["model"]])[-1]), np.float32)
     parameters = [p for p in inspect.signature(type(layer).call).parameters.values() if p.default is p.empty][1:]
     required = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     named = {p.name: FLAGS.get(normalize(p.name)) for p in parameters if p.kind is p.KEYWORD_ONLY}
-    for count in range(1, len(required) + 1):
+    for width, count in product(possible_widths(layer), range(1, len(required) + 1)):
         with contextlib.suppress(Exception):
-            layer(*[tokens] * count, *[None] * (len(required) - count), **named)
+            layer(*[np.zeros((2, 6, width), np.float32)] * count, *[None] * (len(required) - count), **named)
             return
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from headwise.checker.arguments.settings import SIZES, guessed_value, role_of_setting
 from headwise.checker.target import Memory
 from headwise.shapes import Array
 
@@ -67,6 +68,14 @@ class Layer:
     passing: frozenset[str] = frozenset()  # the kernels of convolutions that leave each token as it is
     gate: Gate | None = None  # the numbers of a gate on its output, where they are known
     note: str = ""  # in which form of it is checked, for a report
+
+
+def possible_widths(instance: Any) -> list[int]:
+    """How wide the tokens of a layer may be that shows it at its first call: by its attributes, or as usual."""
+    numbers = {key: value for key, value in vars(instance).items() if type(value) is int}
+    widths = [value for key, value in numbers.items() if role_of_setting(key) == "model"][-1:] or [SIZES["model"]]
+    others = [value for key, value in numbers.items() if guessed_value(key, SIZES) and value > 0]
+    return list(dict.fromkeys([*widths, *others]))
 
 
 _documentation: WeakKeyDictionary[type, str] = WeakKeyDictionary()

@@ -61,6 +61,7 @@ def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:
         "cos": tables,
         "sin": tables,
         "pair": ("", "half-", "", "complex-", "flat-"),
+        "complex": ("", "stacked-"),
         "indices": ("", "flat-", "first-"),
     }
     count = max((len(forms[kind]) for kind in kinds.values() if kind in forms), default=1)
@@ -97,6 +98,7 @@ def positions_of(
 
     makers: dict[str, Callable[[], Any]] = {
         "complex": lambda: layer.convert(np.exp(1j * angles).astype(complex_)),
+        "stacked-complex": lambda: layer.convert(np.stack([np.cos(angles), np.sin(angles)], axis=-1).astype(real)),
         "complex-pair": lambda: layer.convert(np.exp(1j * angles)[None].astype(complex_)),
         "height": lambda: image_sides(count)[0],
         "width": lambda: image_sides(count)[1],

@@ -21,6 +21,7 @@ from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.latent import with_latents
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.lazy_layers import with_inferred_widths
+from headwise.checker.modules.mask_objects import with_mask_arrays
 from headwise.checker.modules.matrices import collect_parts, names_table
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.reduction import convolutions_of_features
@@ -102,14 +103,18 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
     framework = framework_of(instance)
     part = framework.parts(instance)[path]
     title = f"{name}.{path}" if path else name
-    layer = with_separate_entries(framework.layer(part, title, None if path else method))
+    layer = with_mask_arrays(with_separate_entries(framework.layer(part, title, None if path else method)))
     if (function := getattr(type(part), "__wrapped__", None)) is not None:  # the object of a function
         layer = replace(layer, function=function.__name__)
     learned = [p.name for p in layer.parameters] or framework.names(part)
     if not learned:
         own_method = None if path else method
         return [
-            without_weights(with_width_of_queries(layer, part, lambda other: framework.layer(other, title, own_method)))
+            without_weights(
+                with_width_of_queries(
+                    layer, part, lambda other: with_mask_arrays(framework.layer(other, title, own_method))
+                )
+            )
         ], True
     layer = with_latents(layer) or layer
     if not collect_parts(layer.parameters).complete:

@@ -14,6 +14,7 @@ from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.modules.matrices import names_table
 from headwise.checker.modules.names import bias_role, is_formula, is_norm, is_turned_off, role_of
 from headwise.checker.modules.torch_memory import TorchMemory
+from headwise.checker.modules.torch_types import in_float64
 from headwise.checker.modules.whole_numbers import configurations, numbers_of_parts
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
@@ -162,7 +163,7 @@ def torch_layer(module: Any, name: str) -> Layer:
         name,
         parameters,
         write,
-        _without_gradients(clone),
+        _forward(clone),
         torch_tensor,
         numbers=dict(numbers_of_parts(clone)),
         attributes=dict(_attributes(clone)),
@@ -272,40 +273,11 @@ def _with_hiding_masks(module: Any) -> None:
             buffer[buffer == -100] = -1e9
 
 
-def _without_gradients(module: Any) -> Callable[..., Any]:
-    import torch
-
-    @functools.wraps(type(module).forward)
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        with torch.no_grad(), _flags_in_float64([*args, *kwargs.values()]):
-            return module(*args, **kwargs)
-
+def _forward(module: Any) -> Callable[..., Any]:
+    forward = functools.wraps(type(module).forward)(in_float64(module))
     signature = inspect.signature(type(module).forward)
     vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
     return forward
-
-
-@contextlib.contextmanager
-def _flags_in_float64(arguments: list[Any]) -> Iterator[None]:
-    """Let `mask.float()` be float64 next to tokens that are, as it would be float32 next to those of its users.
-
-    In float32 the least number of float64 is infinite, and no mask.
-    """
-    import torch
-
-    plain = torch.Tensor.float
-
-    def as_numbers(tensor: Any, *args: Any, **kwargs: Any) -> Any:
-        return tensor.double() if tensor.dtype == torch.bool else plain(tensor, *args, **kwargs)
-
-    if any(is_torch_tensor(a) and a.dtype == torch.float32 for a in arguments):
-        yield
-        return
-    torch.Tensor.float = as_numbers
-    try:
-        yield
-    finally:
-        torch.Tensor.float = plain
 
 
 def _part(key: str, parts: dict[str, Any]) -> Any:

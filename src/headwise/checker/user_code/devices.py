@@ -38,10 +38,26 @@ def on_processor() -> Iterator[None]:
         torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
         if torch is not None and hasattr(torch, "overrides") and (_state["named"] or _has_accelerator()):
             stack.enter_context(_redirection()())
+        if torch is not None and hasattr(torch, "cuda"):
+            stack.enter_context(_types_of_processor())
         if jax is not None and hasattr(jax, "default_backend") and jax.default_backend() != "cpu":
             stack.enter_context(jax.default_device(jax.local_devices(backend="cpu")[0]))
             stack.enter_context(jax.default_matmul_precision("highest"))
         yield
+
+
+@contextlib.contextmanager
+def _types_of_processor() -> Iterator[None]:
+    """Let `torch.cuda.FloatTensor` and the like be the types without a device."""
+    import torch
+
+    names = [name for name in vars(torch.cuda) if name.endswith("Tensor") and name in vars(torch)]
+    before = {name: getattr(torch.cuda, name) for name in names}
+    vars(torch.cuda).update({name: getattr(torch, name) for name in names})
+    try:
+        yield
+    finally:
+        vars(torch.cuda).update(before)
 
 
 @functools.cache

@@ -1,0 +1,36 @@
+"""Layers that take masks, angles or parts in unusual forms, or convert types; and mistakes next to them."""
+
+import pytest
+
+import headwise as hw
+from helpers.verdicts import assert_verdict
+
+pytest.importorskip("torch")
+layers = pytest.importorskip("layers.unusual_layers")
+pytestmark = pytest.mark.parity
+
+# class: its mistakes, and conventions among others
+VERDICTS = {
+    "MaskObject": ((), ("mask-hides",)),
+    "MaskObjectIgnored": (("mask-ignored",), ()),
+    "Inner": ((), ("mask-hides",)),
+    "InnerUnscaled": (("scale-missing",), ()),
+    "OtherForm": ((), ()),
+    "OnlyInTraining": (("mask-ignored",), ()),
+    "FloatNextToBuffer": ((), ()),
+    "FloatNextToBufferUnscaled": (("scale-missing",), ()),
+    "TypeOfDevice": ((), ()),
+    "CallsItsDropout": ((), ()),
+    "LocalHeads": ((), ("rope",)),
+    "LocalHeadsTiled": (("groups-tiled",), ("rope",)),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdict(name):
+    assert_verdict(getattr(layers, name), *VERDICTS[name])
+
+
+def test_a_bias_of_another_form_is_not_tested():
+    assert "relative_bias" in hw.check(layers.OtherForm).untested
+    assert "relative_bias" not in hw.check(layers.OtherForm, init="dim=12, heads=3, positions='relative'").untested

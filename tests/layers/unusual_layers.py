@@ -1,0 +1,158 @@
+"""Attention layers of torch that take masks, angles or parts of their own in unusual forms, or convert types."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Base(nn.Module):
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def projected(self, x):
+        return [a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in self.qkv(x).chunk(3, dim=-1)]
+
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class MaskObject(Base):
+    """`mask.mask` is True at hidden keys (B, 1, N, N)."""
+
+    def forward(self, x, mask=None):
+        q, k, v = self.projected(x)
+        o = F.scaled_dot_product_attention(q, k, v, None if mask is None else self.visible(mask.mask))
+        return self.proj(o.transpose(1, 2).flatten(2))
+
+    def visible(self, hidden):
+        return ~hidden
+
+
+class MaskObjectIgnored(MaskObject):
+    def visible(self, hidden):
+        return torch.ones_like(hidden)
+
+
+class Inner(nn.Module):
+    """Queries, keys and values are (B, N, H, d); `attn_mask.mask` is True at hidden keys, the later ones by default."""
+
+    def __init__(self, scale=None):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, queries, keys, values, attn_mask, tau=None, delta=None):
+        logits = torch.einsum("blhe,bshe->bhls", queries, keys) * self.factor(queries.shape[-1])
+        late = torch.ones(logits.shape[-2:], dtype=torch.bool).triu(1)
+        hidden = late if attn_mask is None else attn_mask.mask
+        return torch.einsum("bhls,bshd->blhd", torch.softmax(logits.masked_fill(hidden, -torch.inf), -1), values)
+
+    def factor(self, width):
+        return self.scale or width**-0.5
+
+
+class InnerUnscaled(Inner):
+    def factor(self, width):
+        return 1.0
+
+
+class OtherForm(Base):
+    def __init__(self, dim, heads, positions="absolute"):
+        super().__init__(dim, heads)
+        self.positions = positions
+
+    def forward(self, x, relative_bias=None):
+        q, k, v = self.projected(x)
+        if self.positions == "relative":
+            o = F.scaled_dot_product_attention(q, k, v, relative_bias)
+        else:
+            o = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(o.transpose(1, 2).flatten(2))
+
+
+class OnlyInTraining(Base):
+    def forward(self, x, mask=None):
+        q, k, v = self.projected(x)
+        hidden = None
+        if self.training:
+            hidden = mask
+        return self.proj(F.scaled_dot_product_attention(q, k, v, hidden).transpose(1, 2).flatten(2))
+
+
+class FloatNextToBuffer(Base):
+    def __init__(self, dim, heads):
+        super().__init__(dim, heads)
+        self.register_buffer("one", torch.ones(1))
+
+    def forward(self, x):
+        q, k, v = (a.float() for a in self.projected(x))
+        o = F.scaled_dot_product_attention(q * self.one, k * self.one, v, scale=self.scale)
+        return self.proj(o.to(x.dtype).transpose(1, 2).flatten(2))
+
+    scale = None
+
+
+class FloatNextToBufferUnscaled(FloatNextToBuffer):
+    scale = 1.0
+
+
+class TypeOfDevice(Base):
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        o = torch.cuda.FloatTensor(*q.shape).fill_(0)
+        o[:] = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(o.transpose(1, 2).flatten(2))
+
+
+class CallsItsDropout(Base):
+    def __init__(self, dim, heads, dropout: nn.Module):
+        super().__init__(dim, heads)
+        self.dropout = dropout
+
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        weights = self.dropout(torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1))
+        return self.proj((weights @ v).transpose(1, 2).flatten(2))
+
+
+@dataclass
+class Args:
+    dim: int = 512
+    n_head: int = 8
+    n_local_heads: int = 2
+
+
+class LocalHeads(nn.Module):
+    """`angles` are cosines and sines (N, d/2, 2)."""
+
+    def __init__(self, config: Args):
+        super().__init__()
+        self.n_head, self.n_local_heads = config.n_head, config.n_local_heads
+        self.width = config.dim // config.n_head
+        self.wqkv = nn.Linear(config.dim, (config.n_head + 2 * config.n_local_heads) * self.width, bias=False)
+        self.wo = nn.Linear(config.dim, config.dim, bias=False)
+
+    def rotated(self, x, angles):
+        pairs = x.unflatten(-1, (-1, 2))
+        cos, sin = angles.view(1, x.shape[1], 1, pairs.shape[3], 2).unbind(-1)
+        a, b = pairs.unbind(-1)
+        return torch.stack([a * cos - b * sin, b * cos + a * sin], dim=-1).flatten(3)
+
+    def repeated(self, x):
+        return x.repeat_interleave(self.n_head // self.n_local_heads, dim=2)
+
+    def forward(self, x, freqs_cis):
+        heads = self.wqkv(x).unflatten(-1, (-1, self.width))
+        q, k, v = heads.split([self.n_head, self.n_local_heads, self.n_local_heads], dim=2)
+        streams = self.rotated(q, freqs_cis), self.repeated(self.rotated(k, freqs_cis)), self.repeated(v)
+        o = F.scaled_dot_product_attention(*(a.transpose(1, 2) for a in streams))
+        return self.wo(o.transpose(1, 2).flatten(2))
+
+
+class LocalHeadsTiled(LocalHeads):
+    def repeated(self, x):
+        return x.repeat(1, 1, self.n_head // self.n_local_heads, 1)

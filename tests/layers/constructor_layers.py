@@ -74,3 +74,33 @@ class SeesTheLater(Options):
 class BiasForgotten(Options):
     def projected(self, x):
         return x @ self.qkv.weight.mT
+
+
+class Downsampled(nn.Module):
+    def __init__(self, dim, heads, downsample_rate=1):
+        super().__init__()
+        self.dim, self.heads = dim, heads
+        self.q, self.k, self.v = (nn.Linear(dim, dim // downsample_rate) for _ in range(3))
+        self.proj = nn.Linear(dim // downsample_rate, dim)
+
+    def forward(self, x):
+        q, k, v = (f(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f in (self.q, self.k, self.v))
+        o = F.scaled_dot_product_attention(q, k, v, scale=self.width(q) ** -0.5)
+        return self.proj(o.transpose(1, 2).flatten(2))
+
+    def width(self, q):
+        return q.shape[-1]
+
+
+class DownsampledScaledByModel(Downsampled):
+    def width(self, q):
+        return self.dim // self.heads
+
+
+class Activated(Options):
+    def __init__(self, dim, heads, activation=F.relu):
+        super().__init__(dim, heads)
+        self.activation = activation
+
+    def projected(self, x):
+        return self.activation(self.qkv(x))

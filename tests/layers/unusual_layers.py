@@ -156,3 +156,49 @@ class LocalHeads(nn.Module):
 class LocalHeadsTiled(LocalHeads):
     def repeated(self, x):
         return x.repeat(1, 1, self.n_head // self.n_local_heads, 1)
+
+
+class NormOverTokens(nn.Module):
+    """Each channel of the image is normalised by itself, so that it is zero on average over the tokens."""
+
+    def __init__(self, channels=32):
+        super().__init__()
+        self.norm = nn.GroupNorm(channels, channels)
+        self.q, self.k, self.v, self.proj = (nn.Conv2d(channels, channels, 1) for _ in range(4))
+
+    def forward(self, x):
+        q, k, v = (f(self.norm(x)).flatten(2).mT for f in (self.q, self.k, self.v))
+        weights = self.weights(q @ k.mT / q.shape[-1] ** 0.5)
+        return x + self.proj((weights @ v).mT.unflatten(-1, x.shape[2:]))
+
+    def weights(self, logits):
+        return torch.softmax(logits, dim=-1)
+
+
+class NormOverTokensOverQueries(NormOverTokens):
+    def weights(self, logits):
+        return torch.softmax(logits, dim=-2)
+
+
+class PastOfTokens(nn.Module):
+    """`past` is (keys, values) of earlier tokens (B, M, D), which have no heads yet."""
+
+    def __init__(self, heads, dims):
+        super().__init__()
+        self.heads = heads
+        self.proj_q, self.proj_k, self.proj_v, self.linear = (nn.Linear(dims, dims) for _ in range(4))
+
+    def forward(self, q, k, v, past=None):
+        q, k, v = self.proj_q(q), self.proj_k(k), self.proj_v(v)
+        if past is not None:
+            k, v = torch.cat((past[0], k), dim=-2), self.joined(past[1], v)
+        heads = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in (q, k, v))
+        return self.linear(F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)), (k, v)
+
+    def joined(self, earlier, new):
+        return torch.cat((earlier, new), dim=-2)
+
+
+class PastOfTokensInTurn(PastOfTokens):
+    def joined(self, earlier, new):
+        return torch.cat((new, earlier), dim=-2)

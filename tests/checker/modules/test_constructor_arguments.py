@@ -18,6 +18,9 @@ VERDICTS = {
     "FlagForgotten": (("causal-missing",), ()),
     "SeesTheLater": (("causal-reversed",), ()),
     "BiasForgotten": (("bias-missing",), ()),
+    "Downsampled": ((), ()),
+    "DownsampledScaledByModel": (("scale-model-width",), ()),
+    "Activated": ((), ()),
 }
 
 
@@ -44,3 +47,4 @@ def test_options_that_are_given_stay_as_they_are():
 
 def test_options_that_cannot_be_turned_on_are_listed():
     assert "the option rel_pos of its constructor" in hw.check(layers.Options).untested
+    assert "the option activation of its constructor" in hw.check(layers.Activated).untested

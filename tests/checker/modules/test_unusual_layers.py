@@ -23,6 +23,10 @@ VERDICTS = {
     "CallsItsDropout": ((), ()),
     "LocalHeads": ((), ("rope",)),
     "LocalHeadsTiled": (("groups-tiled",), ("rope",)),
+    "NormOverTokens": ((), ("norm-inside", "residual-inside")),
+    "NormOverTokensOverQueries": (("softmax-axis",), ()),
+    "PastOfTokens": ((), ()),
+    "PastOfTokensInTurn": (("unknown",), ()),
 }
 
 

@@ -65,7 +65,7 @@ _PATTERNS = {
     "scale": r"(attn|attention|softmax|sm|qk)?(scale|scaling)(factor)?",
     "values": r"(d|dim)(v|values?)|(v|value|values)(headdim|width|dim|size|channels)|valuedepth|dvalues?",
     "width": r"(head|d|dim|size|dimper|key|value|qk|attentionhead)(head|dim|size|width|features|channels|key|value|keys"
-    r"|values)|(d|dim|n|h)(k|q|v|kv|qk|kq)|hd|hs|headd|nhid|querypreattnscalar",
+    r"|values)|(d|dim|n|h)(k|q|v|kv|qk|kq)|attn(chans?|channels?)|hd|hs|headd|nhid|querypreattnscalar",
 }
 _WORDS = {
     "batch_first": "batchfirst",
@@ -84,7 +84,7 @@ _WORDS = {
     " embeddingsize embedding emb e k d c dim dims hiddensize hiddendim hiddens numhiddens hiddenunits hiddim hidden"
     " width state nstate channels channel numchannels nchannels features nfeatures numfeatures infeatures inchannels"
     " inchannel inputdim inputsize indim din dimin insize querydim querysize qdim size units inputchannels chin nf"
-    " embeddims tokendim featuredim inplanes planes outdim dout dimout outputdim outfeatures"
+    " ni nin ninputs ninput embeddims tokendim featuredim inplanes planes outdim dout dimout outputdim outfeatures"
     " outchannels outputsize projdim qkvdim qkvfeatures outsize attndim innerdim dmod ninp dx dimembed nhidden nx",
 }
 # names of widths that are on no list, for arguments that have no default

@@ -181,7 +181,8 @@ class _Steps:
         """The output for the tokens from `first` to `last`, and what else the module returns."""
         tokens = self.convention.convert(np.array(self.X[:, first:last]))
         arguments: dict[str, Any] = {p.name: None for p in self.parameters if p.default is p.empty}
-        arguments |= {**self.convention.fixed, str(self.convention.names["X"]): tokens}
+        streams = [self.convention.names.get(role) for role in ("context", "values", "X")]  # of the same tokens
+        arguments |= {**self.convention.fixed, **{name: tokens for name in streams if isinstance(name, str)}}
         arguments |= {p.name: first for p in self.parameters if role_of(p.name) == "offset"}
         if first and FIRST_POSITION in vars(self.convention.function):
             arguments[FIRST_POSITION] = first

@@ -32,6 +32,7 @@ from headwise.errors import DataError, describe_exception
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
 _INNER = re.compile(r"(inner_?|self_?)?att(n|ention)(_?(module|fn|layer|mechanism))?")  # an argument that is a layer
 _MODULE = re.compile(r"\b(nn\.|modules?\.|)Module\b|Callable")  # an annotation of what is called
+_ACTIVATION = re.compile(r"(\w*_)?(act|activation|nonlinearity)(_?(fn|func|function|layer))?")
 _SMALL = 256  # the largest number among defaults that are not replaced
 _SIDE = 4  # of an image
 _GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
@@ -169,6 +170,8 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
         return {p.name: sys.modules["flax.nnx"].Rngs(0)}
     if p.name in ("height", "width") and {"height", "width"} <= {*names_of(cls)}:  # of an image
         return {p.name: _SIDE} if required else {}
+    if is_activation(p.name, p.default):
+        return {p.name: _identity()}
     value: Any = _called(cls, p) or _root(cls, p, sizes) if required else None
     value = value_of_setting(p.name, sizes, documentation_of(cls)) if value is None else value
     if re.search(rf"\b{p.name}\[[01]\]", documentation_of(cls)) and role_of_setting(p.name) == "window":
@@ -196,6 +199,16 @@ def _called(cls: type, p: inspect.Parameter) -> Any:
         re.search(rf"self\.{attribute}\(", code) for attribute in re.findall(own, code, re.MULTILINE)
     ):
         return None
+    return _identity()
+
+
+def is_activation(name: str, default: Any) -> bool:
+    """Whether an argument is a function that a layer applies besides attention, such as to its projections."""
+    is_function = default is not inspect.Parameter.empty and callable(default) and not isinstance(default, type)
+    return is_function and _ACTIVATION.fullmatch(name.lower()) is not None
+
+
+def _identity() -> Any:
     return sys.modules["torch"].nn.Identity() if "torch" in sys.modules else lambda x, *args, **kwargs: x
 
 

@@ -24,6 +24,7 @@ from headwise.shapes import Array
 
 _CLOSE = 1e-6  # a layer may compute its norm in float32
 _NARROW = 1e-3  # eps makes a norm depend a little on the length of its tokens
+_NOTHING = 1e-20  # of an even mixture, for its square
 _SHORTER = 0.01  # a factor at which eps matters
 _SHIFT = 2.0
 
@@ -100,7 +101,7 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has
 
     if (measured := _Signature.of(layer, varied)) is None:
         return None
-    causal = not call.takes_context and _is_causal(layer, varied)
+    causal = measured.factor != 0 and not call.takes_context and _is_causal(layer, varied)
     for design in (Explanation(), *designs(call.layer, has_more, call.takes_context)):
         if design.codes and design.codes[0] in ("qk-norm", "rope"):
             continue
@@ -141,8 +142,8 @@ class _Signature:
             return None
         ordinary, shorter, negative, *others = (b - a for a, b in outputs)
         size = float((ordinary**2).sum())
-        if size == 0:
-            return None
+        if size < _NOTHING * float((X**2).sum()):  # of features that are zero on average over the tokens
+            return cls([a for a, _ in outputs[:2]], 0.0, [])
         factor = float((ordinary * shorter).sum()) / size
         same = [difference(a, ordinary) < _NARROW for a in (-negative, *others)]
         return cls([a for a, _ in outputs[:2]], factor, same)

@@ -15,7 +15,7 @@ _BEFORE = (
 )
 _AFTER = (
     "(?:s|ws?|proj|projs|projections?|project|projector|lin|linears?|layers?|nets?|conv|conv1x1|dense|weights?|fcs?"
-    "|mat|matrix|matrices|transform|transformation|map|mapping|maps|kernel|heads?|mlp|params?|gen|generator|enc|encoder|block)*"
+    "|mat|matrix|matrices|transform|transformation|map|mapping|maps|kernel|heads?|mlp|params?|gen|generator|enc|encoder|block|tfms?|trans|ops?|fns?|funcs?)*"
 )
 _PARTS = {
     "q": "q|query|queries|theta|omegaq",

@@ -37,6 +37,8 @@ def _unbiased() -> list[Norm]:
     """Layer norms by the standard deviation with one degree of freedom less, as `torch.std` gives it."""
 
     def norm(x: Array, eps: float) -> Array:
+        if x.shape[-1] < 2:
+            raise ValueError("one feature has no such deviation")
         return np.asarray((x - x.mean(axis=-1, keepdims=True)) / (x.std(axis=-1, ddof=1, keepdims=True) + eps))
 
     return [partial(norm, eps=eps) for eps in _EPS]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwise.checker.arguments.settings import OTHERS, role_of_setting
-from headwise.checker.modules.construct import arguments_of, has_groups, settings_of
+from headwise.checker.modules.construct import arguments_of, has_groups, is_activation, settings_of
 from headwise.checker.modules.frameworks import framework_of
 from headwise.checker.modules.layer import documentation_of
 from headwise.checker.user_code.execution import user_code
@@ -17,6 +17,7 @@ _WIDTHS = (24, 40, 48)  # for those that are as wide as the tokens by default
 _OF_CAUSAL = re.compile(r"(use_?|with_?)?mask")  # flags that mean a causal one
 _OFF = (None, False, 0, -1, (-1, -1))
 _OPTIONS: dict[str, Any] = {"causal": True, "bias": True, "window": 4, "softcap": 5.0, "norm": True, "rope": True}
+_RATIO = re.compile(r"(down_?sampl\w*|reduc\w*|expan\w*|attn|attention|qk|kv|inner|dim)_?(rate|ratio|factor)")
 _NORM = re.compile(r"(use_?|with_?|apply_?)?((qk|query_?key)_?(layer_?|rms_?|l2_?)?(norm\w*|ln)|normali[sz]e_?qk)")
 _ROPE = re.compile(r"(use_?|with_?|apply_?)?(rope|rotary)(_?(emb|pos|enc)\w*)?")
 # names of options that may change what is computed; how is not known
@@ -76,9 +77,15 @@ def _shapes(cls: type, variant: Variant) -> list[tuple[int, ...]] | None:
 
 def options_off(cls: type, init: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The options of a class that are off by default with what turns them on; and those for which this is not known."""
-    known, unknown = {}, []
+    known: dict[str, Any] = {}
+    unknown: list[str] = []
     code = documentation_of(cls)
     for name, default in settings_of(cls).items():
+        if default == 1 and _RATIO.fullmatch(name.lower()) and name not in init:
+            known[name] = 2 * default
+            continue
+        if is_activation(name, default) and name not in init:
+            unknown.append(name)
         is_off = default is None or (type(default) in (bool, int, float, tuple) and default in _OFF)
         if name in init or not is_off or len(re.findall(rf"\b{name}\b", code)) < 2:
             continue

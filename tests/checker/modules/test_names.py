@@ -5,7 +5,8 @@ import pytest
 from headwise.checker.modules.names import bias_role, is_norm, role_of
 
 PARTS = {
-    "q": "q_proj.weight query_tfm.weight to_q.weight Wq W_q.weight W_query w_qs.weight q_lin.weight query_projection.weight wq.weight"
+    "q": "q_proj.weight query_tfm.weight to_q.weight Wq W_q.weight W_query w_qs.weight q_lin.weight"
+    " query_projection.weight wq.weight"
     " attn.self.query.weight toqueries.weight queries.weight query_conv.weight theta.weight query.linear.weight"
     " linear_q.weight q_proj_weight W_Q omega_q transform_q.weight query_gen.weight fc_q.weight query_dense.kernel"
     " anfrage.weight lin_requete.weight",

@@ -260,6 +260,7 @@ class Packed(nn.Module):
 
     def forward(self, qkv, causal=None):
         q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
+        causal = self.causal if causal is None else causal
         out = F.scaled_dot_product_attention(q, k, v, is_causal=bool(causal), scale=self.scale(q))
         return out.transpose(1, 2)
 

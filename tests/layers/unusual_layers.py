@@ -161,8 +161,9 @@ class LocalHeadsTiled(LocalHeads):
 class NormOverTokens(nn.Module):
     """Each channel of the image is normalised by itself, so that it is zero on average over the tokens."""
 
-    def __init__(self, channels=32):
+    def __init__(self):
         super().__init__()
+        channels = 32
         self.norm = nn.GroupNorm(channels, channels)
         self.q, self.k, self.v, self.proj = (nn.Conv2d(channels, channels, 1) for _ in range(4))
 
@@ -202,3 +203,30 @@ class PastOfTokens(nn.Module):
 class PastOfTokensInTurn(PastOfTokens):
     def joined(self, earlier, new):
         return torch.cat((new, earlier), dim=-2)
+
+
+class CachedMask(Base):
+    """`mask` is added, (N, N) or (N, M) next to earlier keys, which `past` holds and which are returned."""
+
+    def forward(self, x, mask=None, past=None):
+        q, k, v = self.projected(x)
+        if past:
+            k, v = torch.cat((past["k"], k), dim=-2), torch.cat((past["v"], v), dim=-2)
+        logits = q @ k.mT / q.shape[-1] ** 0.5
+        logits = logits if mask is None else self.masked(logits, mask)
+        o = torch.softmax(logits, dim=-1) @ v
+        return self.proj(o.transpose(1, 2).flatten(2)), {"k": k, "v": v}
+
+    def masked(self, logits, mask):
+        return logits + mask
+
+
+class CachedMaskMoved(CachedMask):
+    def masked(self, logits, mask):
+        return logits + mask.roll(1 if mask.shape[-1] > mask.shape[-2] else 0, dims=-1)
+
+
+class FlagUnread(Base):
+    def __init__(self, dim, heads, causal=True):
+        super().__init__(dim, heads)
+        self.causal = causal

@@ -177,12 +177,16 @@ def _check_module(
     arguments = parse_arguments(init)
 
     def judge(variant: Variant) -> Verdict:
-        asked = any(map(_CAUSAL.search, variant.arguments))
-        required = replace(requirements, causal="yes") if asked else requirements
+        given = {**arguments, **variant.arguments}
         with limited_evaluations(_OF_MODULE):
-            given = {**arguments, **variant.arguments}
             targets = find_targets(module, init=given, inside=inside, sizes=variant.sizes)
-            return _check_targets(targets, kind, required, rng)
+            verdict = _check_targets(targets, kind, requirements, rng)
+        asked = any(map(_CAUSAL.search, variant.arguments)) or targets[0].causal
+        if not asked or not verdict.ok or any("causal" in code for code in verdict.conventions):
+            return verdict
+        with limited_evaluations(_OF_MODULE):
+            targets = find_targets(module, init=given, inside=inside, sizes=variant.sizes)
+            return _check_targets(targets, kind, replace(requirements, causal="yes"), rng)
 
     verdict = judge(Variant(None, {}))
     if not verdict.ok or inspect.isfunction(module):

@@ -138,6 +138,8 @@ class Target:
         Turns the training mode on or off, where there is one.
     state : callable or None
         Returns what the module holds now besides its parameters, such as a cache.
+    causal : bool
+        Whether a flag that it stores says that no token sees a later one, and nothing that is passed could say it.
     conventions : tuple of str
         What was inferred, in the words of a report: ``"a fused matrix in the order (3, H, d)"``, ``"4 heads"``.
     source : str
@@ -173,6 +175,7 @@ class Target:
     used_in_part: Callable[[Callable[[], bool], Callable[[], bool] | None], list[str]] | None = None
     train: Callable[[bool], None] | None = None
     state: Callable[[], Memory] | None = None
+    causal: bool = False
     conventions: tuple[str, ...] = ()
     source: str = ""
     function: str = "forward"

@@ -27,6 +27,9 @@ VERDICTS = {
     "NormOverTokensOverQueries": (("softmax-axis",), ()),
     "PastOfTokens": ((), ()),
     "PastOfTokensInTurn": (("unknown",), ()),
+    "CachedMask": ((), ("mask-additive",)),
+    "CachedMaskMoved": (("unknown",), ()),
+    "FlagUnread": (("causal-missing",), ()),
 }
 
 

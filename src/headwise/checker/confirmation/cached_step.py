@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -17,6 +17,7 @@ from typing import Any
 from headwise.checker.arguments.roles import CACHE, role_of
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import bare
+from headwise.checker.confirmation.masked_step import StepMask, step_masks
 from headwise.checker.modules import FIRST_POSITION
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.definition import build, evaluate
@@ -59,8 +60,10 @@ def with_cached_step(findings: Findings, target: Target) -> Findings:
                     return _with_note(result, _DISTURBED)
             several = None if result.rank > findings.rank else replace(steps, new=2).nearest(case, full)
             differs = several is not None and difference(several[1], full[:, -2:]) > _CLOSE
-            masked = {"mask", "padding"} & convention.names.keys() and step[0]
-            untested = ["a mask next to earlier tokens in its cache"] * bool(masked)
+            masked = _takes_masks(steps, case) if {"mask", "padding"} & convention.names.keys() and step[0] else True
+            if masked is False:
+                return _differs(result, "two new ones with a mask", step[0])
+            untested = ["a mask next to earlier tokens in its cache"] * (masked is None)
             if several is not None and differs and not _wants_mask(convention, definition, case, several[1]):
                 return _differs(result, _SEVERAL, several[0])
             untested += [f"{_SEVERAL} with earlier ones in its cache, which get other outputs"] * differs
@@ -114,6 +117,20 @@ def _disturb_each_other(steps: _Steps, case: Case, before: Memory) -> bool:
     return in_turn is not None and difference(in_turn[1], rows) > _CLOSE
 
 
+def _takes_masks(steps: _Steps, case: Case) -> bool | None:
+    """Whether two new tokens get the right outputs with a mask next to a cache; None if it could not be tried."""
+    results = []
+    for expected, masks in step_masks(steps.convention, case, 2):
+        for one in (replace(steps, new=2, mask=mask) for mask in masks):
+            with contextlib.suppress(Exception):  # whatever somebody's module raises
+                full = one.call(0, None)[0]
+                step = one.nearest(case, full) if difference(full, expected) <= _CLOSE else None
+                if step is not None:
+                    results.append(difference(step[1], full[:, -2:]) <= _CLOSE)
+                    break
+    return all(results) if results else None
+
+
 def _wants_mask(convention: CallingConvention, definition: Explanation, case: Case, output: Array) -> bool:
     """Whether an output may be that of new tokens without the mask that they need: they attend to those after them."""
     if convention.interface.mask_replaces_limits:
@@ -131,6 +148,7 @@ class _Steps:
     state: Callable[[], Memory] | None = None  # what the module holds
     new: int = 1  # how many tokens come after the others
     at_once: int | None = None  # how many of these a call gets; None for all
+    mask: StepMask | None = None  # that each call gets
     parameters: list[inspect.Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -167,7 +185,9 @@ class _Steps:
         cache = next((name for name in names if CACHE.fullmatch(name.lower())), None)
         roles = {role_of(name): name for name in names}
         if cache is not None:
-            yield (cache, *start), list(self._attempts(partial(self._returned, cache)))
+            firsts: tuple[dict[str, Any], ...] = ({}, {cache: {}})
+            for first in firsts:  # what the first call gets
+                yield (cache, *start), list(self._attempts(partial(self._returned, cache, first)))
             for empty in (dict[str, Any], partial(Keeper, self.convention)):
                 yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
         elif {"kpast", "vpast"} <= roles.keys():
@@ -186,7 +206,8 @@ class _Steps:
         arguments |= {p.name: first for p in self.parameters if role_of(p.name) == "offset"}
         if first and FIRST_POSITION in vars(self.convention.function):
             arguments[FIRST_POSITION] = first
-        result = self.convention.function(**{**arguments, **others})
+        masks = self.mask.arguments(first, last) if self.mask else {}
+        result = self.convention.function(**{**arguments, **masks, **others})
         result = result if isinstance(result, tuple) else (result,)
         return np.array(bare(result[0]), np.float64), result[1:]
 
@@ -198,9 +219,9 @@ class _Steps:
         with contextlib.suppress(Exception):  # whatever somebody's module raises: it wants its cache in another way
             yield step()
 
-    def _returned(self, name: str) -> Array:
+    def _returned(self, name: str, empty: Mapping[str, Any]) -> Array:
         """With what the call before has returned."""
-        outputs, returned = list[Array](), self.call(0, -self.new, **self.flags)[1]
+        outputs, returned = list[Array](), self.call(0, -self.new, **self.flags, **empty)[1]
         for first, last in self.ends:
             cache = next(part for part in returned if _is_cache(part))
             output, returned = self.call(first, last, **{**self.flags, name: cache})
@@ -278,4 +299,4 @@ def _pairs(convention: CallingConvention, case: Case) -> Iterator[tuple[int, tup
 
 def _is_cache(part: Any) -> bool:
     """Whether it is keys and values and not, for example, attention weights."""
-    return (isinstance(part, tuple | list) and len(part) > 1) or getattr(part, "ndim", 0) == 5
+    return (isinstance(part, tuple | list | dict) and len(part) > 1) or getattr(part, "ndim", 0) == 5

@@ -62,6 +62,7 @@ _KNOWN = frozenset(
         "softcap-built-in",
     }
 )
+_CAUSAL = re.compile(r"_?(is_|use_)?(causal|autoregressive)")
 _OF_T5 = re.compile(r"relative_attention_num_buckets\b")  # a family without a scale
 _ONE = r"\s*1(?:\.0*)?\s*(?=[,)]|$)"
 _SCALED = re.compile(r"scal(e|ing)|-\s*(0?\.5|1\s*/\s*2)\b|sqrt\([^()]*(d|dim|size)\w*\)", re.IGNORECASE)
@@ -131,10 +132,18 @@ def target_of(match: Match) -> Target:
         used_in_part=functools.partial(used_in_part, layer, sizes.heads),
         train=layer.train,
         state=layer.state,
+        causal=_is_causal(call),
         conventions=tuple(_inferred(layer, reading, call)),
         source=layer.source,
         function=layer.function,
     )
+
+
+def _is_causal(call: Call) -> bool:
+    """Whether a flag that it stores says so; that of a layer that takes a mask may be for others to read."""
+    roles = {role_of(name) for name in inspect.signature(call.layer.forward).parameters}
+    flags = [value for name, value in call.layer.attributes.items() if _CAUSAL.fullmatch(name)]
+    return flags == [True] and len(call.tokens) == 1 and not roles & {"mask", "causal", "context", "k", "v"}
 
 
 def _is_unscaled(layer: Layer) -> bool:

@@ -152,6 +152,8 @@ def torch_layer(module: Any, name: str) -> Layer:
             _cast(clone, torch.float32 if narrow else torch.float64)
         with torch.no_grad():
             for key, array in arrays.items():
+                if learned[key].shape != array.shape:
+                    raise ValueError(f"{key} {tuple(learned[key].shape)} holds no array {array.shape}")
                 learned[key].copy_(torch.as_tensor(np.array(array)))
         _make_again(clone)
 

@@ -156,7 +156,7 @@ ENTRIES = (
         "mask-ignored",
         "The mask has no influence.",
         MASK,
-        "The argument is taken and not used, or what np.where returns is thrown away.",
+        "The argument is taken and not used, what np.where returns is thrown away, or whole rows are shifted alike.",
         "Put −∞ where the mask is False, before the softmax.",
         ("mask", "softmax"),
         ({"mask": nothing}, {"padding": nothing}, {"mask": nothing, "padding": nothing}),

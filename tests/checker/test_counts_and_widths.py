@@ -120,3 +120,31 @@ def of_a_variable(queries, keys, values):
 
 def test_the_width_of_a_head_may_be_a_variable():
     assert hw.check(of_a_variable).ok
+
+
+def windowed(q, k, v, window, step):
+    n, m = q.shape[-2], k.shape[-2]
+    if n == 1 < m:
+        start = max(0, m - window - step)
+        return attend(q, k[..., start:, :], v[..., start:, :])
+    rows, columns = np.arange(n)[:, None] + m - n, np.arange(m)
+    visible = (columns <= rows) & (rows - columns <= window)
+    return softmax(np.where(visible, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]), -np.inf)) @ v
+
+
+def with_window(q, k, v, window):
+    """Causal attention to itself and `window` keys before."""
+    return windowed(q, k, v, window, step=1)
+
+
+def with_a_key_less_for_one_query(q, k, v, window):
+    """Causal attention to itself and `window` keys before."""
+    return windowed(q, k, v, window, step=0)
+
+
+@pytest.mark.whole_search
+def test_fewer_queries_than_keys_are_tried_with_a_window_that_has_to_be_passed():
+    verdict = hw.check(with_window)
+    assert verdict.ok
+    assert "causal-aligned-end" in verdict.conventions
+    assert hw.check(with_a_key_less_for_one_query).mistakes

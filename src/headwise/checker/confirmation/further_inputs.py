@@ -25,7 +25,7 @@ from headwise.checker.probes import Further, Probe, first_probe, further_probes,
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
 from headwise.checker.search.agreement import fits
-from headwise.checker.search.examination import Findings, hazards_of, observe
+from headwise.checker.search.examination import Findings, hazards_of, is_left_with_nothing, observe
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -55,7 +55,8 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     if agrees is None:
         return findings
     explained = {a.probe.name for a in calls if a.response.output is not None}
-    explained -= {a.probe.name for a in calls if a.response.output is not None and not agrees(findings.explanation, a)}
+    apart = [a for a in calls if a.response.output is not None and not agrees(findings.explanation, a)]
+    explained -= {a.probe.name for a in apart if not is_left_with_nothing(a)}
     weighed = any(a.response.weights is not None for a in calls)
     untested = dict.fromkeys(_refused_groups(calls, documentation))
     lines = Lines(findings.convention.function)
@@ -73,6 +74,8 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
             call = replace(call, response=replace(call.response, weights=None))
         call = replace(call, probe=trial.meant or call.probe)
         if call.response.output is None or agrees(findings.explanation, call):
+            continue
+        if apart and is_left_with_nothing(call):
             continue
         if findings.explanation.answer(call.probe.case) is None:  # such as a rotation of an odd number of features
             continue

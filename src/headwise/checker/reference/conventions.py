@@ -120,7 +120,12 @@ CONVENTIONS = {
             untested="whether these are the keys that a query is meant to see",
         ),
         Convention("causal-aligned-end", "the last query aligned with the last key", ({"align": aligned_with_last},)),
-        Convention("scale-divides", "a scale that divides the logits", ({"scale": scale_that_divides},)),
+        Convention(
+            "scale-divides",
+            "a scale that divides the logits",
+            ({"scale": scale_that_divides},),
+            untested="whether its scale is meant to divide",
+        ),
         Convention("temperature", "a temperature in place of √d", ({"scale": temperature_alone},)),
         Convention(
             "alibi",

@@ -198,7 +198,7 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
             observed = (*findings.observed, *lowered)
             findings = replace(findings, observed=observed)
             findings, unexplained = _with_equal_widths(findings, unexplained, fits(precision))
-            findings_or_none = _despite(findings, unexplained, last=level == max(searches))
+            findings_or_none = _despite(findings, unexplained, level)
             if findings_or_none is not None:
                 return findings_or_none
         if not unexplained:
@@ -260,16 +260,18 @@ def _explain(
     return explanation, [a for a in answered if not agrees(explanation, a)]
 
 
-def _despite(findings: Findings, unexplained: list[Observation], last: bool) -> Findings | None:
+def _despite(findings: Findings, unexplained: list[Observation], level: int) -> Findings | None:
     """The findings although some calls are not explained by entries: edge cases, and matrices that are not square.
 
-    Next to a module's mistake, and once no more are looked for (`last`), also calls with masks or a bias.
+    Next to a module's mistake, and once no more are looked for, also calls with masks or a bias.
     """
     if (
-        any(map(_has_apart_neighbours, unexplained))
+        level > 0  # a convention may explain them
+        and any(map(_has_apart_neighbours, unexplained))
         and not {"align", "offset", "causal"} & findings.convention.interface.takes
     ):
-        findings = replace(findings, observed=(*findings.observed, "equal-lengths"))
+        apart = [a for a in unexplained if _has_apart_neighbours(a) and not is_left_with_nothing(a)]
+        findings = replace(findings, observed=(*findings.observed, *["equal-lengths"][: len(apart)]))
         unexplained = [a for a in unexplained if not _has_apart_neighbours(a)]
     names = {a.probe.name for a in unexplained}
     allowed = set(EDGES)
@@ -287,7 +289,7 @@ def _despite(findings: Findings, unexplained: list[Observation], last: bool) -> 
             what = " and ".join(dict.fromkeys(PROBES[name] for name in unnamed))
             return replace(findings, notes=(f"What it does with {what} is not explained.",))
     unaligned = {"aligned"} if "align" not in findings.convention.interface.takes else set()
-    more = _OF_LOGITS if last and findings.convention.load is not None else set()
+    more = _OF_LOGITS if level == max(_SEARCHES) and findings.convention.load is not None else set()
     if findings.rank[0] and names <= allowed | {"float32", "context"} | unaligned | more:
         what = " and ".join(dict.fromkeys(PROBES[name] for name in names))
         return replace(findings, notes=(f"What it does with {what} is not explained.",))
@@ -307,9 +309,18 @@ def _has_rows_of_keys(call: Observation) -> bool:
 
 
 def _has_apart_neighbours(call: Observation) -> bool:
-    """Whether there is a window with other numbers of queries than of keys, so that no query has a place of its own."""
+    """Whether there is a window with other numbers of queries than of keys, so that no query has a place of its own.
+
+    The last query of a causal function has one, that of the last key, unless it is the first.
+    """
     *_, n, m = grid(call.probe.case)
-    return n != m and bool(call.probe.case.get("window"))
+    return n != m and bool(call.probe.case.get("window")) and not (n < m and call.probe.case.get("causal"))
+
+
+def is_left_with_nothing(call: Observation) -> bool:
+    """Whether there are more queries than keys, so that the first of a causal function may see nothing."""
+    *_, n, m = grid(call.probe.case)
+    return n > m and bool(call.probe.case.get("causal"))
 
 
 def hazards_of(call: Observation, right: bool) -> tuple[str, ...]:

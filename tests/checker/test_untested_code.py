@@ -75,3 +75,25 @@ def of_groups(q, k, v):
 
 def test_fewer_key_heads_that_raise_are_untested_if_there_is_code_for_them():
     assert any("fewer key heads" in words for words in hw.check(of_groups).untested)
+
+
+def with_dropout(q, k, v, scale=None, dropout_p=0.0, training=False, always=False):
+    s = q @ np.swapaxes(k, -1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    p = softmax(s)
+    if dropout_p > 0 and (training or always):
+        p = p * (np.random.default_rng().random(p.shape) > dropout_p) / (1 - dropout_p)
+    return p @ v
+
+
+def dropping(q, k, v, dropout_p=0.0, training=False):
+    return with_dropout(q, k, v, None, dropout_p, training, always=True)
+
+
+def with_small_scales(q, k, v, scale=None):
+    return with_dropout(q, k, v, None if scale is None or scale > 1 else scale)
+
+
+def test_dropout_without_training_and_scales_above_one_are_tried():
+    assert hw.check(with_dropout).ok
+    assert hw.check(dropping).mistakes == ("dropout-active",)
+    assert hw.check(with_small_scales).mistakes

@@ -16,6 +16,7 @@ from typing import Any
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.numbers_in_code import numbers_in_code
+from headwise.checker.arguments.roles import FLAGS, normalize
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.options import is_function
 from headwise.checker.calling.responses import bare, has_shape
@@ -30,6 +31,7 @@ from headwise.checker.search.mistakes import Agreement, Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
+_TRAINING = re.compile(r"train|deterministic|inference")
 _SLOW = ("jax", "jaxlib", "tensorflow", "keras")  # they compile again for every size
 
 
@@ -90,6 +92,9 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
             return _with_note(replace(findings, rounds=rounds), f"but not with {trial.further.words}")
     if _overwrites_results(findings.convention):
         return _with_note(findings, "but what it returned changes when it is called again")
+    if _drops_out_without_training(findings.convention):
+        note = "A rate of dropout has an influence although it is told that there is no training."
+        return replace(findings, observed=(*findings.observed, "dropout-active"), notes=(*findings.notes, note))
     if _drops_one_mask(findings.convention, calls):
         return _with_note(findings, "but not with a mask of its tokens and another of its context together")
     unused = (*findings.convention.unused, *untested)
@@ -134,6 +139,19 @@ def _arrays(result: Any) -> list[Any]:
         with contextlib.suppress(Exception):  # whatever else a function may return
             arrays += [bare(part)] if bare(part).dtype.kind == "f" else []
     return arrays
+
+
+def _drops_out_without_training(convention: CallingConvention) -> bool:
+    """Whether a rate of dropout that it may be given changes its output next to a flag that there is no training."""
+    flags = {name: FLAGS.get(normalize(name)) for name in convention.unused}
+    rates = {name: 0.5 for name, value in flags.items() if isinstance(value, float) and value == 0}
+    training = {name: flag for name, flag in flags.items() if isinstance(flag, bool) and _TRAINING.search(name)}
+    if not rates or not training:
+        return False
+    case = first_probe(convention.interface).case
+    told = replace(convention, fixed={**convention.fixed, **rates, **training})
+    before, after = convention.call(case).output, told.call(case).output
+    return before is not None and after is not None and difference(after, before) > PRECISIONS["float32"]
 
 
 def _drops_one_mask(convention: CallingConvention, calls: list[Observation]) -> bool:

@@ -116,7 +116,7 @@ def of_other_values(generator: Generator) -> Iterator[Further]:
     of_items = np.repeat(generator.bias(h, n, m), b, axis=0) * generator.slopes(b)[..., None]
     whole_items = np.full(b, m), np.where(np.arange(b) == 0, m, m - 2), np.full(b, m - 2)
     other: dict[str, tuple[str, list[object]]] = {
-        "scale": ("a negative scale", [-0.6]),
+        "scale": ("a negative scale, or one above 1", [-0.6, 2.5]),
         "temperature": ("a low temperature", [0.15]),
         "softcap": ("a large softcap", [30.0]),
         "window": ("another window", [*windows]),

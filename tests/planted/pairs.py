@@ -59,7 +59,7 @@ def all_show(style, kind, codes):
     """Whether each mistake changes what the function returns next to the others: one that does not has no name."""
     planted = mutants.plant(style, kind, codes)
     try:
-        convention = infer_calling_conventions(planted, kind, None, "", Requirements.of("out-in", "attends"))[0][0]
+        convention = next(infer_calling_conventions(planted, kind, None, "", Requirements.of("out-in", "attends")))[0]
     except UncallableError:  # the shapes do not fit
         return False
     cases = [p.case for number in (0, 1) for p in probes(convention.interface, number, np.random.default_rng(number))]

@@ -216,7 +216,7 @@ def diff(
             ways.append(conventions_of_target(target, kind, requirements))
         else:
             text = source or source_of(function)
-            ways.append(infer_calling_conventions(function, kind, adapter, text, requirements))
+            ways.append(list(infer_calling_conventions(function, kind, adapter, text, requirements)))
     kinds = [tiers[0][0].interface.kind for tiers in ways]
     if kinds[0] != kinds[1]:
         raise DataError(f"second: expected {kinds[0]}, which the first is; got {kinds[1]}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +39,7 @@ MEASURED = 3  # one, or what the attention weights show: for modules with tables
 
 
 def judge(
-    tiers: list[list[CallingConvention]],
+    tiers: Iterable[list[CallingConvention]],
     documentation: Documentation,
     requirements: Requirements,
     rng: np.random.Generator | None,

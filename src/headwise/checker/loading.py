@@ -190,4 +190,5 @@ def _projects(function: Callable[..., Any], kind: str, source: str, requirements
     """Whether a function that can be called takes more than an array of tokens, as helpers take one too."""
     if is_module(function):
         return True
-    return not infer_calling_conventions(function, kind, None, source, requirements)[0][0].interface.unprojected
+    convention = next(infer_calling_conventions(function, kind, None, source, requirements))[0]
+    return not convention.interface.unprojected

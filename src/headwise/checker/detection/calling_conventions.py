@@ -56,8 +56,10 @@ def infer_calling_conventions(
     adapter: Callable[..., Any] | str | None,
     source: str,
     requirements: Requirements | None = None,
-) -> list[list[CallingConvention]]:
+) -> Iterator[list[CallingConvention]]:
     """Return the ways of calling a function that work: alternatives, and further lists for when none of them fits.
+
+    There is at least one; the details of each, as what True means in a mask, are only measured when it is reached.
 
     Raises DataError if `kind` or `adapter` is not one of those there are, or `function` cannot be called at all;
     UncallableError if no way works.
@@ -96,7 +98,7 @@ def infer_calling_conventions(
                 interface = replace(start.interface, takes=start.interface.takes | _MATRICES)
                 start = replace(start, interface=interface, projects=True)
             if working := _working(start, documentation, requirements, attempts):
-                return working if start.weights_only else [[_as_returned(c) for c in tier] for tier in working]
+                return working if start.weights_only else ([_as_returned(c) for c in tier] for tier in working)
             if working := _working(replace(start, weights_only=True), documentation, requirements, {}):
                 return working
     raise refuse(documentation.name, kind, problems, attempts, signature)
@@ -170,7 +172,7 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
         start = replace(start, interface=interface, fixed=fixed, load=load, design=target.design)
         start = replace(start, lowers=target.lowers, coarse=target.coarse)
         if working := _working(start, documentation, requirements, attempts):
-            return working
+            return list(working)
     raise refuse(target.name, kind, problems, attempts, signature)
 
 
@@ -223,13 +225,13 @@ def _of_context(mask: str) -> bool:
 
 def _working(
     start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
-) -> list[list[CallingConvention]]:
-    """The layouts in which the function returns something of a plausible shape."""
+) -> Iterator[list[CallingConvention]] | None:
+    """The layouts in which the function returns something of a plausible shape; None if there are none."""
     find = _token_layouts if start.interface.of_tokens else qkv_layouts
     find = packed_layouts if start.interface.packed else find
     find = paged_layouts if "pages" in start.names else find
     tiers = _with_one_query(find, start, documentation, requirements, attempts)
-    return [
+    finished = (
         [
             final
             for convention in tier
@@ -237,7 +239,8 @@ def _working(
             for final in with_windows(with_senses(with_table(turned), documentation, requirements), documentation)
         ]
         for tier in tiers
-    ]
+    )
+    return finished if tiers else None
 
 
 def _with_one_query(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from headwise.checker.arguments.documentation import Documentation
@@ -32,10 +33,8 @@ def with_senses(
         name_in_call = convention.names.get(name)
         spelled = name_in_call if isinstance(name_in_call, str) else name
         if name == "mask":
-            convention = _with_key_mask(convention, preferred=role_of(spelled) == "padding")
-            convention = _with_documented_axes(convention, documentation.mask_axes(spelled))
-            if not takes_a_mask(convention) and takes_a_mask(in_numbers := replace(convention, mask_type="float64")):
-                convention = in_numbers
+            forms = _forms(convention, documentation.mask_axes(spelled), padding=role_of(spelled) == "padding")
+            convention = next(filter(takes_a_mask, forms), convention)
         stated = documentation.mask(spelled)
         if stated == "adds" and _converts_to_numbers(documentation.code, spelled):
             stated = ""
@@ -51,19 +50,14 @@ def _with_sense(convention: CallingConvention, name: str, sense: str) -> Calling
     return replace(convention, senses={**convention.senses, name: sense})
 
 
-def _with_key_mask(convention: CallingConvention, preferred: bool) -> CallingConvention:
-    """With a mask of keys alone where one of queries and keys is refused, or where its name says so."""
-    if convention.interface.key_mask:
-        return convention
-    of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
-    return of_keys if (preferred or not takes_a_mask(convention)) and takes_a_mask(of_keys) else convention
-
-
-def _with_documented_axes(convention: CallingConvention, axes: str) -> CallingConvention:
-    """With a mask of the axes that are documented, if the function accepts it."""
-    interface = replace(convention.interface, key_mask=axes in ("BM", "M"), mask_axes=axes)
-    documented = replace(convention, interface=interface)
-    return documented if axes and takes_a_mask(documented) else convention
+def _forms(convention: CallingConvention, axes: str, padding: bool) -> Iterator[CallingConvention]:
+    """The forms of its mask: with the axes that are documented, of pairs, of keys alone, and as numbers."""
+    interface = convention.interface
+    if axes:
+        yield replace(convention, interface=replace(interface, key_mask=axes in ("BM", "M"), mask_axes=axes))
+    of_keys = replace(convention, interface=replace(interface, key_mask=True))
+    yield from (of_keys, convention) if padding else (convention, of_keys)
+    yield replace(convention, mask_type="float64")
 
 
 def _with_mask_of_items(convention: CallingConvention, documentation: Documentation) -> CallingConvention:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
-from headwise.checker.reference.definition import exponentiate, row_sums
+from headwise.checker.reference.definition import divide, exponentiate, row_sums, shift
 from headwise.checker.reference.state import Stage, Trace
 from headwise.checker.user_code.numpy_guard import np
 
 __all__ = ["ENTRIES"]
 
+_WHOLE = ((-2, -1), (-3, -2, -1), (-4, -3, -2, -1))  # the matrix of one head, those of one item, and all
 SOFTMAX = "P[n, m] = exp(S[n, m]) / Σ_m′ exp(S[n, m′])"
 
 
@@ -28,6 +29,17 @@ def over_several(axis: int) -> Stage:
             t.axis = axis
 
     return choose
+
+
+def only(stage: Stage, *axis: int) -> Stage:
+    """Over these axes in one stage: the maximum and the sum are not taken over the same."""
+
+    def run(t: Trace) -> None:
+        before, t.axis = t.axis, axis
+        stage(t)
+        t.axis = before
+
+    return run
 
 
 def over_first(t: Trace) -> None:
@@ -113,12 +125,6 @@ def sums_for_columns(t: Trace) -> None:
     t.p = t.e / np.where(total == 0, 1, total)
 
 
-def over_column_sums(t: Trace) -> None:
-    """Divide by the sum of each column, after the maximum of each row is subtracted."""
-    total = t.e.sum(axis=-2, keepdims=True)
-    t.p = t.e / np.where(total == 0, 1, total)
-
-
 ENTRIES = (
     Mistake(
         "softmax-axis",
@@ -127,7 +133,7 @@ ENTRIES = (
         "Columns of the weights sum to one, and rows do not.",
         "Normalise over the keys: the last axis of Q Kᵀ (axis=-1), the first of Kᵀ Q (tokens as columns).",
         ("axis", "softmax"),
-        ({"+hide": over(-2)}, {"+hide": over_second}, {"divide": over_column_sums}),
+        ({"+hide": over(-2)}, {"+hide": over_second}, {"divide": only(divide, -2)}, {"shift": only(shift, -2)}),
         reported_in=("PetrochukM/PyTorch-NLP#2", "annotated_deep_learning_paper_implementations#146"),
     ),
     Mistake(
@@ -137,7 +143,11 @@ ENTRIES = (
         "All the weights together sum to one.",
         "Give the sum (and the maximum) an axis: s.sum(axis=-1, keepdims=True).",
         ("axis", "softmax"),
-        tuple({"+hide": over(*axes)} for axes in ((-2, -1), (-3, -2, -1), (-4, -3, -2, -1))),
+        (
+            *({"+hide": over(*axes)} for axes in _WHOLE),
+            *({"divide": only(divide, *axes)} for axes in _WHOLE),
+            {"shift": only(shift, -2), "divide": only(divide, -2, -1)},
+        ),
     ),
     Mistake(
         "softmax-keepdims",
@@ -150,6 +160,7 @@ ENTRIES = (
             {"divide": sums_for_columns},
             {"shift": maxima_for_columns, "divide": sums_for_columns},
             {"shift": maxima_for_columns},
+            *({"shift": only(shift, *axes), "divide": sums_for_columns} for axes in ((-2,), (-2, -1))),
         ),
     ),
     Mistake(

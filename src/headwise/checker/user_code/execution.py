@@ -21,7 +21,7 @@ def user_code() -> Iterator[None]:
     The block cannot end the process: `os._exit` raises SystemExit, and what is no `Exception` becomes a
     `UserCodeError`. Ctrl-C still interrupts it.
     """
-    functions, leave, process = dict(vars(builtins)), os._exit, os.getpid()
+    functions, leave, process = vars(builtins).copy(), os._exit, os.getpid()
 
     def exit_(status: int) -> NoReturn:
         if os.getpid() != process:  # a child of the block, which has to end
@@ -30,7 +30,7 @@ def user_code() -> Iterator[None]:
 
     os._exit = exit_
     try:
-        with contextlib.redirect_stdout(_discard()), contextlib.redirect_stderr(_discard()), on_processor():
+        with contextlib.redirect_stdout(_nowhere("out")), contextlib.redirect_stderr(_nowhere("err")), on_processor():
             yield
     except (Exception, KeyboardInterrupt):
         raise
@@ -38,7 +38,11 @@ def user_code() -> Iterator[None]:
         raise UserCodeError from error
     finally:
         os._exit = leave
-        vars(builtins).update(functions)
+        if vars(builtins) != functions:
+            vars(builtins).update(functions)
+
+
+_streams: dict[str, TextIO] = {}
 
 
 class _Nowhere(io.RawIOBase):
@@ -54,9 +58,19 @@ class _Nowhere(io.RawIOBase):
         return _null_device()
 
 
-def _discard() -> TextIO:
-    """A stream to nowhere, for the block alone, which may close it or keep a reference to it."""
-    return io.TextIOWrapper(io.BufferedWriter(_Nowhere()), encoding="utf-8")
+def _nowhere(name: str) -> TextIO:
+    """The stream to nowhere of this name, or another one if a block has closed or detached it."""
+    stream = _streams.get(name)
+    if stream is None or not _is_open(stream):
+        stream = _streams[name] = io.TextIOWrapper(io.BufferedWriter(_Nowhere()), encoding="utf-8")
+    return stream
+
+
+def _is_open(stream: TextIO) -> bool:
+    try:
+        return not stream.closed
+    except ValueError:  # it is detached
+        return False
 
 
 @cache

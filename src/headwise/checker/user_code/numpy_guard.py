@@ -24,13 +24,19 @@ else:
     np = SimpleNamespace(**vars(numpy))
 
 
+_MODULES = [vars(module) for module in (numpy, numpy.linalg, numpy.random)]
+_before = [names.copy() for names in _MODULES]  # kept between blocks: to compare is faster than to copy
+
+
 @contextmanager
 def unchanged_numpy() -> Iterator[None]:
     """Put back after the block what it replaced in NumPy."""
-    modules = [vars(module) for module in (numpy, numpy.linalg, numpy.random)]
-    before = [dict(names) for names in modules]
+    for place, names in enumerate(_MODULES):
+        if names != _before[place]:
+            _before[place] = names.copy()
     try:
         yield
     finally:
-        for names, old in zip(modules, before, strict=True):
-            names.update(old)
+        for names, old in zip(_MODULES, _before, strict=True):
+            if names != old:
+                names.update(old)

@@ -43,6 +43,8 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
         V, bv = Q, bq
     if "bias-missing" not in wrong:
         Q, K, V = (A if b is None else A + b[:, None] for A, b in ((Q, bq), (K, bk), (V, bv)))
+    if "logits-of-inputs" in wrong:
+        K = x
     if "values-are-inputs" in wrong:
         V = x
     if "values-are-keys" in wrong:
@@ -54,6 +56,8 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
     outputs, weights = [], []
     for q, k, v in zip(Qs, Ks, Vs, strict=True):
         d, n = q.shape
+        if "reshaped-not-transposed" in wrong:
+            k = k.reshape(n, d).T
         S = q.T @ k if "qk-swapped" in wrong else k.T @ q
         if not {"scale-missing", "scale-after-softmax"} & wrong:
             power = next((p for c, p in {"scale-no-root": -1.0, "scale-inverted": 0.5}.items() if c in wrong), -0.5)

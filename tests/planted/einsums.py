@@ -97,6 +97,8 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
     factor = {"scale-missing": 1.0, "scale-after-softmax": 1.0, "scale-no-root": d**-1.0, "scale-inverted": d**0.5}
     factor |= {"scale-heads": H**-0.5, "scale-tokens": N**-0.5, "scale-model-width": (model or H * d) ** -0.5}
     default = next((f for code, f in factor.items() if code in wrong), d**-0.5)
+    if "reshaped-not-transposed" in wrong:
+        k = np.einsum("bhdm->bhmd", k.reshape(*k.shape[:2], d, -1))
     letters = "bhnd,bhmd->bhmn" if "qk-swapped" in wrong else "bhnd,bhmd->bhnm"
     factor = default if scale is None or "scale-ignored" in wrong else scale
     s = np.einsum(letters, q, k)
@@ -160,7 +162,7 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
         a = np.einsum(letters, x, W[name])
         if bias[name] is not None and "bias-missing" not in wrong:
             a = a + bias[name]
-        if name == "v" and "values-are-inputs" in wrong:
+        if (name == "v" and "values-are-inputs" in wrong) or (name == "q" and "logits-of-inputs" in wrong):
             a = x
         if "qk-norm-across-heads" in wrong and name != "v":
             a = a * (np.einsum("bne,bne->bn", a, a)[..., None] / a.shape[-1] + 1e-6) ** -0.5

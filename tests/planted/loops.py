@@ -149,6 +149,10 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
         k, v = ([np.vstack([a[b, g] for b in range(B)]) for g in range(G)] for a in (k, v))
         k, v = np.array([k] * B), np.array([v] * B)
     M = k.shape[2]
+    if "reshaped-not-transposed" in wrong:
+        k = np.array(
+            [[[[k[b, g].flat[i * M + m] for i in range(d)] for m in range(M)] for g in range(G)] for b in range(B)]
+        )
     factor = scale
     if factor is None or "scale-ignored" in wrong:
         factor = 1 / math.sqrt(d)
@@ -284,6 +288,8 @@ def one_item(x, Wq, Wk, Wv, wrong, heads, bq, bk, bv):
                 row = [a + c for a, c in zip(row, bias, strict=True)]
             rows.append(row)
         found.append(np.array(rows))
+    if "logits-of-inputs" in wrong:
+        found[0] = x
     if "values-are-inputs" in wrong:
         found[2] = x
     if "values-are-keys" in wrong:

@@ -120,6 +120,8 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
             scale = np.sqrt(d)
         if "scale-tokens" in wrong:
             scale = 1 / np.sqrt(n)
+    if "reshaped-not-transposed" in wrong:
+        k = np.swapaxes(k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2]), -1, -2)
     s = k @ np.swapaxes(q, -1, -2) if "qk-swapped" in wrong else q @ np.swapaxes(k, -1, -2)
     if bias is not None and "bias-not-broadcast" in wrong and bias.ndim > 2:
         bias = bias[..., :1, :, :]
@@ -197,6 +199,8 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
     q, k, v = x @ turn(Wq), x @ turn(Wk), x @ turn(Wv)
     if "bias-missing" not in wrong:
         q, k, v = (a if b is None else a + b for a, b in ((q, bq), (k, bk), (v, bv)))
+    if "logits-of-inputs" in wrong:
+        k = x
     if "values-are-inputs" in wrong:
         v = x
     if "values-are-keys" in wrong:

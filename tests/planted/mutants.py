@@ -8,6 +8,7 @@ STYLES = {"matrices": matrices, "loops": loops, "einsums": einsums, "columns": c
 
 # where a mistake can be made; "tokens" is self-attention and multi-head, and "heads" multi-head alone
 TOKENS = [
+    "logits-of-inputs",
     "weights-transposed",
     "weights-reused",
     "values-are-keys",
@@ -18,6 +19,7 @@ TOKENS = [
     "qv-swapped",
     "kv-swapped",
     "values-are-inputs",
+    "reshaped-not-transposed",
     "scale-missing",
     "scale-no-root",
     "scale-inverted",
@@ -109,6 +111,7 @@ SPECIAL = {
     ],
 }
 BOTH = [
+    "reshaped-not-transposed",
     "values-are-keys",
     "mix-transposed",
     "online-not-rescaled",

@@ -34,6 +34,7 @@ SILENT = {
     "softmax-over-batch": "softmax-axis softmax-global softmax-missing",
     "online-not-rescaled": "softmax-axis softmax-global softmax-over-heads softmax-over-batch softmax-twice "
     "softmax-base-2 softmax-overflow softmax-missing mask-all-hidden-nan mask-finite-fill",
+    "logits-of-inputs": "qk-swapped qv-swapped kv-swapped weights-reused values-are-keys bias-missing heads-ignored",
     "values-are-keys": "values-are-inputs kv-swapped qv-swapped weights-reused",
     "weights-reused": "qk-swapped kv-swapped qv-swapped values-are-inputs bias-missing",
     "heads-summed": "heads-ignored output-projection-missing output-projection-transposed heads-averaged",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import merge, split
@@ -25,39 +27,61 @@ def scale_of_a_part(t: Trace) -> None:
     t.scale = (t.q.shape[-1] / t.heads) ** -0.5 if scale is None else scale
 
 
-def _with_heads(t: Trace) -> tuple[tuple[Array, int], ...]:
-    """Queries, keys and values, (B, N, H·d), each with the number of its heads."""
-    return (t.q, t.heads), (t.k, t.key_heads), (t.v, t.key_heads)
+def split_by(divide: Callable[[Array, int], Array], of: str) -> Stage:
+    """Divide some of the queries, keys and values into heads in another way, and the others as they should be."""
 
-
-def interleaved(t: Trace) -> None:
-    if t.of_tokens:
-        t.q, t.k, t.v = (
-            a.reshape(*a.shape[:2], -1, heads).transpose(0, 3, 1, 2) for a, heads in _with_heads(t)
-        )  # (B, N, d, H) -> (B, H, N, d)
-
-
-def interleaved_back(t: Trace) -> None:
-    if t.of_tokens:
-        t.o = t.o.transpose(0, 2, 3, 1).reshape(t.o.shape[0], t.o.shape[2], -1)
-
-
-def unmoved_split(which: str) -> Stage:
-    """Of these of queries, keys and values."""
-
-    def split_unmoved(t: Trace) -> None:
+    def divided(t: Trace) -> None:
         if t.of_tokens:
-            unmoved = (a.reshape(a.shape[0], heads, a.shape[1], -1) for a, heads in _with_heads(t))
+            before = {"q": (t.q, t.heads), "k": (t.k, t.key_heads), "v": (t.v, t.key_heads)}
             split(t)
-            for x, a in zip("qkv", unmoved, strict=True):
-                setattr(t, x, a if x in which else getattr(t, x))
+            for x in of:
+                setattr(t, x, divide(*before[x]))
 
-    return split_unmoved
+    return divided
 
 
-def unmoved_merge(t: Trace) -> None:
-    if t.of_tokens:
-        t.o = t.o.reshape(t.o.shape[0], t.o.shape[2], -1)
+def interleaved(a: Array, heads: int) -> Array:
+    """(B, N, d, H) -> (B, H, N, d)."""
+    return a.reshape(*a.shape[:2], -1, heads).transpose(0, 3, 1, 2)
+
+
+def unmoved(a: Array, heads: int) -> Array:
+    """(B, N, H·d) -> (B, H, N, d) in the order of the numbers."""
+    return a.reshape(a.shape[0], heads, a.shape[1], -1)
+
+
+def merged(*axes: int) -> Stage:
+    """(B, H, N, d) with its axes in this order -> (B, N, H·d)."""
+
+    def merge(t: Trace) -> None:
+        if t.of_tokens:
+            t.o = t.o.transpose(axes).reshape(t.o.shape[0], t.o.shape[2], -1)
+
+    return merge
+
+
+def reshaped(a: Array) -> Array:
+    """(…, M, d) whose transpose is taken for its numbers in their order as (…, d, M)."""
+    return a.reshape(*a.shape[:-2], a.shape[-1], -1).swapaxes(-1, -2)
+
+
+def reshaped_back(a: Array) -> Array:
+    """(…, M, d) that is the numbers of its transpose in their order."""
+    return a.swapaxes(-1, -2).reshape(a.shape)
+
+
+def keys_as(shaped: Callable[[Array], Array]) -> Stage:
+    def group(t: Trace) -> None:
+        t.k = shaped(t.k)
+
+    return group
+
+
+def output_as(shaped: Callable[[Array], Array]) -> Stage:
+    def mix(t: Trace) -> None:
+        t.o = shaped(t.o)
+
+    return mix
 
 
 def matrices_of_one_head(which: str, head: int) -> Stage:
@@ -213,7 +237,23 @@ def mixed_by_visible_columns(t: Trace) -> None:
     t.o = np.where(counts, p[..., None] * t.v[:, :, None], 0).sum(axis=-2)
 
 
+_SOME = ("q", "k", "v", "qk", "qv", "kv")
+_FEATURES_FIRST = merged(0, 2, 3, 1)
+
 ENTRIES = (
+    Mistake(
+        "reshaped-not-transposed",
+        "An array is reshaped to the shape of its transpose, which is not its transpose.",
+        "S = Q Kᵀ / √d,  Kᵀ[i, m] = K[m, i]",
+        "reshape and view keep the order of the numbers; they do not move an axis.",
+        "Use K.T, or K.swapaxes(-1, -2).",
+        ("logits", "mix"),
+        tuple(
+            change
+            for shaped in (reshaped, reshaped_back)
+            for change in ({"+group": keys_as(shaped)}, {"+mix": output_as(shaped)})
+        ),
+    ),
     Mistake(
         "heads-ignored",
         "One head of the full width is used instead of H heads.",
@@ -227,10 +267,15 @@ ENTRIES = (
         "heads-interleaved",
         "Head h takes the features h, h+H, h+2H … instead of a run of d features.",
         SPLIT,
-        "reshape(N, d, H) or a slice with a step, W[h::H], does this.",
+        "reshape(N, d, H), a slice with a step, W[h::H], or a merge of (N, d, H) does this.",
         "Reshape to (N, H, d), or slice W[h*d:(h+1)*d].",
         ("split",),
-        ({"split": interleaved}, {"split": interleaved, "merge": interleaved_back}),
+        (
+            {"split": split_by(interleaved, "qkv")},
+            {"split": split_by(interleaved, "qkv"), "merge": _FEATURES_FIRST},
+            {"merge": _FEATURES_FIRST},
+            *({"split": split_by(interleaved, of)} for of in _SOME),
+        ),
         reported_in=("mlxcel#928", "sglang#24321"),
     ),
     Mistake(
@@ -240,17 +285,17 @@ ENTRIES = (
         "reshape keeps the order of the numbers; it does not move an axis.",
         "Reshape to (N, H, d) first, then move the head axis to the front.",
         ("split",),
-        tuple({"split": unmoved_split(which)} for which in ("qkv", "q", "k", "v", "kv")),
+        tuple({"split": split_by(unmoved, of)} for of in ("qkv", *_SOME)),
         reported_in=("FuxiCTR#30", "onnx#7118"),
     ),
     Mistake(
         "heads-merged-unmoved",
-        "(H, N, d) is reshaped straight to (N, D): a row of the output holds several tokens of one head.",
+        "(H, N, d) is reshaped to (N, D) without the tokens in front: a row of the output holds several tokens.",
         MERGE,
         "reshape keeps the order of the numbers; it does not move an axis.",
         "Move the head axis behind the tokens first, then reshape to (N, H·d).",
         ("merge",),
-        ({"merge": unmoved_merge},),
+        tuple({"merge": merged(0, *axes)} for axes in ((1, 2, 3), (1, 3, 2), (3, 2, 1), (3, 1, 2))),
         reported_in=("jsbaan/transformer-from-scratch#6",),
     ),
     Mistake(

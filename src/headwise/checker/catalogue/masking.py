@@ -40,9 +40,12 @@ def all_added(t: Trace) -> None:
         t.s = t.s + t.see
 
 
-def zeroed_after(t: Trace) -> None:
-    if t.see is not None:
-        t.p = np.where(t.see, t.p, 0)
+def filled_after(value: float) -> Stage:
+    def fill(t: Trace) -> None:
+        if t.see is not None:
+            t.p = np.where(t.see, t.p, value)
+
+    return fill
 
 
 def mask_zeroed_after(t: Trace) -> None:
@@ -173,12 +176,15 @@ ENTRIES = (
     ),
     Mistake(
         "mask-after-softmax",
-        "Weights are zeroed after the softmax, so that rows no longer sum to one.",
+        "The mask is applied to the weights, after the softmax, so that rows no longer sum to one.",
         MASK,
         "The hidden tokens have already taken their share of the sum.",
         "Hide the logits before the softmax.",
         ("mask-product", "mask", "softmax"),
-        ({"hide": nothing, "+divide": zeroed_after}, {"mask": nothing, "+divide": mask_zeroed_after}),
+        (
+            *({"hide": nothing, "+divide": filled_after(v)} for v in (0.0, -np.inf, -1e9)),
+            {"mask": nothing, "+divide": mask_zeroed_after},
+        ),
         reported_in=("pytorch-image-models#2236",),
     ),
     Mistake(
@@ -212,14 +218,14 @@ ENTRIES = (
     ),
     Mistake(
         "mask-fill-too-small",
-        "Hidden logits are filled with a number that hides nothing, such as 0, 1e-9 or −1.",
+        "Hidden logits are filled with a number that hides nothing, such as 0, 1e-9, −1 or +1e9.",
         MASK,
         "Hidden tokens keep a share that every visible token can see; 1e-9 for −1e9 is the usual slip, and so is a"
         " product of logits and mask.",
         "Fill with −∞: np.where(mask, s, -np.inf).",
         ("fill", "mask", "softmax"),
-        tuple({"hide": filled(v)} for v in (0.0, 1e-9, -1e-9, 1e-7, -1e-7, 1e-6, -1e-6, -1.0, -np.e, -10.0))
-        + tuple({"hide": lowered(v)} for v in (-1.0, -10.0))
+        tuple({"hide": filled(v)} for v in (0.0, 1e-9, -1e-9, 1e-7, -1e-7, 1e-6, -1e-6, -1.0, -np.e, -10.0, 1e9))
+        + tuple({"hide": lowered(v)} for v in (-1.0, -10.0, 1e9))
         + tuple(only_the_mask(v, False) for v in (0.0, -1.0)),
         reported_in=("gluonts#1401", "Shujun-He/RibonanzaNet#5", "NTMC-Community/MatchZoo-py#163"),
     ),

@@ -54,6 +54,23 @@ def values_are_inputs(t: Trace) -> None:
         t.v = t.source("v")
 
 
+def inputs_as(of: str) -> Stage:
+    """The tokens themselves in place of queries or keys."""
+
+    def project(t: Trace) -> None:
+        if t.of_tokens:
+            for x in of:
+                setattr(t, x, t.source(x))
+
+    return project
+
+
+def inputs_once_scaled(t: Trace) -> None:
+    """The tokens as queries and keys, scaled by the width that the queries would have."""
+    if t.of_tokens:
+        t.q, t.k = (a.reshape(*a.shape[:2], t.heads, -1).swapaxes(1, 2) for a in (t.source("q"), t.source("k")))
+
+
 def values_are_keys(t: Trace) -> None:
     if t.of_tokens:
         t.v = t.k
@@ -192,6 +209,15 @@ ENTRIES = (
         "Multiply the weights with V = X @ Wv.T, not with X.",
         ("mix", "projection"),
         ({"+project": values_are_inputs},),
+    ),
+    Mistake(
+        "logits-of-inputs",
+        "The logits are products of the input tokens themselves instead of queries and keys.",
+        "S = Q Kᵀ / √d  with  Q = X Wqᵀ,  K = X Wkᵀ",
+        "Wq or Wk has no influence on the output.",
+        "Multiply queries Q = X @ Wq.T with keys K = X @ Wk.T, not with X.",
+        ("logits", "projection"),
+        (*({"+project": inputs_as(of)} for of in ("q", "k", "qk")), {"+scale": inputs_once_scaled}),
     ),
     Mistake(
         "values-are-keys",

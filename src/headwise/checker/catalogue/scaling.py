@@ -93,12 +93,12 @@ ENTRIES = (
     ),
     Mistake(
         "scale-no-root",
-        "The logits are divided by d instead of by √d.",
+        "The logits are divided by d, or by d/2, instead of by √d.",
         SCALE,
         "The weights come out too even.",
-        "Divide by np.sqrt(d).",
+        "Divide by np.sqrt(d); d ** 1/2 is d/2, d ** 0.5 is the root.",
         ("scale", "logits"),
-        scaled(lambda t: 1 / width(t)),
+        scaled(lambda t: 1 / width(t), lambda t: 2 / width(t)),
     ),
     Mistake(
         "scale-inverted",
@@ -116,12 +116,12 @@ ENTRIES = (
     ),
     Mistake(
         "scale-tokens",
-        "The logits are divided by √N, the number of tokens, instead of by √d.",
+        "The logits are divided by √N or N, N being the number of tokens, instead of by √d.",
         SCALE,
         "The same token gets other weights in a longer sequence; a wrong axis of .shape is the usual cause.",
         "Take d from the last axis of the queries.",
         ("scale", "logits"),
-        scaled(lambda t: t.q.shape[-2] ** -0.5, lambda t: t.k.shape[-2] ** -0.5),
+        scaled(lambda t: t.q.shape[-2] ** -0.5, lambda t: t.k.shape[-2] ** -0.5, lambda t: 1 / t.k.shape[-2]),
     ),
     Mistake(
         "scale-ignored",

@@ -1,0 +1,115 @@
+"""Mistakes in one line, in the forms in which students write them."""
+
+import pytest
+
+import headwise as hw
+
+SINGLE = """
+import numpy as np
+
+def self_attention(X, Wq, Wk, Wv):
+    Q, K, V = X @ Wq, X @ Wk, X @ Wv
+    s = {logits} {scale}
+    e = np.exp(s - {top})
+    return {mixed}
+"""
+RIGHT = {"logits": "Q @ K.T", "scale": "/ np.sqrt(K.shape[1])", "top": "s.max(axis=1, keepdims=True)"}
+RIGHT |= {"mixed": "e / e.sum(axis=1, keepdims=True) @ V"}
+
+HEADS = """
+import numpy as np
+
+def multi_head_attention(X, Wq, Wk, Wv, Wo, num_heads):
+    N, D = X.shape
+    H, d = num_heads, D // num_heads
+    q, k, v = (X @ Wq).{q}, (X @ Wk).{k}, (X @ Wv).{v}
+    s = q @ k.transpose(0, 2, 1) / np.sqrt(d)
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    o = e / e.sum(axis=-1, keepdims=True) @ v
+    return o.{merged} @ Wo
+"""
+MOVED, UNMOVED = "reshape(N, H, d).transpose(1, 0, 2)", "reshape(H, N, d)"
+INTERLEAVED = "reshape(N, d, H).transpose(2, 0, 1)"
+SPLIT = {"q": MOVED, "k": MOVED, "v": MOVED, "merged": "transpose(1, 0, 2).reshape(N, D)"}
+
+
+def named(template, **parts):
+    code, variables = template.format(**parts), {}
+    exec(code, variables)
+    return hw.check(next(v for name, v in variables.items() if "attention" in name), source=code).mistakes
+
+
+@pytest.mark.parametrize(
+    ("parts", "mistakes"),
+    [
+        ({}, set()),
+        ({"top": "s.max()"}, set()),
+        ({"mixed": "e / e.sum(axis=1) @ V"}, {"softmax-keepdims"}),
+        ({"top": "s.max()", "mixed": "e / e.sum(axis=1) @ V"}, {"softmax-keepdims"}),
+        ({"top": "s.max(axis=1)"}, {"softmax-keepdims"}),
+        ({"top": "s.max(axis=0)"}, {"softmax-axis"}),
+        ({"mixed": "e / e.sum(axis=0) @ V"}, {"softmax-axis"}),
+        ({"mixed": "e / e.sum() @ V"}, {"softmax-global"}),
+        ({"top": "s.max(axis=0)", "mixed": "e / e.sum() @ V"}, {"softmax-global"}),
+        ({"top": "s.max(axis=0)", "mixed": "e / e.sum(axis=1) @ V"}, {"softmax-keepdims"}),
+        ({"logits": "Q @ K.reshape(K.shape[1], K.shape[0])"}, {"reshaped-not-transposed"}),
+        ({"logits": "X @ X.T"}, {"logits-of-inputs"}),
+        ({"logits": "Q @ X.T"}, {"logits-of-inputs"}),
+        ({"logits": "X @ K.T"}, {"logits-of-inputs"}),
+        ({"mixed": "(e / e.sum(axis=1, keepdims=True) @ V).T.reshape(V.shape)"}, {"reshaped-not-transposed"}),
+        ({"scale": "/ (K.shape[1] ** 1/2)"}, {"scale-no-root"}),
+        ({"scale": "/ len(K)"}, {"scale-tokens"}),
+        pytest.param(
+            {"top": "0", "scale": "/ np.sqrt(len(K))", "mixed": "e / e.sum(axis=1) @ V"},
+            {"scale-tokens", "softmax-keepdims"},
+            marks=pytest.mark.whole_search,
+        ),
+        ({"scale": "", "logits": "Q @ K.reshape(K.shape[::-1])"}, {"scale-missing", "reshaped-not-transposed"}),
+    ],
+)
+def test_one_head(parts, mistakes):
+    assert {*named(SINGLE, **RIGHT | parts)} == mistakes
+
+
+@pytest.mark.parametrize(
+    ("parts", "mistakes"),
+    [
+        ({}, set()),
+        *(({x: UNMOVED}, {"heads-split-unmoved"}) for x in "qkv"),
+        *(({x: INTERLEAVED}, {"heads-interleaved"}) for x in "qkv"),
+        ({"k": UNMOVED, "v": UNMOVED}, {"heads-split-unmoved"}),
+        ({"merged": "transpose(0, 2, 1).reshape(N, D)"}, {"heads-merged-unmoved"}),
+        ({"merged": "transpose(2, 1, 0).reshape(N, D)"}, {"heads-merged-unmoved"}),
+        ({"merged": "transpose(1, 2, 0).reshape(N, D)"}, {"heads-interleaved"}),
+        pytest.param(
+            {"v": UNMOVED, "merged": "reshape(N, D)"},
+            {"heads-split-unmoved", "heads-merged-unmoved"},
+            marks=pytest.mark.whole_search,
+        ),
+    ],
+)
+def test_several_heads(parts, mistakes):
+    assert {*named(HEADS, **SPLIT | parts)} == mistakes
+
+
+@pytest.mark.parametrize(
+    ("hidden", "kept", "mistakes"),
+    [
+        ("np.where(mask, s, 1e9)", "p", {"mask-fill-too-small"}),
+        ("s", "np.where(mask, p, -np.inf)", {"mask-after-softmax"}),
+        ("s", "np.where(mask, p, -1e9)", {"mask-after-softmax"}),
+    ],
+)
+def test_what_is_put_in_place_of_what_is_hidden(hidden, kept, mistakes):
+    code = f"""
+import numpy as np
+
+def attention(Q, K, V, mask=None):
+    \"\"\"mask: True where a query may attend to a key.\"\"\"
+    s = Q @ K.T / np.sqrt(K.shape[1])
+    s = s if mask is None else {hidden}
+    e = np.exp(s - s.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    return (p if mask is None else {kept}) @ V
+"""
+    assert {*named(code.replace("{", "{{").replace("}", "}}"))} == mistakes

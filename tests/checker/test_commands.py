@@ -193,7 +193,7 @@ def test_diff_of_two_conventions_and_of_edge_cases(scores):
 def test_diff_says_for_which_inputs_and_by_which_convention(scores):
     result = run("diff", f"{scores}:counts", f"{scores}:reaches")
     assert result.exit_code == 1
-    assert "a window; with other inputs they are the same." in result.output
+    assert "a window; with the others tried they are the same." in result.output
     assert "counts: a window given as one number of keys, counting the token itself" in result.output
     assert "reaches: a window given as one number of keys, not counting the token itself" in result.output
 

@@ -63,6 +63,7 @@ def test_a_bias_of_positions_is_a_convention(function):
     assert verdict.difference < 1e-9
 
 
+@pytest.mark.whole_search
 def test_a_mistake_next_to_a_bias_is_named():
     assert hw.check(biased_without_scale).mistakes == ("scale-missing",)
     assert hw.check(reversed_linear_bias).mistakes == ("scale-missing", "alibi-sign")
@@ -81,3 +82,17 @@ def test_the_report_says_what_the_weights_show(function, words):
     verdict = hw.check(function)
     assert not verdict.ok
     assert words in " ".join(verdict.report().split())
+
+
+def with_sinks(q, k, v, sinks):
+    s = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+    of_sinks = np.broadcast_to(np.reshape(sinks, (-1, 1, 1)), (*s.shape[:-1], 1))
+    a = np.concatenate([s, of_sinks], axis=-1)
+    e = np.exp(a - a.max(axis=-1, keepdims=True))
+    return (e / e.sum(axis=-1, keepdims=True))[..., :-1] @ v
+
+
+def test_what_sinks_take_a_share_of_is_no_property():
+    verdict = hw.check(with_sinks)
+    assert verdict.ok
+    assert "✗" not in str(verdict)

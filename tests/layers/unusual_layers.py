@@ -230,3 +230,68 @@ class FlagUnread(Base):
     def __init__(self, dim, heads, causal=True):
         super().__init__(dim, heads)
         self.causal = causal
+
+
+class FlatPositions(Base):
+    """Complex angles (N, d/2), and positions (N,), which have to be passed."""
+
+    def forward(self, x, freqs_cis, positions):
+        assert positions.shape == x.shape[1:2]
+        q, k, v = self.projected(x)
+        q, k = (self.rotated(a, freqs_cis[positions - positions[0]]) for a in (q, k))
+        return self.proj((self.weights(q, k) @ v).transpose(1, 2).flatten(2))
+
+    def rotated(self, a, angles):
+        return torch.view_as_real(torch.view_as_complex(a.unflatten(-1, (-1, 2)).contiguous()) * angles).flatten(-2)
+
+    def weights(self, q, k):
+        assert q.ndim == 4
+        return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1)
+
+
+class FlatPositionsUnscaled(FlatPositions):
+    def weights(self, q, k):
+        return torch.softmax(q @ k.mT, dim=-1)
+
+
+class KeyDistances(Base):
+    """Each distance of a key has a learned vector, which is added to the key."""
+
+    def __init__(self, dim, heads):
+        super().__init__(dim, heads)
+        self.distances_table = nn.Parameter(torch.randn(9, dim // heads))
+
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        places = torch.arange(x.shape[1])
+        distances = self.distances_table[(places - places[:, None]).clamp(-4, 4) + 4]
+        logits = (q @ k.mT + self.of_distances(q, distances)) / q.shape[-1] ** 0.5
+        return self.proj((torch.softmax(logits, dim=-1) @ v).transpose(1, 2).flatten(2))
+
+    def of_distances(self, q, distances):
+        return torch.einsum("bhnd,nmd->bhnm", q, distances)
+
+
+class KeyDistancesOfOtherItems(KeyDistances):
+    def of_distances(self, q, distances):
+        b, h, n, d = q.shape
+        return (q.reshape(n, b * h, d) @ distances.mT).transpose(0, 1).reshape(b, h, n, n)
+
+
+class CausalSelfAttention(Base):
+    """attention_mask: [bs, 1, 1, seq_len], added to the logits."""
+
+    def forward(self, x, attention_mask):
+        q, k, v = self.projected(x)
+        logits = q @ k.mT / q.shape[-1] ** 0.5
+        later = torch.ones(logits.shape[-2:], dtype=torch.bool).triu(1)
+        p = torch.softmax(self.masked(logits, logits.masked_fill(later, -1e9), attention_mask), dim=-1)
+        return self.proj((p @ v).transpose(1, 2).flatten(2))
+
+    def masked(self, logits, causal, mask):
+        return causal + mask
+
+
+class CausalSelfAttentionLost(CausalSelfAttention):
+    def masked(self, logits, causal, mask):
+        return logits + mask

@@ -22,7 +22,7 @@ from headwise.checker.confirmation.returned_caches import with_returned_caches
 from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
 from headwise.checker.detection.refusal import CheckError, UncallableError
 from headwise.checker.judgement import ANY, MEASURED, fresh, judge
-from headwise.checker.measurement.influence import attended_keys
+from headwise.checker.measurement.influence import attended_keys, mixes_items
 from headwise.checker.measurement.other_kinds import other_kind
 from headwise.checker.measurement.recovery import is_softmax, recovered_runs
 from headwise.checker.modules import Variant, find_targets, is_module, one_thread, parse_arguments, without_dropout
@@ -304,16 +304,24 @@ def _without_dropout(
 def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng: np.random.Generator | None) -> _Judged:
     """The same, or what explains a module whose tables of positions are empty.
 
-    What the tables do is then not tested, but for this: with them the weights are still those of a softmax.
+    What the tables do is then not tested, but for this: with them the weights are still those of a softmax, and each
+    item of a batch is computed by itself.
     """
     target, untested = judged.target, judged.target.neutral
     if judged.findings.explanation is None and target.empty_tables is not None:
         runs = recovered_runs(judged.findings.convention, first_probe(judged.findings.convention.interface).case)
+        mixed = mixes_items(judged.findings.convention)
         target.empty_tables()
         documentation = _documentation_of(target)
         findings = judge(conventions_of_target(target, kind, requirements), documentation, requirements, rng)
         if findings.explanation is not None and (findings.rank[0] or all(map(is_softmax, runs))):
-            judged = _Judged(target, replace(findings, observed=(*findings.observed, "position-bias")))
+            findings = replace(findings, observed=(*findings.observed, "position-bias"))
+            if mixed:
+                note = (
+                    f"With {' and '.join(target.tables)} as they are, an item of a batch changes the output of another."
+                )
+                findings = replace(findings, unexplained=True, notes=(*findings.notes, note))
+            judged = _Judged(target, findings)
             untested = (*untested, *target.tables)
             _refuse_untested_rotations(target, findings)
     convention = judged.findings.convention

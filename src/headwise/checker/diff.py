@@ -134,7 +134,7 @@ class Difference:
         else:
             lines = [f"On {self.inputs} inputs {a} and {b} differ {far}."]
             if self.others and PROBES["plain"] not in self.where:
-                lines.append(f"They differ with {'; '.join(self.where)}; with other inputs they are the same.")
+                lines.append(f"They differ with {'; '.join(self.where)}; with the others tried they are the same.")
         if self.edge_cases:
             lines.append(f"They differ in edge cases: {'; '.join(self.edge_cases)}.")
         lines += [""] * (item == "- ")

@@ -102,7 +102,8 @@ def _with_built_in_limits(
             built_in=codes,
         )
 
-    stated = documentation.causal and not {"causal", "mask"} & interface.takes
+    masked = "mask" in interface.takes and not interface.key_mask  # a mask of keys alone makes nothing causal
+    stated = documentation.causal and "causal" not in interface.takes and not masked
     if documentation.patterned:
         unset = _with_window_unset(convention)
         if _has_pattern(unset, bool(requirements.causal or stated)):

@@ -30,6 +30,12 @@ VERDICTS = {
     "CachedMask": ((), ("mask-additive",)),
     "CachedMaskMoved": (("unknown",), ()),
     "FlagUnread": (("causal-missing",), ()),
+    "FlatPositions": ((), ("rope",)),
+    "FlatPositionsUnscaled": (("scale-missing",), ("rope",)),
+    "KeyDistances": ((), ("position-bias",)),
+    "KeyDistancesOfOtherItems": (("unknown",), ()),
+    "CausalSelfAttention": ((), ("causal-unasked",)),
+    "CausalSelfAttentionLost": (("causal-missing",), ()),
 }
 
 

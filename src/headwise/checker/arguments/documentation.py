@@ -228,8 +228,8 @@ class Documentation:
         return bool(typed) and any(not re.fullmatch(r"1(\.0*)?", term) for term in terms)
 
     def mask_axes(self, name: str) -> str:
-        """The axes of a mask, the most that it gives: ``"BM"``, ``"M"``, ``"NM"``, ``"BNM"`` or ``"BHNM"``."""
-        return max(self.mask_layouts(name), key=len, default="")
+        """The axes of a mask, the most that it gives: BM, M, NM, BNM, B11M or BHNM."""
+        return max(self.mask_layouts(name), key=lambda axes: len(axes.replace("1", "")), default="")
 
     def mask_layouts(self, name: str) -> tuple[str, ...]:
         """The axes of a mask, in each form that it gives after its name."""
@@ -238,8 +238,11 @@ class Documentation:
         stated = re.findall(shape, match[0]) if match else []
         layouts = []
         for one in stated:
-            axes = [_axis(normalize(word)) for word in one.split(",") if word.strip()]
-            if axes and axes[0] != "?" and len(axes) <= 4:
+            words = [word.strip() for word in one.split(",") if word.strip()]
+            axes = [_axis(normalize(word)) for word in words]
+            if words[1:-1] == ["1", "1"] and axes[0] == "B":
+                layouts.append("B11M")
+            elif axes and axes[0] != "?" and len(axes) <= 4:
                 layouts.append({1: "M", 2: "BM" if axes[0] == "B" else "NM", 3: "BNM", 4: "BHNM"}[len(axes)])
         return tuple(layouts)
 

@@ -75,7 +75,8 @@ def _present_mask(convention: CallingConvention, case: Case, name: str, shape: s
     if name == "bias" and convention.bias_table:
         return present_table(array, convention.bias_table)
     of_keys = name == "padding" or (name == "mask" and interface.key_mask) or interface.one_query
-    fitted = fit_to_logits(array, shape, grid(case), axes, of_keys)
+    broadcast = name == "mask" and interface.mask_axes == "B11M"
+    fitted = array if broadcast else fit_to_logits(array, shape, grid(case), axes, of_keys)
     if name != "bias":
         fitted = present_mask(fitted, convention.senses[name])
     return fitted.astype(convention.mask_type) if convention.mask_type and fitted.dtype == np.bool_ else fitted

@@ -218,7 +218,8 @@ ENTRIES = (
         "softmax-overflow",
         "The exponential is taken without subtracting the row's maximum: large logits give Inf or NaN.",
         "P[n, m] = exp(S[n, m] − max_m S[n, m]) / Σ_m′ exp(S[n, m′] − max_m S[n, m])",
-        "exp overflows at 710 in float64, at 89 in float32 and at 12 in float16.",
+        "exp overflows at 710 in float64, at 89 in float32 and at 12 in float16; with one maximum for the whole"
+        " matrix, rows of small logits underflow to 0/0.",
         "Subtract s.max(axis=-1, keepdims=True) before np.exp; the weights do not change.",
         ("softmax",),
         ({"shift": nothing}, {"shift": nothing, "divide": over_zero}),

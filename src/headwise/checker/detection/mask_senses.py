@@ -54,7 +54,7 @@ def _forms(convention: CallingConvention, axes: str, padding: bool) -> Iterator[
     """The forms of its mask: with the axes that are documented, of pairs, of keys alone, and as numbers."""
     interface = convention.interface
     if axes:
-        yield replace(convention, interface=replace(interface, key_mask=axes in ("BM", "M"), mask_axes=axes))
+        yield replace(convention, interface=replace(interface, key_mask=axes in ("BM", "M", "B11M"), mask_axes=axes))
     of_keys = replace(convention, interface=replace(interface, key_mask=True))
     yield from (of_keys, convention) if padding else (convention, of_keys)
     yield replace(convention, mask_type="float64")

@@ -33,6 +33,16 @@ def is_equivariant(convention: CallingConvention) -> bool:
     return difference(b, a[..., order, :]) <= _CLOSE  # NaN in the same places is the same
 
 
+def mixes_items(convention: CallingConvention) -> bool:
+    """Whether what one item of a batch holds changes the output of another."""
+    case = first_probe(convention.interface).case
+    changed: Case = {name: case[name].copy() for name in ("X", "context", "q", "k", "v") if name in case}
+    for tokens in changed.values():
+        tokens[1:] += np.cos(np.arange(tokens.shape[-1]))  # which no norm takes away
+    a, b = convention.call(case).output, convention.call(case | changed).output
+    return a is not None and b is not None and a.shape == b.shape and difference(b[:1], a[:1]) > _CLOSE
+
+
 def attended_keys(
     convention: CallingConvention, count: int | None = None, options: Case | None = None, keys: int | None = None
 ) -> BoolArray | None:

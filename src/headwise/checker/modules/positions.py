@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import product
 from typing import Any
 
 from headwise.checker.modules.layer import Layer
@@ -62,12 +63,17 @@ def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:
         "sin": tables,
         "pair": ("", "half-", "", "complex-", "flat-"),
         "complex": ("", "stacked-"),
-        "indices": ("", "flat-", "first-"),
     }
     count = max((len(forms[kind]) for kind in kinds.values() if kind in forms), default=1)
+    indices = ("", "flat-", "first-") if "indices" in kinds.values() else ("",)
+
+    def form(kind: str, number: int, of_indices: str) -> str:
+        of_kind = forms.get(kind, ("",))
+        return (of_indices if kind == "indices" else of_kind[number % len(of_kind)]) + kind
+
     return [
-        {name: forms.get(kind, ("",))[form % len(forms.get(kind, ("",)))] + kind for name, kind in kinds.items()}
-        for form in range(count)
+        {name: form(kind, number, of_indices) for name, kind in kinds.items()}
+        for number, of_indices in product(range(count), indices)
     ]
 
 

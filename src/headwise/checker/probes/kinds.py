@@ -31,7 +31,7 @@ class Interface:
     key_mask: bool = False  # whether its mask is of keys alone, (B, M)
     # whether its mask is of the tokens and its other mask of the context, so that one of them counts at a time
     masks_apart: bool = False
-    # the axes of its mask, if they are documented: ``"BM"``, ``"NM"``, ``"BNM"``, ``"BHNM"``; else empty
+    # the axes of its mask, if they are documented: ``"BM"``, ``"NM"``, ``"BNM"``, ``"B11M"``, ``"BHNM"``; else empty
     mask_axes: str = ""
     dtype: str = "float64"  # the type of the arguments; float32 for a function that says that it works in that
     compiled: bool = False  # whether its framework compiles for every size

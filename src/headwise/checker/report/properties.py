@@ -87,7 +87,8 @@ def _of_plain(
 
     sizes = convention.interface.sizes
     fixed = normalizes or convention.interface.unprojected or (sizes is not None and sizes.sliced)
-    of_matrices = () if fixed else (_rows, _linear, _shift)  # each changes one matrix
+    of_weights = () if "sinks" in case else (_rows, _shift)  # of which sinks take a share
+    of_matrices = () if fixed else (*of_weights, _linear)  # each changes one matrix
     for test in (_deterministic, _equivariant, *of_matrices, _mask):
         try:
             result = test(call, case, rng)

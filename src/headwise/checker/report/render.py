@@ -51,7 +51,7 @@ def headline(v: Verdict) -> str:
 
 
 _EXCEPTIONS = {
-    "softmax-overflow": "logits so large that their exponential overflows",
+    "softmax-overflow": "logits so large that their exponential overflows or underflows",
     "mask-finite-fill": "queries that may attend to nothing",
     "mask-all-hidden-nan": "queries that may attend to nothing",
     "mask-leaks-nan": "NaN behind the mask",

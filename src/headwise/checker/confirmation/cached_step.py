@@ -92,7 +92,8 @@ def _with_step(findings: Findings, arguments: tuple[str, ...], got: Array, full:
 
 
 def _differs(findings: Findings, tokens: str, arguments: tuple[str, ...]) -> Findings:
-    note = f"With earlier tokens in its cache (`{'`, `'.join(arguments)}`), {tokens} got other outputs."
+    cache = f"its cache (`{'`, `'.join(arguments)}`)" if arguments else "the cache that it keeps"
+    note = f"With earlier tokens in {cache}, {tokens} got other outputs."
     return _with_note(findings, note)
 
 

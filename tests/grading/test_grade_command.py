@@ -51,7 +51,7 @@ def test_the_example_class(tmp_path):
     rubric = EXAMPLE / "rubric.yaml"
     done = run(EXAMPLE, "--rubric", rubric, "--out", out, "--feedback", feedback, "--processes", 2)
     assert done.exit_code == 0
-    with out.open(encoding="utf-8-sig") as file:  # as spreadsheets expect it
+    with out.open(encoding="utf-8") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
     tasks = ("One head", "Several heads", "With a mask")
     for student, found in FOUND.items():

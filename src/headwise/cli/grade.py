@@ -138,8 +138,7 @@ def _check_out(out: Path, submissions: Path, *, is_folder: bool) -> None:
 
 def _write(grades: ClassGrades, out: Path, format: Format, alone: bool) -> None:
     if format is not Format.gradescope:
-        mark = "\ufeff" if format is Format.csv else ""  # without it, spreadsheets show other letters for umlauts
-        write_text(out, mark + TABLES[format](grades))
+        write_text(out, TABLES[format](grades))
         return
     for grade in grades.grades:
         path = out if alone else out / f"{grade.student}.json"

@@ -236,7 +236,7 @@ def explain(
 def _milder(
     explanation: Explanation, entries: tuple[Explanation, ...], calls: list[Observation], agrees: Agreement
 ) -> Explanation:
-    """The explanation with a hazard in place of a mistake, where next to its other mistakes both look the same."""
+    """The explanation with hazards in place of mistakes, where next to its other mistakes both look the same."""
     hazards = [one for one in entries if _is_hazard(one.codes[0])]
     for place, code in enumerate(explanation.codes if len(explanation.codes) > 1 else ()):
         if code in CATALOGUE and not _is_hazard(code):
@@ -247,7 +247,7 @@ def _milder(
             )
             for hazard in hazards:
                 if others.goes_with(hazard) and all(agrees(others + hazard, a) for a in calls):
-                    return others + hazard
+                    return _milder(others + hazard, entries, calls, agrees)
     return explanation
 
 

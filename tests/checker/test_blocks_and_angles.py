@@ -131,7 +131,7 @@ def with_counted_mask(q, k, v, key_padding_mask=None, causal=False, softcap=0.0,
 
 
 def with_softcap_last(q, k, v, key_padding_mask=None, causal=False, softcap=0.0):
-    s = key_padding_mask.sum(-1) if key_padding_mask is not None else 0  # noqa: F841
+    _lengths = key_padding_mask.sum(-1) if key_padding_mask is not None else 0
     return with_counted_mask(q, k, v, key_padding_mask, causal, softcap, cap_last=True)
 
 

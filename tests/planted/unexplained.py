@@ -18,7 +18,7 @@ def warm_attention(q, k, v):
     return softmax(0.83 * q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])) @ v
 
 
-def linear_attention(X, Wq, Wk, Wv):
+def positive_features(X, Wq, Wk, Wv):
     """A feature map in place of the exponential."""
     q, k, v = (np.maximum(X @ W.T, 0) + 0.1 for W in (Wq, Wk, Wv))
     p = q @ np.swapaxes(k, -1, -2)
@@ -46,4 +46,4 @@ def mixed_tokens(X, Wq, Wk, Wv):
     return softmax(q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])) @ v + 0.5 * np.roll(v, 1, axis=-2)
 
 
-FUNCTIONS = (sigmoid_attention, warm_attention, linear_attention, strongest_three, talking_heads, mixed_tokens)
+FUNCTIONS = (sigmoid_attention, warm_attention, positive_features, strongest_three, talking_heads, mixed_tokens)

@@ -19,7 +19,7 @@ def warm_attention(q, k, v):
 
 
 def positive_features(X, Wq, Wk, Wv):
-    """A feature map in place of the exponential."""
+    """Products of positive numbers in place of exponentials."""
     q, k, v = (np.maximum(X @ W.T, 0) + 0.1 for W in (Wq, Wk, Wv))
     p = q @ np.swapaxes(k, -1, -2)
     return p / p.sum(axis=-1, keepdims=True) @ v

@@ -8,8 +8,8 @@ def softmax(s):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def sigmoid_attention(q, k, v):
-    """Sigmoids in place of the softmax."""
+def each_by_itself(q, k, v):
+    """A number between zero and one for each pair."""
     return 1 / (1 + np.exp(-q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]))) @ v
 
 
@@ -46,4 +46,4 @@ def mixed_tokens(X, Wq, Wk, Wv):
     return softmax(q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])) @ v + 0.5 * np.roll(v, 1, axis=-2)
 
 
-FUNCTIONS = (sigmoid_attention, warm_attention, positive_features, strongest_three, talking_heads, mixed_tokens)
+FUNCTIONS = (each_by_itself, warm_attention, positive_features, strongest_three, talking_heads, mixed_tokens)

@@ -295,3 +295,20 @@ class CausalSelfAttention(Base):
 class CausalSelfAttentionLost(CausalSelfAttention):
     def masked(self, logits, causal, mask):
         return logits + mask
+
+
+class NeedsAddedMask(Base):
+    def forward(self, x, attention_mask):
+        q, k, v = self.projected(x)
+        logits = self.products(q, k) / q.shape[-1] ** 0.5
+        p = torch.softmax(logits + attention_mask, dim=-1)
+        return self.proj((p @ v).transpose(1, 2).flatten(2))
+
+    def products(self, q, k):
+        return q @ k.mT
+
+
+class NeedsAddedMaskReshaped(NeedsAddedMask):
+    def products(self, q, k):
+        b, h, n, d = k.shape
+        return q @ k.reshape(b, h, d, n)

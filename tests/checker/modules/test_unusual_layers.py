@@ -36,6 +36,8 @@ VERDICTS = {
     "KeyDistancesOfOtherItems": (("unknown",), ()),
     "CausalSelfAttention": ((), ("causal-unasked",)),
     "CausalSelfAttentionLost": (("causal-missing",), ()),
+    "NeedsAddedMask": ((), ("mask-additive",)),
+    "NeedsAddedMaskReshaped": (("reshaped-not-transposed",), ("mask-additive",)),
 }
 
 

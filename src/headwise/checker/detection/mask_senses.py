@@ -147,7 +147,7 @@ def _neutral_sense(convention: CallingConvention, name: str, documentation: Docu
     if plain is None and isinstance(argument := usual.names[name], str):  # it has to be passed, if only as None
         plain = replace(usual, fixed={**usual.fixed, argument: None}).call(bare).output
     if plain is None:
-        return "attends"
+        return "adds" if added and "adds" in candidates else "attends"
 
     def unchanged(sense: str) -> bool:
         output = candidates[sense].call(case | {name: visible}).output

@@ -77,11 +77,8 @@ def keys_as(shaped: Callable[[Array], Array]) -> Stage:
     return group
 
 
-def output_as(shaped: Callable[[Array], Array]) -> Stage:
-    def mix(t: Trace) -> None:
-        t.o = shaped(t.o)
-
-    return mix
+def output_reshaped(t: Trace) -> None:
+    t.o = reshaped_back(t.o)
 
 
 def matrices_of_one_head(which: str, head: int) -> Stage:
@@ -248,11 +245,7 @@ ENTRIES = (
         "reshape and view keep the order of the numbers; they do not move an axis.",
         "Use K.T, or K.swapaxes(-1, -2).",
         ("logits", "mix"),
-        tuple(
-            change
-            for shaped in (reshaped, reshaped_back)
-            for change in ({"+group": keys_as(shaped)}, {"+mix": output_as(shaped)})
-        ),
+        (*({"+group": keys_as(shaped)} for shaped in (reshaped, reshaped_back)), {"+mix": output_reshaped}),
     ),
     Mistake(
         "heads-ignored",

@@ -49,15 +49,22 @@ def on_processor() -> Iterator[None]:
 @contextlib.contextmanager
 def _types_of_processor() -> Iterator[None]:
     """Let `torch.cuda.FloatTensor` and the like be the types without a device."""
-    import torch
-
-    names = [name for name in vars(torch.cuda) if name.endswith("Tensor") and name in vars(torch)]
-    before = {name: getattr(torch.cuda, name) for name in names}
-    vars(torch.cuda).update({name: getattr(torch, name) for name in names})
+    of_device, of_processor = _types()
+    names = vars(sys.modules["torch"].cuda)
+    names.update(of_processor)
     try:
         yield
     finally:
-        vars(torch.cuda).update(before)
+        names.update(of_device)
+
+
+@functools.cache
+def _types() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The types of tensors on a device by their names, and those without one."""
+    import torch
+
+    names = [name for name in vars(torch.cuda) if name.endswith("Tensor") and name in vars(torch)]
+    return {name: getattr(torch.cuda, name) for name in names}, {name: getattr(torch, name) for name in names}
 
 
 @functools.cache

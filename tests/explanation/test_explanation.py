@@ -276,3 +276,24 @@ def test_few_digits_look_unlike_digits(tokenizer):
 
 def test_typicality_is_unknown_of_other_models(digit):
     assert record_attention(*digit, MODEL).typicality == -1
+
+
+class OneScore:
+    """A model of which only the first score is seen, as of a detector."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def predict(self, input, keep=None):
+        return self.model.predict(input, keep)[..., :1]
+
+
+def test_one_score_is_no_prediction_of_a_class(digit):
+    image, params = digit
+    explanation = explain(OneScore(ViT(MODEL, params)), image, test=False)
+    assert not len(explanation.record.probabilities)
+    assert "dependence" in explanation.captions
+    assert not [caption for caption in explanation.captions.values() if "predicts" in caption.text(full=True)]

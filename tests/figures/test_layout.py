@@ -80,3 +80,12 @@ def test_letters_have_at_least_five_points(rng, shape):
         with style():
             sizes = [text.get_fontsize() for text in labels(CaptionedFigure(record, kind).draw())]
         assert min(sizes) >= 5, kind
+
+
+@pytest.mark.parametrize("heads", [7, 21])
+def test_the_legend_of_roles_has_letters_where_the_squares_have(rng, heads):
+    words = tuple(f"word{i}" for i in range(31))
+    record = make_text_record(rng, words, {(0, 0): np.eye(31, k=-1)}, shape=(1, heads))
+    with style():
+        texts = [text.get_text() for text in labels(CaptionedFigure(record, "roles").draw())]
+    assert texts.count("Pr") == (2 if heads == 7 else 0)

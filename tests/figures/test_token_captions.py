@@ -146,6 +146,9 @@ def test_the_planted_roles_are_named(rng):
     for name, roles in expected.items():
         record = RECORDS[name](rng)
         assert {record.roles.name(*head) for head in np.ndindex(2, 2)} - {""} == roles, name
+        phrases = {record.role_phrase(head) for head in np.ndindex(2, 2)}
+        assert ("induction, on repeated text" in phrases) == ("induction" in roles)
+        assert not [phrase for phrase in phrases if "-" in phrase]
 
 
 @pytest.mark.parametrize("name", RECORDS)

@@ -149,13 +149,15 @@ class _Prediction(NamedTuple):
 
 
 def _predict(model: Model, input: Any) -> _Prediction:
-    """The prediction; without probabilities if the model has no scores."""
+    """The prediction; without probabilities if the model has no scores, or one, which is none of classes."""
     none = _Prediction(np.zeros(0, np.float32))
     if "predict" not in model.capabilities:
         return none
     try:
         scores = model.predict(input)
     except DataError:  # what can only be known of an input
+        return none
+    if len(scores) == 1:
         return none
     probabilities = np.asarray(softmax(scores[None])[0])
     top = np.argsort(-probabilities, kind="stable")[:2]

@@ -263,6 +263,8 @@ class AttentionRecord:
         name = self.roles.name(*head)
         if name == "offset":
             return f"offset {_offset_text(self.roles.offsets[head].tolist())}"
+        if name == "induction":  # it is measured on the probe; here the head may attend elsewhere
+            return "induction, on repeated text"
         if name in ("sink", "outlier") and self.words and self.kind != "image":
             return f"{self.role_name(name)}: {self.word(int(self.roles.sinks[head])).strip()}"
         return self.role_name(name) if name else ""
@@ -363,7 +365,7 @@ class AttentionRecord:
 def _offset_text(offset: list[int]) -> str:
     """An offset in tokens, or in patches down and to the right."""
     if len(offset) == 1:
-        return f"{offset[0]:+d}"
+        return f"{offset[0]:+d}".replace("-", "−")
     down, right = offset
     parts = [f"{abs(down)} {'down' if down > 0 else 'up'}"] * bool(down)
     return ", ".join(parts + [f"{abs(right)} {'right' if right > 0 else 'left'}"] * bool(right))

@@ -37,7 +37,7 @@ def draw_strips(record: AttentionRecord, maps: Array, heads: list[Head], scale: 
             axes.tick_params(length=0, labelsize=6.5, pad=2)
             role = record.role_phrase(head)
             end = "" if scale.mode == "shared" else f"  (to {float(scale.ends[head]):.2g})"
-            axes.annotate(role + end, (1.005, 0.5), xycoords="axes fraction", va="center", fontsize=6.5)
+            axes.annotate((role + end).strip(), (1.005, 0.5), xycoords="axes fraction", va="center", fontsize=6.5)
             frame(axes)
         grid[-1].set_xlabel("step")
         grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))

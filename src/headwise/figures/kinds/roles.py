@@ -67,7 +67,7 @@ def _draw_squares(axes: Axes, record: AttentionRecord, side: float) -> None:
     for head in np.ndindex(layers, heads):
         name = roles.name(*head)
         canvas[head] = to_rgb(COLORS[name]) if name else to_rgb("#f4f5f6")
-        if name and max(layers, heads) <= _MAX_LETTERED:
+        if name and _has_letters(record):
             axes.text(head[1], head[0], _LETTERS[name], ha="center", va="center_baseline", fontsize=min(6.5, 24 * side),
                       color=_ink(COLORS[name]))  # fmt: skip
     axes.imshow(canvas, interpolation="nearest", aspect="equal")
@@ -84,14 +84,19 @@ def _draw_squares(axes: Axes, record: AttentionRecord, side: float) -> None:
     axes.spines[:].set_visible(False)
 
 
+def _has_letters(record: AttentionRecord) -> bool:
+    return bool(max(record.weights.shape[:2]) <= _MAX_LETTERED)
+
+
 def _draw_legend(axes: Axes, record: AttentionRecord, facts: Facts, height: float) -> None:
     names = role_counts(facts)
     none = int((record.roles.main < 0).sum())
-    rows = [(COLORS[name], _LETTERS[name], record.role_name(name), facts[f"role_{name}_heads"]) for name in names]
+    letters = _LETTERS if _has_letters(record) else dict.fromkeys(_LETTERS, "")
+    rows = [(COLORS[name], letters[name], record.role_name(name), facts[f"role_{name}_heads"]) for name in names]
     rows += [("#f4f5f6", "", "no role above chance", none)] * bool(none)
-    for y, (color, letters, phrase, count) in enumerate(rows):
+    for y, (color, text, phrase, count) in enumerate(rows):
         box = {"facecolor": color, "edgecolor": MISSING, "linewidth": 0.4, "boxstyle": "square,pad=0.35"}
-        axes.text(0.05, y, letters or "  ", ha="center", va="center", bbox=box, color=_ink(color), fontsize=6.5,
+        axes.text(0.05, y, text or "  ", ha="center", va="center", bbox=box, color=_ink(color), fontsize=6.5,
                   family="DejaVu Sans Mono")  # fmt: skip
         axes.text(0.15, y, phrase, fontsize=7.5, va="center")
         axes.text(1.0, y, str(count), fontsize=7.5, va="center", ha="right")

@@ -37,6 +37,7 @@ def test_answers_arrive_as_plain_arrays():
         Both = namedtuple("Both", "output weights")
         def both(x): return Both(x.astype(np.float32), [[1, 2], [3, 4]])
         def several(x): return [x, x + 1]
+        def rows(x): return [row for row in np.repeat(x, 5, axis=0)]
         def named(x): return {"output": x, "weights": x + 1}
         @__import__("dataclasses").dataclass
         class Result:
@@ -50,6 +51,7 @@ def test_answers_arrive_as_plain_arrays():
         assert output.dtype == np.float32
         np.testing.assert_array_equal(weights, [[1, 2], [3, 4]])
         assert [type(each) for each in box.function("several")(X)] == [np.ndarray] * 2
+        np.testing.assert_array_equal(box.function("rows")(X), np.repeat(X, 5, axis=0))
         assert type(box.function("masked")(X)) is np.ndarray
         named = box.function("named")(X)
         assert list(named) == ["output", "weights"]

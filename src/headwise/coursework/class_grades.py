@@ -17,7 +17,7 @@ from headwise.coursework.notebook import (
     compare_on_arrays,
 )
 from headwise.errors import HeadwiseError
-from headwise.grading import ClassGrades, Limits, Rubric, Sandbox, Submission, TaskGrade, uses_torch
+from headwise.grading import ClassGrades, Limits, Rubric, Sandbox, Submission, TaskGrade, is_class, uses_torch
 from headwise.shapes import Array
 
 
@@ -49,8 +49,10 @@ def with_course_arrays(
 
 
 def _describe(submission: Submission, task: TaskGrade, inputs: NotebookArrays, limits: Limits) -> str:
-    """In words; nothing for a task that could not be graded."""
-    return "" if task.verdict is None or task.problem else _compare(submission, task, inputs, limits).description
+    """In words; nothing for a class, which has its own matrices, and for a task that could not be graded."""
+    if task.verdict is None or task.problem or is_class(submission.files[task.file], task.function):
+        return ""
+    return _compare(submission, task, inputs, limits).description
 
 
 def _compare(submission: Submission, task: TaskGrade, inputs: NotebookArrays, limits: Limits) -> OutputComparison:

@@ -1,5 +1,6 @@
 """Grading of a class's submissions: sandboxed runs, rubrics, grades and feedback pages."""
 
+from headwise.grading.class_stand_in import is_class
 from headwise.grading.feedback import check_feedback_folder, student_page, write_feedback
 from headwise.grading.grade_class import ClassGrades, Group, grade_class
 from headwise.grading.grade_submission import Grade, Mark, TaskGrade, grade_submission
@@ -24,6 +25,7 @@ __all__ = [
     "default_rubric",
     "grade_class",
     "grade_submission",
+    "is_class",
     "read_class",
     "read_rubric",
     "read_submission",

@@ -15,8 +15,11 @@ import numpy as np
 
 from headwise.checker import UncallableError, Verdict, check
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.modules import is_module
 from headwise.checker.probes import PROBES
 from headwise.checker.user_code.notebooks import name_cells
+from headwise.errors import DataError
+from headwise.grading.class_stand_in import class_stand_in, is_class
 from headwise.grading.column_lists import define_column_list_adapter
 from headwise.grading.rubric import PROPERTIES, Rubric, Task
 from headwise.grading.sandbox import Proxy, Sandbox, SubmissionError, printable
@@ -133,10 +136,10 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
             verdict, problem, source = None, "", submission.files[file]
             try:
                 with _deadline(rubric.limits.seconds_in_all + CHECK_SECONDS):
-                    verdict = _check(box, name, source, task, rng)
+                    verdict = _check(box, submission, location, task, rng)
             except _OutOfTimeError:
                 problem = "its check did not finish; grade it by hand"
-            except UncallableError as error:
+            except (UncallableError, DataError) as error:
                 problem = name_cells(source, _describe_refusal(error))
             except Exception as error:  # a failure of the checker itself is reported, so that a person grades the task
                 problem = f"it could not be checked: {type(error).__name__}: {printable(error)}"
@@ -147,8 +150,22 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
         return TaskGrade(task.name, name, no_marks, problem=str(error), file=file)
 
 
-def _check(box: Sandbox, name: str, source: str, task: Task, rng: np.random.Generator) -> Verdict:
-    """The checker's verdict on a function, in the first of its forms in which it is what the task is about."""
+def _check(
+    box: Sandbox, submission: Submission, location: tuple[str, str], task: Task, rng: np.random.Generator
+) -> Verdict:
+    """The checker's verdict on a class, or on a function in the first of its forms in which it is what is asked for."""
+    file, name = location
+    source = submission.files[file]
+    if is_class(source, name):
+        with class_stand_in(box, submission.files, file, name) as cls:
+            if not is_module(cls):
+                raise DataError(f"{name} has no method forward or __call__.")
+            verdict = check(cls, task.kind, convention=task.conventions, rng=rng)
+        if task.kind == "multi_head" and any(phrase.startswith("one head") for phrase in verdict.phrases):
+            raise DataError(f"{name} has one head, and the task is about several.")
+        if "norm-added" in verdict.mistakes and uses_torch(source):  # which may be the class's own, by design
+            raise DataError(f"{name} normalises its tokens or its output; grade it by hand.")
+        return verdict
     errors: list[tuple[bool, UncallableError]] = []
     for function, kind in _forms(box, name, source, task):
         try:
@@ -162,7 +179,12 @@ def _check(box: Sandbox, name: str, source: str, task: Task, rng: np.random.Gene
     raise max(errors, key=lambda item: item[0])[1]  # arrays for a function of tensors fail for another reason
 
 
-def _describe_refusal(error: UncallableError) -> str:
+def _describe_refusal(error: UncallableError | DataError) -> str:
+    if isinstance(error, DataError):  # without what a caller of the checker could do about it
+        reason = re.sub(
+            r" (Give it|Give its arguments|To check only its attention): .*", "", str(error), flags=re.DOTALL
+        )
+        return printable(f"it could not be checked: {reason.replace('SubmissionError: ', '')}")
     if not error.error:
         return printable(f"it could not be called: {str(error).splitlines()[0].removeprefix('function: ')}")
     message = re.sub(r"^(AnswerError|SubmissionError): ", "", error.error).replace("Error: (line", "Error (line")

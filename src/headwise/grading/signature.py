@@ -27,10 +27,11 @@ def signature_of(source: str, name: str) -> inspect.Signature | None:
             arguments = None if node.decorator_list else node.args
         elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
             arguments = node.value.args if isinstance(node.value, ast.Lambda) else None
-    return None if arguments is None else _signature(arguments)
+    return None if arguments is None else signature_from(arguments)
 
 
-def _signature(args: ast.arguments) -> inspect.Signature:
+def signature_from(args: ast.arguments) -> inspect.Signature:
+    """The signature that a definition's arguments make."""
     kinds = inspect.Parameter
     positional = [*args.posonlyargs, *args.args]
     defaults = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)

@@ -139,7 +139,7 @@ def find_function(submission: Submission, names: tuple[str, ...]) -> tuple[str, 
 def _top_level_names(source: str) -> Iterator[str]:
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         for node in statements(source):
-            if isinstance(node, ast.FunctionDef):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 yield node.name
             elif isinstance(node, ast.Assign):
                 yield from (target.id for target in node.targets if isinstance(target, ast.Name))

@@ -212,10 +212,29 @@ class Sandbox:
         Exception
             Of the same kind as the function raised.
         """
+        return self._call(("call", name), args, kwargs, name, tensors)
+
+    def construct(self, name: str, arguments: Mapping[str, Any]) -> tuple[int, list[tuple[str, Any]]]:
+        """Make an object of a class: its number, and the values that it holds by their paths; errors as for `call`."""
+        reply = self._request(("construct", name, _sendable(arguments)), f"while {name} was made")
+        match self._answer(reply, {}):
+            case int(number), tuple(values) if all(isinstance(v, tuple) and len(v) == 2 for v in values):
+                return number, [(path, value) for path, value in values if isinstance(path, str)]
+        raise SubmissionError(self._ended("it wrote into the grader's channel"))
+
+    def call_method(
+        self, number: int, name: str, arrays: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Call a method of an object that holds these arrays in place of its own; errors as for `call`."""
+        return self._call(("method", number, name, dict(arrays)), args, kwargs, name)
+
+    def _call(
+        self, what: tuple[Value, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str, *more: Value
+    ) -> Any:
         arguments: dict[int | str, Any] = {i: _sendable(value) for i, value in enumerate(args)}
         arguments |= {key: _sendable(value) for key, value in kwargs.items()}
         named = tuple((key, arguments[key]) for key in kwargs)
-        message = ("call", name, tuple(arguments[i] for i in range(len(args))), named, tensors)
+        message = (*what, tuple(arguments[i] for i in range(len(args))), named, *more)
         return self._answer(self._request(message, f"in a call of {name}"), arguments)
 
     def _answer(self, reply: Value, arguments: dict[int | str, Any]) -> Any:

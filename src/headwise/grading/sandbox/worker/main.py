@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from .confinement import confine
+from .objects import Objects, as_tensor
 from .protocol import HEADER, Value, decode, encode
 from .values import named_values
 
@@ -51,12 +53,19 @@ def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early
     module.__package__ = siblings.package  # for relative imports
     sys.modules[name] = module
     _send(socket, run_statements(tree, main_file, module, limit, seconds_to_run))
+    objects = Objects()
     while True:
         match _receive(socket):
             case "call", str(function), tuple(args), tuple(kwargs), bool(tensors):
                 _send(socket, _call(getattr(module, function, None), list(args), dict(kwargs), main_file, tensors))
             case "evaluate", str(expression):
                 _send(socket, _call(lambda text=expression: eval(text, vars(module)), [], {}, main_file, False))
+            case "construct", str(cls), dict(arguments):
+                make = partial(objects.construct, getattr(module, cls, None), arguments)
+                _send(socket, _call(make, [], {}, main_file, False, tuple))
+            case "method", int(number), str(method), dict(arrays), tuple(args), tuple(kwargs):
+                call = partial(objects.call, number, method, arrays)
+                _send(socket, _call(call, list(args), dict(kwargs), main_file, False))
             case ("values",):
                 _send(socket, named_values(vars(module)))
 
@@ -97,7 +106,14 @@ class AnswerError(TypeError):
     """What a function of the submission returned is no answer."""
 
 
-def _call(function: Any, args: list[Value], kwargs: dict[str, Value], filename: str, tensors: bool) -> Value:
+def _call(
+    function: Any,
+    args: list[Value],
+    kwargs: dict[str, Value],
+    filename: str,
+    tensors: bool,
+    plain: Callable[[Any], Value] | None = None,
+) -> Value:
     """Call a function, with arrays as torch's tensors if it takes those; its result, and what it modified in place."""
     arguments: dict[int | str, Value] = dict(enumerate(args))
     arguments.update((key, value) for key, value in kwargs.items())
@@ -106,8 +122,8 @@ def _call(function: Any, args: list[Value], kwargs: dict[str, Value], filename: 
         if not callable(function):
             raise AnswerError("there is no function of that name once the file has run")
         if tensors:
-            args, kwargs = [*map(_as_tensor, args)], {key: _as_tensor(value) for key, value in kwargs.items()}
-        answer = _plain(function(*args, **kwargs))
+            args, kwargs = [*map(as_tensor, args)], {key: as_tensor(value) for key, value in kwargs.items()}
+        answer = (plain or _plain)(function(*args, **kwargs))
         changed = tuple((key, arguments[key]) for key, raw in before.items() if arguments[key].tobytes() != raw)
         if answer is None and arguments and not changed:
             raise AnswerError("it returned None; is a return missing?")
@@ -120,12 +136,12 @@ def _call(function: Any, args: list[Value], kwargs: dict[str, Value], filename: 
 
 
 def _plain(result: Any) -> Value:
-    """A return value as arrays: a tuple or a list of arrays as a tuple, names with values as a dict, else one array."""
+    """A return value as arrays: a tuple or a list of matrices as a tuple, names with values as a dict, else one."""
     if dataclasses.is_dataclass(result):
         result = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     if isinstance(result, Mapping):
         return {str(key): _plain(value) for key, value in [*result.items()][:8]}
-    if isinstance(result, tuple) or (isinstance(result, list) and all(getattr(item, "ndim", 0) for item in result)):
+    if isinstance(result, tuple) or (isinstance(result, list) and all(getattr(item, "ndim", 0) > 1 for item in result)):
         return tuple(_plain(item) for item in result[:8])
     if result is None:
         return None
@@ -134,15 +150,6 @@ def _plain(result: Any) -> Value:
     if array.dtype.hasobject or array.dtype.kind not in "?biufc":
         raise AnswerError(f"it returned {type(result).__name__}, which is no array of numbers")
     return array
-
-
-def _as_tensor(value: Value) -> Any:
-    """An array as a tensor that shares its memory; arrays in a tuple as a list of such, those in a dict as a dict."""
-    if isinstance(value, tuple):
-        return [_as_tensor(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _as_tensor(item) for key, item in value.items()}
-    return importlib.import_module("torch").from_numpy(value) if isinstance(value, np.ndarray) else value
 
 
 def _do_nothing(*args: Any, **kwargs: Any) -> None:
@@ -173,6 +180,8 @@ class _Siblings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         first, *rest = fullname.split(".")
+        if first == "headwise":
+            raise ImportError("headwise cannot be imported by a submission that is graded")
         folders = [""] if first == self._ROOT else self.folders
         name = "/".join(rest if first == self._ROOT else (first, *rest))
         for file in (f"{folder}{name}{end}" for folder in folders for end in ("/__init__.py", ".py")):

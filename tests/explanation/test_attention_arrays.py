@@ -273,8 +273,9 @@ def test_verified_rows_may_sum_to_less_than_one(rng):
         from_arrays({"weights": weights}, TokenLayout(words=tuple("abcde")))
     record = from_arrays({"weights": weights, "verified": np.ones(2, bool)}, TokenLayout(words=tuple("abcde")))
     assert "Rows of weights sum to 0.70 to 0.70" in CaptionedFigure(record, "matrices").caption.text(full=True)
-    with pytest.raises(ShapeError, match="Capture those of one shape"):
-        stack_layers({"layer0": weights, "layer1": weights[..., :4], "kinds": np.array(["self", "cross"])})
+    many = {f"layer{i}": weights[..., :4] if i % 2 else weights for i in range(5)}
+    with pytest.raises(ShapeError, match=r"got layer0 and 2 more \(2, 3, 5, 5\), layer1 and 1 more .* Capture those"):
+        stack_layers(many | {"kinds": np.array(["self", "cross"])})
 
 
 def test_registers_items_of_a_batch_and_images_of_another_size(rng):

@@ -198,12 +198,23 @@ def stack_layers(arrays: Mapping[str, npt.NDArray[Any]], index: int | None = Non
     names = sorted(candidates, key=_numbers_in_name)
     layers = [_to_four_axes(name, candidates[name]) for name in names]
     if len({layer.shape for layer in layers}) > 1 or len(layers[0]) > 1:
-        shapes = ", ".join(f"{name} {candidates[name].shape}" for name in names)
-        hint = ' Capture those of one shape, with layers="encoder.*" or their places.' if "kinds" in arrays else ""
+        shapes = _describe_shapes({name: candidates[name].shape for name in names})
+        hint = (
+            ' Capture those of one shape, with layers= or --layers: "encoder.*", or places.'
+            if "kinds" in arrays
+            else ""
+        )
         raise ShapeError(
             f"weights: expected one array, or one for each layer, all of the same shape; got {shapes}.{hint}"
         )
     return np.concatenate(layers)
+
+
+def _describe_shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Each shape once, with the first array that has it and how many more there are."""
+    same = {shape: [name for name in shapes if shapes[name] == shape] for shape in shapes.values()}
+    others = {shape: f" and {len(names) - 1} more" if len(names) > 1 else "" for shape, names in same.items()}
+    return ", ".join(f"{names[0]}{others[shape]} {shape}" for shape, names in same.items())
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

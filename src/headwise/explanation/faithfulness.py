@@ -61,7 +61,9 @@ class FaithfulnessTest:
         try:
             self._tokens_game(np.zeros((1, self.tokens), bool))
         except DataError as error:
-            return f"it removes all tokens in the end; this model has no special token that stays ({error})"
+            is_emptiness = str(error).startswith("keep: ")
+            reason = "this model has no special token that stays" if is_emptiness else str(error)
+            return f"it removes all tokens in the end; {reason}"
         sets = 2**self.tokens if self._is_exact else 2 * (self.tokens + 1) * (self.orders + 2)
         seconds = self.seconds_per_set * sets
         duration = timedelta(seconds=round(seconds))

@@ -23,7 +23,7 @@ weights-transposed qk-swapped qv-swapped kv-swapped values-are-inputs values-are
 logits-of-inputs reshaped-not-transposed
 context-ignored context-swapped mix-transposed scale-heads scale-ignored softmax-over-heads softmax-over-batch
 online-not-rescaled heads-summed heads-batch-mixed rope-axis rope-one-side rope-offset rope-on-values
-bias-before-scale
+bias-before-scale inputs-exchanged
 bias-not-broadcast bias-transposed alibi-sign qk-norm-across-heads padding-inverted mask-of-another-item
 mask-fill-too-small window-ignored sinks-ignored softcap-ignored lengths-off-by-one causal-off-by-one
 weights-from-outputs scale-missing
@@ -55,6 +55,7 @@ def cases():
     made = [probe.case for face in FACES for probe in probes(face, 0, rng)]
     b, n, width = tokens["X"].shape
     made += [tokens | {"context": rng.normal(size=(b, m, width))} for m in (n, n + 2)]
+    made.append(tokens | {x: rng.normal(size=(b, n, width)) for x in ("context", "values")})
     q, k = rng.normal(size=(2, 3, 5, 4)), rng.normal(size=(2, 3, 70, 4))
     k[..., -1, :] += 2 * q[..., 0, :]  # so that the last block of a running softmax has a maximum
     padding = rng.random((2, 1, 1, 70)) < 0.6

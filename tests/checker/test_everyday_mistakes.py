@@ -113,3 +113,30 @@ def attention(Q, K, V, mask=None):
     return (p if mask is None else {kept}) @ V
 """
     assert {*named(code.replace("{", "{{").replace("}", "}}"))} == mistakes
+
+
+VALUES = """
+import numpy as np
+
+def attention_of_inputs(query, key, value, Wq, Wk, Wv, Wo, num_heads):
+    Q, K, V = query @ Wq, {keys} @ Wk, {values} @ Wv
+    Q, K, V = (a.reshape(len(a), num_heads, -1).transpose(1, 0, 2) for a in (Q, K, V))
+    s = Q @ K.transpose(0, 2, 1) / np.sqrt(K.shape[-1])
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    o = e / e.sum(axis=-1, keepdims=True) @ V
+    return o.transpose(1, 0, 2).reshape(len(query), -1) @ Wo
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "values", "mistakes"),
+    [
+        ("key", "value", set()),
+        ("key", "key", {"inputs-exchanged"}),
+        ("value", "value", {"inputs-exchanged"}),
+        ("value", "key", {"inputs-exchanged"}),
+        ("query", "value", {"context-ignored"}),
+    ],
+)
+def test_inputs_of_keys_and_values(keys, values, mistakes):
+    assert {*named(VALUES, keys=keys, values=values)} == mistakes

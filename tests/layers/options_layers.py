@@ -191,3 +191,37 @@ class AddsResidual(SizeOfImage):
 
     def forward(self, hidden_states, residual):
         return residual + super().forward(hidden_states, None)
+
+
+class KeysAndValues(nn.Module):
+    """Keys and values come from inputs of their own."""
+
+    def __init__(self, embed_dim=24, num_heads=3):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(embed_dim, embed_dim) for _ in range(4))
+
+    def forward(self, query, key, value, mask=None):
+        q, k, v = (a.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for a in self.projected(query, key, value))
+        s = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+        if mask is not None:
+            s = s.masked_fill(~mask, -1e9)
+        return self.w_o((self.dropped(s.softmax(-1)) @ v).transpose(1, 2).flatten(2))
+
+    def projected(self, query, key, value):
+        return self.w_q(query), self.w_k(key), self.w_v(value)
+
+    def dropped(self, weights):
+        return weights
+
+
+class ValuesOfKeyInput(KeysAndValues):
+    def projected(self, query, key, value):
+        return self.w_q(query), self.w_k(key), self.w_v(key)
+
+
+class DropsAlways(KeysAndValues):
+    """Rows without a key have equal weights, which are dropped too."""
+
+    def dropped(self, weights):
+        return nn.functional.dropout(weights, 0.1)

@@ -162,9 +162,8 @@ class _Recorder:
         narrowest = min(weights.logits.dtype, multiplied.values.dtype, key=lambda dtype: dtype.itemsize)
         q = np.zeros((b, h, n, 0), attention.v.dtype) if scores is None else scores.q
         k = np.zeros((*attention.v.shape[:3], 0), attention.v.dtype) if scores is None else scores.k
-        note = attention.note
-        if scores is None:
-            note = f"its queries and keys were not found; logits are in .bias {note}"
+        without_scores = "its queries and keys were not found; logits are in .bias" if scores is None else ""
+        note = "; ".join(filter(None, (without_scores, attention.note)))
         self._add(
             q,
             k,

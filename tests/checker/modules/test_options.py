@@ -24,6 +24,9 @@ VERDICTS = {
     "PreNorm": ((), ("mask-hides", "norm-inside", "residual-inside")),
     "SizeOfImage": ((), ()),
     "AddsResidual": ((), ()),
+    "KeysAndValues": ((), ()),
+    "ValuesOfKeyInput": (("inputs-exchanged",), ()),
+    "DropsAlways": (("dropout-active",), ()),
     "SlidingWindow": ((), ("causal-unasked", "window-built-in")),
 }
 

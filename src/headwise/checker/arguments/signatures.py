@@ -79,7 +79,7 @@ class Reading:
         names |= {"window"} if "left" in names else set()
         names |= {"cos", "sin"} if "freqs" in names else set()
         names = {name for name in names if not _is_helper(name)}
-        return frozenset(separate(names) - {"values"})
+        return frozenset(separate(names))
 
     @property
     def numbered_heads(self) -> int:

@@ -86,7 +86,9 @@ def _present_tokens(convention: CallingConvention, case: Case, axes: str) -> Cas
     """Tokens, a context, earlier tokens and matrices."""
     arguments: Case = {}
     for name in ("X", "context", "values"):
-        source = case.get("context", case["X"]) if name == "values" else case.get(name)
+        source = case.get(name)
+        if name == "values" and source is None:
+            source = case.get("context", case["X"])
         needed = name in convention.interface.needs or "values" in convention.names
         if name == "context" and source is None and needed:
             source = case["X"]

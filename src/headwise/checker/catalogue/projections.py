@@ -121,6 +121,19 @@ def keys_and_values_of_inputs(t: Trace) -> None:
     t.context = None
 
 
+def values_of_key_input(t: Trace) -> None:
+    t.values = None
+
+
+def keys_of_value_input(t: Trace) -> None:
+    t.context = t.context if t.values is None else t.values
+
+
+def inputs_exchanged(t: Trace) -> None:
+    if t.values is not None:
+        t.context, t.values = t.values, t.context
+
+
 def of_inputs(which: str) -> Stage:
     """Keys or values, made from as many tokens of x as the context has."""
 
@@ -281,6 +294,15 @@ ENTRIES = (
         "Project x for the queries and the context for the keys and values; look at the order of the arguments too.",
         ("projection",),
         ({"project": queries_of_context},),
+    ),
+    Mistake(
+        "inputs-exchanged",
+        "Keys are made from the input that is given for the values, or values from the one that is given for the keys.",
+        "Q = query Wqᵀ,  K = key Wkᵀ,  V = value Wvᵀ",
+        "In self-attention, and wherever keys and values come from the same tokens, it makes no difference.",
+        "Project the argument of the keys with Wk, and the argument of the values with Wv.",
+        ("values", "projection"),
+        tuple({"+arrange": stage} for stage in (values_of_key_input, keys_of_value_input, inputs_exchanged)),
     ),
     Mistake(
         "output-projection-missing",

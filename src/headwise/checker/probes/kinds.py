@@ -136,6 +136,7 @@ PROBES = {
     "no-output": "no output matrix",
     "biased": "biases of the projections",
     "context": "a context of another length",
+    "values": "values of other tokens than the keys",
     "groups": "fewer key heads than query heads",
     "columns": "tokens as columns, asked for",
     "scale": "a scale that is asked for",

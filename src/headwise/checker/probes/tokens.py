@@ -139,6 +139,8 @@ class Tokens(Generator):
         m = self.sizes.keys
         for count in (n, m, m):
             yield Probe("context", case | {"context": self.normal(b, count, case["Wk"].shape[1])})
+        if "values" in self.takes:
+            yield Probe("values", case | {x: self.normal(b, m, case["Wk"].shape[1]) for x in ("context", "values")})
         for name in ["mask"] * self.interface.key_mask + ["padding"] * ("padding" in self.takes):
             context = self.normal(b, m, case["Wk"].shape[1])
             yield Probe("context", case | {"context": context, name: self.keys(b, m)})

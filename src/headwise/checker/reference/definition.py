@@ -6,7 +6,8 @@ the same stage.
 
 A case is a dict of arguments by their usual names, in one fixed layout: tokens X (B, N, D) with weights (out, in), or
 q (B, H, N, d), k (B, G, M, d), v (B, G, M, e). Letters as everywhere: B batch, H heads, N queries, M keys. Tokens may
-come with a `context` (B, M, C) that keys and values are made from, and with `key_heads`, the number G of key heads.
+come with a `context` (B, M, C) that keys and values are made from, or with `values` (B, M, C) of their own next to it,
+and with `key_heads`, the number G of key heads.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def arrange(t: Trace) -> None:
     t.key_heads = c.get("key_heads", t.heads)
     t.sink = c["sinks"][..., None, None] if "sinks" in c else None
     if t.of_tokens:
-        t.X, t.context = c["X"], c.get("context")
+        t.X, t.context, t.values = c["X"], c.get("context"), c.get("values")
         t.W = {x: c[f"W{x}"] for x in "qkvo" if f"W{x}" in c}
         t.b = {x: c[f"b{x}"] for x in "qkvo" if f"b{x}" in c}
     else:

@@ -27,6 +27,7 @@ class Trace:
     case: Case
     X: Array = field(init=False)  # (B, N, D)
     context: Array | None = None  # (B, M, C) that keys and values are made from; None: X
+    values: Array | None = None  # (B, M, C) that values are made from, if they are not those of the keys
     W: Mapping[str, Array] = field(init=False)  # q, k, v: (out, in); o where there is one
     b: Mapping[str, Array] = field(init=False)
     heads: int = field(init=False)
@@ -58,7 +59,9 @@ class Trace:
 
     def source(self, which: str) -> Array:
         """The tokens that the queries, keys or values (``"q"``, ``"k"``, ``"v"``) are made from."""
-        return self.X if which == "q" or self.context is None else self.context
+        if which == "q" or self.context is None:
+            return self.X
+        return self.context if which == "k" or self.values is None else self.values
 
     def grid(self) -> tuple[Any, Any]:
         """Queries' positions (N, 1) on the keys' axis, and keys' positions (M)."""

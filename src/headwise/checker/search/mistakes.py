@@ -32,7 +32,13 @@ _ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally f
 _FORMS = 2  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
 _ALIGNED = "causal-aligned-end"
-_OF_ARGUMENTS = {"scale-divides": "scale", "temperature": "temperature", "rope-cached": "kpast", "rope-offset": "kpast"}
+_OF_ARGUMENTS = {
+    "scale-divides": "scale",
+    "temperature": "temperature",
+    "rope-cached": "kpast",
+    "rope-offset": "kpast",
+    "inputs-exchanged": "values",
+}
 _HIDING = {"mask", "causal"}  # options with which later keys may be hidden
 _PADDING = {"mask", "padding", "lengths"}  # options that may hide the same tokens from every query
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}

@@ -1,5 +1,6 @@
 """Mistakes in one line, in the forms in which students write them."""
 
+import numpy as np
 import pytest
 
 import headwise as hw
@@ -140,3 +141,45 @@ def attention_of_inputs(query, key, value, Wq, Wk, Wv, Wo, num_heads):
 )
 def test_inputs_of_keys_and_values(keys, values, mistakes):
     assert {*named(VALUES, keys=keys, values=values)} == mistakes
+
+
+COLUMNS = """
+import numpy as np
+
+def attention_of_columns(X, Ω_q, Ω_k, Ω_v, Ω_c, H):
+    Q, K, V = (np.split(a @ X, H) for a in (Ω_q, Ω_k, Ω_v))
+    heads = []
+    for q, k, v in zip(Q, K, V):
+        s = k.T @ q / np.sqrt(len(q))
+        e = np.exp(s - {top})
+        heads.append(v @ (e / {total}))
+    return Ω_c @ np.concatenate(heads)
+"""
+
+
+@pytest.mark.parametrize(
+    ("top", "total", "mistakes"),
+    [
+        ("s.max(axis=0)", "e.sum(axis=0)", set()),
+        ("s.max(axis=0)", "e.sum(axis=1)", {"softmax-axis"}),
+        ("s.max()", "e.sum(axis=1)", {"softmax-axis"}),
+        ("s.max()", "e.sum(axis=1, keepdims=True)", {"softmax-axis"}),
+    ],
+)
+def test_tokens_as_columns(top, total, mistakes):
+    assert {*named(COLUMNS, top=top, total=total)} == mistakes
+
+
+def test_optional_biases_that_belong_together():
+    """Of which some alone are not tested."""
+
+    def self_attention(X, W_q, W_k, W_v, b_q=None, b_k=None, b_v=None):
+        Q, K, V = X @ W_q.T, X @ W_k.T, X @ W_v.T
+        if b_q is not None:
+            Q, K, V = Q + b_q, K + b_k, V + b_v
+        e = np.exp(Q @ K.T / np.sqrt(K.shape[-1]))
+        return e / e.sum(axis=-1, keepdims=True) @ V
+
+    verdict = hw.check(self_attention)
+    assert verdict.ok
+    assert any("some of the biases alone" in words for words in verdict.untested)

@@ -21,7 +21,8 @@ FUSED = {
 # names of a cache of keys and values, in small letters
 CACHE = re.compile(r"(kv_?|key_value_?|layer_?)?(cache|past)(_?(kv|key_?values?))?s?")
 
-_GREEK = str.maketrans({"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta", "ϕ": "phi", "α": "alpha", "ψ": "psi"})
+_SMALL_GREEK = {"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta", "ϕ": "phi", "α": "alpha", "ψ": "psi"}
+_GREEK = str.maketrans(_SMALL_GREEK | {letter.upper(): name for letter, name in _SMALL_GREEK.items()})
 
 # words of German, French, Spanish and Italian courses, without accents; each may follow a “w” or “b”
 _WORDS = {
@@ -206,8 +207,8 @@ def normalize(name: str) -> str:
 
     Examples
     --------
-    >>> normalize("W_q"), normalize("W_Schlüssel"), normalize("n_têtes")
-    ('wq', 'wkey', 'nheads')
+    >>> normalize("W_q"), normalize("Ω_c"), normalize("W_Schlüssel"), normalize("n_têtes")
+    ('wq', 'omegac', 'wkey', 'nheads')
     """
     plain = unicodedata.normalize("NFKD", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).translate(_GREEK)).lower()
     words = re.findall(r"[a-z]+|[0-9]+", re.sub(r"[\u0300-\u036f]", "", plain))

@@ -140,11 +140,18 @@ def of_folded(axes: tuple[int, ...] | None) -> Stage:
 
 
 def first_heads_weights(t: Trace) -> None:
-    t.p = np.broadcast_to(t.p[:, :1], t.p.shape)
+    _share(t, t.p[:, :1])
 
 
 def mean_weights(t: Trace) -> None:
-    t.p = np.broadcast_to(t.p.mean(axis=1, keepdims=True), t.p.shape)
+    _share(t, t.p.mean(axis=1, keepdims=True))
+
+
+def _share(t: Trace, weights: Array) -> None:
+    """Use weights (B, 1, N, M) for every head; those of each head may still be returned."""
+    if t.p.shape[1] > 1:
+        t.weights = (t.p,)
+        t.p = np.broadcast_to(weights, t.p.shape)
 
 
 def heads_as_tokens(t: Trace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import divide, exponentiate, row_sums, shift
-from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.reference.state import Change, Stage, Trace
 from headwise.checker.user_code.numpy_guard import np
 
 __all__ = ["ENTRIES"]
@@ -125,6 +125,17 @@ def sums_for_columns(t: Trace) -> None:
     t.p = t.e / np.where(total == 0, 1, total)
 
 
+def sums_of_columns_for_rows(t: Trace) -> None:
+    """Divide row n by the sum of column n: with tokens as columns, the other axis without keepdims."""
+    total = t.e.sum(axis=-2, keepdims=True).swapaxes(-1, -2)
+    t.p = t.e / np.where(total == 0, 1, total)
+
+
+# forms that only code for tokens as columns has
+OF_COLUMNS: tuple[Change, ...] = tuple(
+    {"shift": only(shift, *axes), "divide": sums_of_columns_for_rows} for axes in ((-1,), (-2, -1))
+)
+
 ENTRIES = (
     Mistake(
         "softmax-axis",
@@ -133,7 +144,10 @@ ENTRIES = (
         "Columns of the weights sum to one, and rows do not.",
         "Normalise over the keys: the last axis of Q Kᵀ (axis=-1), the first of Kᵀ Q (tokens as columns).",
         ("axis", "softmax"),
-        ({"+hide": over(-2)}, {"+hide": over_second}, {"divide": only(divide, -2)}, {"shift": only(shift, -2)}),
+        (
+            *({"+hide": over(-2)}, {"+hide": over_second}, {"divide": only(divide, -2)}, {"shift": only(shift, -2)}),
+            *OF_COLUMNS,
+        ),
         reported_in=("PetrochukM/PyTorch-NLP#2", "annotated_deep_learning_paper_implementations#146"),
     ),
     Mistake(

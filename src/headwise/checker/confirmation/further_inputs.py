@@ -22,7 +22,7 @@ from headwise.checker.calling.options import is_function
 from headwise.checker.calling.responses import bare, has_shape
 from headwise.checker.confirmation.loops import may_have_loops_over_pairs
 from headwise.checker.confirmation.unreached_lines import Lines
-from headwise.checker.probes import Further, Probe, first_probe, further_probes, probes
+from headwise.checker.probes import SOME_BIASES, Further, Probe, first_probe, further_probes, probes
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
 from headwise.checker.search.agreement import fits
@@ -214,7 +214,9 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
     for further in further_probes(interface, rng, any_size=not normed, blocks=blocks):
         # The axes of a mask may then be taken for one another.
         ambiguous = "as many" in further.words and further.probe.name not in ("plain", "sharp", "batch", "wide")
-        yield _Trial(convention, further, edge=ambiguous)
+        # Code may take optional biases all or not at all.
+        together = further.words == SOME_BIASES and not any(name[0] == "b" for name in convention.interface.needs)
+        yield _Trial(convention, further, edge=ambiguous or together)
 
 
 def _of_mask_shapes(

@@ -17,6 +17,7 @@ from headwise.checker.probes.further import (
     MOST_TOKENS,
     ONE,
     ONE_QUERY,
+    SOME_BIASES,
     Further,
     in_blocks,
     of_batches,
@@ -41,6 +42,7 @@ from headwise.checker.user_code.numpy_guard import np
 
 __all__ = [
     "PROBES",
+    "SOME_BIASES",
     "Further",
     "Interface",
     "Probe",

@@ -33,6 +33,7 @@ def in_blocks(size: int) -> dict[str, ProbeShape]:
 
 _ORDINARY = {"uniform", "plain", "sharp", "batch", "no-output", "biased", "context", "groups", "columns", "wide"}
 _ORDINARY |= {"aligned", "mask-each", "mask-keys", "together"}
+SOME_BIASES = "some of the biases alone"
 _MANY_KEYS = 1031  # more than a block has
 _NAMES = {"padding": "mask-keys"}  # of probes that are not named as the option
 _NARROWING = {"mask", "padding", "lengths", "segments"}
@@ -179,7 +180,7 @@ def of_biases(generator: Generator) -> Iterator[Further]:
         biases = {name: a for name, a in probe.case.items() if name not in case}
         for apart in generator.apart():
             yield Further.of(generator, "biases and a context", Probe(apart.name, apart.case | biases))
-    yield from (Further.of(generator, "some of the biases alone", probe) for probe in _partly_biased(generator, case))
+    yield from (Further.of(generator, SOME_BIASES, probe) for probe in _partly_biased(generator, case))
 
 
 def of_other_numbers(generator: Generator) -> Iterator[Further]:

@@ -17,6 +17,7 @@ from itertools import combinations, count, product
 from headwise.checker.calling.responses import Response
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.catalogue.limits import BEFORE_START
+from headwise.checker.catalogue.softmax import OF_COLUMNS
 from headwise.checker.probes import Interface, Probe
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.definition import EQUIVALENT_VARIANTS, build, last_change, replaced
@@ -151,6 +152,8 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
         for change in e.changes
         if interface is None or change is BEFORE_START or e.code not in impossible
     ]
+    if interface is not None and "DN" not in interface.axes:
+        entries = [entry for entry in entries if entry[1] not in OF_COLUMNS]
     if interface is not None and not _HIDING & (interface.takes | interface.implicit.keys()):
         entries = [("alibi-sign" if code == "signed-distances" else code, change) for code, change in entries]
     if interface is not None and {"mask", "padding"} <= interface.takes:

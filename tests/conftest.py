@@ -59,7 +59,7 @@ def pytest_sessionstart(session):
 def short_search(request):
     """In `make test`, searches for several mistakes at once end early: most of them find nothing anyway."""
     whole = request.config.option.markexpr or request.node.get_closest_marker("whole_search")
-    with nullcontext() if whole else limited_evaluations(4_000 - MORE_FOR_PAIRS):
+    with nullcontext() if whole else limited_evaluations(1_000 - MORE_FOR_PAIRS):
         yield
 
 

@@ -184,8 +184,12 @@ EXPECTED = {
 }
 
 
-@pytest.mark.whole_search
-@pytest.mark.parametrize("function", EXPECTED, ids=lambda f: f.__name__)
+MARKS = {cosine_over_queries: pytest.mark.whole_search}
+
+
+@pytest.mark.parametrize(
+    "function", [pytest.param(f, marks=MARKS.get(f, ())) for f in EXPECTED], ids=lambda f: f.__name__
+)
 def test_a_function_is_judged_by_what_it_does_with_its_arguments(function):
     assert hw.check(function).mistakes == EXPECTED[function]
 

@@ -131,6 +131,7 @@ def test_diff_of_objects_that_hold_their_weights():
         diff(first, plain_layers.MultiHead(15, 5))
 
 
+@pytest.mark.whole_search
 def test_diff_of_functions():
     result = diff(handwritten.student_a, handwritten.two_sides)
     assert result.added == ("scale-inverted", "softmax-axis")

@@ -180,10 +180,14 @@ def test_a_small_number_in_the_denominator_is_a_convention_and_a_larger_one_is_n
     assert verdict.ok
     assert verdict.conventions == ("softmax-epsilon",)
     assert verdict.hazards == ("mask-leaks-nan",)
+    assert not hw.check(lambda q, k, v: with_small_number(q, k, v, eps=0.01)).ok
+
+
+@pytest.mark.whole_search
+def test_a_small_number_in_the_denominator_is_a_convention_next_to_a_mistake():
     verdict = hw.check(lambda q, k, v: with_small_number(q, k, v, scaled=False))
     assert verdict.conventions == ("softmax-epsilon",)
     assert verdict.mistakes == ("scale-missing",)
-    assert not hw.check(lambda q, k, v: with_small_number(q, k, v, eps=0.01)).ok
 
 
 def without_padding(x, w_q, w_k, w_v, lengths, w_o=None, hides=True):

@@ -73,7 +73,6 @@ def lined_up_the_wrong_way(q, k, v):
     return causal(q, k, v, q.shape[-2] - k.shape[-2])
 
 
-@pytest.mark.whole_search
 def test_values_may_have_to_be_as_wide_as_keys():
     assert "equal-value-widths" in hw.check(by_width_of_values).conventions
     verdict = hw.check(lined_up)
@@ -142,7 +141,6 @@ def with_a_key_less_for_one_query(q, k, v, window):
     return windowed(q, k, v, window, step=0)
 
 
-@pytest.mark.whole_search
 def test_fewer_queries_than_keys_are_tried_with_a_window_that_has_to_be_passed():
     verdict = hw.check(with_window)
     assert verdict.ok

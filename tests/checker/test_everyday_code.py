@@ -223,9 +223,10 @@ def test_arguments_of_one_name_have_to_mean_the_same():
     assert "a convention" not in opposite.report()
     assert diff(of_visible, of_others_hidden).same
     assert diff(of_visible, of_added).same
-    assert (diff(of_columns, of_rows).same, diff(of_columns, of_rows).removed) == (False, ("weights-transposed",))
-    assert diff(of_columns, of_other_rows).same
-    assert "(in, out) matrices" in diff(of_columns, of_other_rows).report()
+    transposed, renamed = diff(of_columns, of_rows), diff(of_columns, of_other_rows)
+    assert (transposed.same, transposed.removed) == (False, ("weights-transposed",))
+    assert renamed.same
+    assert "(in, out) matrices" in renamed.report()
 
 
 def without_scale_in_float32(q, k, v):

@@ -65,7 +65,11 @@ def named(template, **parts):
             {"scale-tokens", "softmax-keepdims"},
             marks=pytest.mark.whole_search,
         ),
-        ({"scale": "", "logits": "Q @ K.reshape(K.shape[::-1])"}, {"scale-missing", "reshaped-not-transposed"}),
+        pytest.param(
+            {"scale": "", "logits": "Q @ K.reshape(K.shape[::-1])"},
+            {"scale-missing", "reshaped-not-transposed"},
+            marks=pytest.mark.whole_search,
+        ),
     ],
 )
 def test_one_head(parts, mistakes):

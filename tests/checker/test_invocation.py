@@ -255,6 +255,7 @@ def test_functions_with_fewer_heads_of_keys():
     assert hw.check(tiled).mistakes == ("groups-tiled",)
 
 
+@pytest.mark.whole_search
 def test_keys_of_the_context_and_of_the_tokens():
     def cross(x, context, Wq, Wk, Wv):
         both = np.concatenate([context, x], axis=-2)

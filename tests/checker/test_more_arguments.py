@@ -94,7 +94,7 @@ def padding_as_numbers(Q, K, V, padding_mask):
         (of_dataclass, ()),
         (with_short_name, ("mask-after-softmax",)),
         (in_blocks, ("online-not-rescaled",)),
-        (padding_as_numbers, ("mask-added-as-number",)),
+        pytest.param(padding_as_numbers, ("mask-added-as-number",), marks=pytest.mark.whole_search),
     ],
 )
 def test_arguments_are_read(function, mistakes):

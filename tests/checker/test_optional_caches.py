@@ -87,6 +87,7 @@ def test_a_cache_that_may_be_left_out_is_passed(function):
     assert not [text for text in verdict.untested if text in ("past", "cache", "history", "mems")]
 
 
+@pytest.mark.whole_search
 def test_several_new_tokens_that_attend_to_each_other_are_not_tested():
     verdict = hw.check(for_one_new_token)
     assert verdict.ok

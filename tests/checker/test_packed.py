@@ -133,6 +133,7 @@ def test_tokens_may_be_queries_keys_and_values_themselves(function, conventions)
     assert set(verdict.conventions) == conventions
 
 
+@pytest.mark.whole_search
 @pytest.mark.parametrize(
     ("function", "mistake"),
     [(scaled_only_by_name, "scale-missing"), (over_queries, "softmax-axis"), (with_residual, "residual-added")],

@@ -50,9 +50,9 @@ def pooled_with_an_inverted_mask(hidden_states, attention_vector, mask=None):
         (pooled, ()),
         (pooled_without_softmax, ("softmax-missing",)),
         (pooled_items, ()),
-        (pooled_items_over_the_batch, ("softmax-over-batch",)),
+        pytest.param(pooled_items_over_the_batch, ("softmax-over-batch",), marks=pytest.mark.whole_search),
         (pooled_with_a_mask, ()),
-        (pooled_with_an_inverted_mask, ("mask-inverted",)),
+        pytest.param(pooled_with_an_inverted_mask, ("mask-inverted",), marks=pytest.mark.whole_search),
     ],
 )
 def test_a_vector_that_pools_tokens_is_a_query(function, mistakes):

@@ -63,6 +63,7 @@ def test_a_bias_of_positions_is_a_convention(function):
     assert verdict.difference < 1e-9
 
 
+@pytest.mark.whole_search
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [(biased_without_scale, ("scale-missing",)), (reversed_linear_bias, ("scale-missing", "alibi-sign"))],

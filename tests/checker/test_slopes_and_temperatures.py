@@ -123,7 +123,7 @@ def test_what_has_to_be_given_is_passed(function, conventions):
         (temperature_without_width, "scale-missing"),
         (times_temperature, "scale-inverted"),
         (temperature_without_influence, "scale-ignored"),
-        (temperature_over_queries, "softmax-axis"),
+        pytest.param(temperature_over_queries, "softmax-axis", marks=pytest.mark.whole_search),
     ],
 )
 def test_a_mistake_with_it_is_named(function, mistake):

@@ -5,8 +5,6 @@ import hashlib
 import html
 import io
 import re
-import subprocess
-import sys
 from importlib.resources import files
 
 import numpy as np
@@ -27,7 +25,7 @@ from headwise.models.vit import ViTConfig, vit_params
 from headwise.text import Statement, as_text
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit, save_vit
 from helpers.browser import console_messages, open_page, requested_hosts, set_viewport, wait_for
-from helpers.processes import PATIENCE
+from helpers.commands import headwise
 
 pytestmark = pytest.mark.xdist_group("browser")
 DIGITS = 3
@@ -166,8 +164,7 @@ def test_in_a_notebook_it_is_the_same_page(explorer):
 def test_the_command_writes_a_page(tmp_path, rng):
     model = ViTConfig(tokenizer="14x14", d_model=6, n_layers=1, n_heads=2, d_ff=4)
     save_vit(tmp_path / "mine.safetensors", model, vit_params(model, rng), {})
-    command = [sys.executable, "-m", "headwise", "explore", "--digits", "2", "--model", "mine.safetensors"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    done = headwise("explore", "--digits", "2", "--model", "mine.safetensors", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "explorer.html: 2 inputs" in done.stdout
     assert done.stderr == ""

@@ -146,3 +146,45 @@ def test_fewer_queries_than_keys_are_tried_with_a_window_that_has_to_be_passed()
     assert verdict.ok
     assert "causal-aligned-end" in verdict.conventions
     assert hw.check(with_a_key_less_for_one_query).mistakes
+
+
+def of_sizes(x, w_q, w_k, w_v, w_o, B, T, C, n_heads):
+    q, k, v = ((x @ w).reshape(B, T, n_heads, C // n_heads).transpose(0, 2, 1, 3) for w in (w_q, w_k, w_v))
+    return attend(q, k, v).transpose(0, 2, 1, 3).reshape(B, T, C) @ w_o
+
+
+def of_sizes_without_heads_moved(x, w_q, w_k, w_v, w_o, B, T, C, n_heads):
+    q, k, v = ((x @ w).reshape(B, T, n_heads, C // n_heads).transpose(0, 2, 1, 3) for w in (w_q, w_k, w_v))
+    return attend(q, k, v).reshape(B, T, C) @ w_o
+
+
+def of_numbers_of_tokens(states, memory, w_q, w_k, w_v, nq, nkv):
+    assert states.shape[-2] == nq
+    assert memory.shape[-2] == nkv
+    return attend(states @ w_q, memory @ w_k, memory @ w_v)
+
+
+def causal_up_to(q, k, v, context_length):
+    hidden = np.triu(np.ones((context_length, context_length), bool), 1)[: q.shape[-2], : k.shape[-2]]
+    return softmax(np.where(hidden, -np.inf, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]))) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes"),
+    [
+        (of_sizes, ()),
+        (of_sizes_without_heads_moved, ("heads-merged-unmoved",)),
+        (of_numbers_of_tokens, ()),
+        (causal_up_to, ()),
+    ],
+)
+def test_sizes_that_the_shapes_say_too_are_passed(function, mistakes):
+    assert hw.check(function).mistakes == mistakes
+
+
+def test_a_letter_that_is_added_is_no_size():
+    def added(x, w_q, w_k, w_v, w_o, n_heads, B):
+        return of_sizes(x, w_q, w_k, w_v, w_o, *x.shape, n_heads) + B
+
+    with pytest.raises(hw.HeadwiseError, match="unknown argument `B`"):
+        hw.check(added)

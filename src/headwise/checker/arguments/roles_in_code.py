@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import re
 
+# numbers of items, of queries and of keys, and the width of tokens: what a letter is counts only where it is a size
+_COUNTS = {
+    "query count": "nq numq numqueries nqueries qlen lenq querylen seqlen seqlength numtokens ntokens tgtlen targetlen",
+    "key count": "nkv nk numk numkeys nkeys klen kvlen lenk keylen srclen sourcelen contextlength ctxlen",
+}
+_LETTERS = {"B": "items", "b": "items", "T": "query count", "N": "query count", "S": "query count", "L": "query count"}
+_LETTERS |= {"C": "D"}
+_COUNT = {name: role for role, names in _COUNTS.items() for name in names.split()}
+_SHAPED = r"(reshape|view|zeros|ones|full|empty|eye|arange|range|tri|tril|triu|expand|broadcast_to)\("
+
 _NEW = r"\w*\.?(None|newaxis)"
 _COLUMN = rf"(\[(\.\.\.|:), ?(:, ?)?{_NEW}\]|\.(unsqueeze|expand_dims)\((1|2|-1)\))"
 _ROW = rf"(\[(:, ?|\.\.\., ?)?{_NEW}(, ?:)?\]|\.(unsqueeze|expand_dims)\((0|1|-2)\))"
@@ -17,6 +27,17 @@ def role_in_code(name: str, code: str, others: set[str | None]) -> str | None:
     if divides and "heads" not in others and others & {"X", "q"}:
         return "heads"
     return "lengths" if re.search(rf"\barange\([^<>\n]*<=?\s*{name}\b", code) else None
+
+
+def count_in_code(name: str, code: str) -> str | None:
+    """What a number counts that has to be passed although the shapes of arrays say it too; None if it is no number."""
+    if is_array(name, code) or (name in "Bb" and re.search(rf"\+ *{name}\b", code)):  # which is a bias
+        return None
+    if name in _LETTERS:
+        size = rf"\b{_SHAPED}[^\n]*\b{name}\b(?!\w*[.\[(])|\.shape(\[-?\d\])? *== *\(?([^()\n]*, *)?{name}\b"
+        return _LETTERS[name] if re.search(size, code) else None
+    role = _COUNT.get(name.lower().replace("_", ""))
+    return None if role == "key count" and re.search(rf"head\w*\s*//\s*{name}\b", code) else role
 
 
 def is_array(name: str, code: str) -> bool:

@@ -20,7 +20,13 @@ from headwise.checker.arguments.groups import (
 from headwise.checker.arguments.parts import holds_pair, is_complete, is_fused, places_of_pair
 from headwise.checker.arguments.products import tokens_in_products
 from headwise.checker.arguments.roles import CACHE, role_of, tokens_among
-from headwise.checker.arguments.roles_in_code import count_of_key_heads, is_array, is_counted, role_in_code
+from headwise.checker.arguments.roles_in_code import (
+    count_in_code,
+    count_of_key_heads,
+    is_array,
+    is_counted,
+    role_in_code,
+)
 from headwise.checker.arguments.settings import CONFIG
 
 _WHOLE_CACHE = {"kpast": "k", "vpast": "v", "cache": "kv"}  # what the parts of a cache are that holds every key
@@ -124,6 +130,9 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
     others = {role_of(o.name) for o in parameters if o is not p}
     if role is None and is_required(p) and (shown := role_in_code(p.name, code, others)):
         return shown
+    of_heads = role == "key_heads" and "head" in code.lower()  # else `nkv` is a number of keys
+    if role in (None, "key_heads") and not of_heads and is_required(p) and (count := count_in_code(p.name, code)):
+        return count
     of_logits = re.search(r"bias(es)?$|^bias_", p.name.lower()) and (is_required(p) or p.default is None)
     if role is None and of_logits and others & {"X", "q", "Wq", "Wqkv"}:
         return "bias"

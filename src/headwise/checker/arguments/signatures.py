@@ -45,6 +45,7 @@ _HELPERS = {
     "freqs",
 }
 _HELPERS |= {"buckets", "bucket count", "longest distance", "rows", "columns", "grid", "items", *_COUNTS_OF_HEADS}
+_HELPERS |= {"query count", "key count"}
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
     4: (("self_attention", ("X", *_MATRICES)),),

@@ -186,6 +186,7 @@ def _sizes(convention: CallingConvention, case: Case) -> Case:
     sides |= {"repeats": repeats, "layer": layer, "bucket count": 32, "longest distance": 128}
     starts = np.diff(case["segments"][0], prepend=0).astype(bool).sum() if "segments" in case else 0
     sides |= {"items": int(starts) if "starts" in convention.names else grid(case)[0]}
+    sides |= {"query count": grid(case)[2], "key count": grid(case)[3]}
     sides |= {"key head count": case["k"].shape[1] if "k" in case else heads}
     sides |= {"dtype": case["X" if "X" in case else "q"].dtype}
     return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config} | sides | gains

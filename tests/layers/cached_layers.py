@@ -224,3 +224,27 @@ class DictCacheStale(DictCache):
     def projected(self, x):
         q, k, v = super().projected(x)
         return q, k, v if x.shape[1] > 1 else self.kept.setdefault(1, v)
+
+
+class RoomCache(Projected):
+    """A cache (B, 2, M, H, d) with room for all tokens, which is returned."""
+
+    def forward(self, x, cache=None, cache_index=None):
+        q, k, v = self.projected(x)
+        if cache is None:
+            return self.attended(q, k, v)
+        last = cache_index + x.shape[1]
+        kept = torch.stack([k, v], 1).transpose(2, 3)
+        cache = torch.cat([cache[:, :, : self.first(cache_index)], kept, cache[:, :, last:]], 2)
+        k, v = cache[:, :, :last].transpose(2, 3).unbind(1)
+        return self.attended(q, k, v), cache
+
+    def first(self, cache_index):
+        return cache_index
+
+
+class RoomCacheMoved(RoomCache):
+    """New tokens go to the end of the room, after zeros."""
+
+    def first(self, cache_index):
+        return max(cache_index - 1, 0)

@@ -28,3 +28,41 @@ class SizesOfFileModelWidth(SizesOfFile):
 
     def logits(self, q, k):
         return q @ k.transpose(-1, -2) / d_model**0.5
+
+
+class HeadOfFile(nn.Module):
+    """One head of tokens as wide as the file says."""
+
+    def __init__(self, head_size):
+        super().__init__()
+        self.key, self.query, self.value = (nn.Linear(d_model, head_size, bias=False) for _ in range(3))
+
+    def forward(self, x):
+        k = self.key(x)
+        return torch.softmax(self.query(x) @ k.transpose(-1, -2) * self.scale(x, k), dim=-1) @ self.value(x)
+
+    def scale(self, x, k):
+        return k.shape[-1] ** -0.5
+
+
+class HeadOfFileModelWidth(HeadOfFile):
+    def scale(self, x, k):
+        return x.shape[-1] ** -0.5
+
+
+class HeadsAsWideAsFile(nn.Module):
+    """Heads that have to be as wide together as the file says, although their number and width are arguments."""
+
+    head = HeadOfFile
+
+    def __init__(self, num_heads, head_size):
+        super().__init__()
+        self.heads = nn.ModuleList([self.head(head_size) for _ in range(num_heads)])
+        self.proj = nn.Linear(d_model, d_model)
+
+    def forward(self, x):
+        return self.proj(torch.cat([head(x) for head in self.heads], dim=-1))
+
+
+class HeadsAsWideAsFileModelWidth(HeadsAsWideAsFile):
+    head = HeadOfFileModelWidth

@@ -1,5 +1,8 @@
 """Attention in plain classes that hold their weights, in the styles that courses use; and with a mistake put in."""
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 
 
@@ -214,3 +217,45 @@ class TurnedAndKeptUnscaled(TurnedAndKept):
 
     def logits(self, products, D):
         return products
+
+
+class Matrices(NamedTuple):
+    """Those of one layer."""
+
+    w_q: np.ndarray
+    w_k: np.ndarray
+    w_v: np.ndarray
+
+
+@dataclass(frozen=True)
+class FrozenMatrices:
+    """The same in a dataclass."""
+
+    w_q: np.ndarray
+    w_k: np.ndarray
+    w_v: np.ndarray
+
+
+class OfNamedTuple:
+    """Its matrices are fields of a named tuple."""
+
+    matrices: type = Matrices
+
+    def __init__(self, d_model):
+        self.params = self.matrices(*np.random.default_rng(0).normal(size=(3, d_model, d_model)))
+
+    def __call__(self, x):
+        q, k, v = (x @ w for w in (self.params.w_q, self.params.w_k, self.params.w_v))
+        return self.weights(q @ k.T) @ v
+
+    def weights(self, s):
+        return softmax(s / self.params.w_q.shape[1] ** 0.5)
+
+
+class OfNamedTupleUnscaled(OfNamedTuple):
+    def weights(self, s):
+        return softmax(s)
+
+
+class OfFrozenDataclass(OfNamedTuple):
+    matrices = FrozenMatrices

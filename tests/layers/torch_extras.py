@@ -209,6 +209,16 @@ class MaskInverted(Heads):
         return self.merge(logits.softmax(-1) @ v)
 
 
+class CausalMaskInverted(MaskInverted):
+    """Causal attention with padding, in which the first queries see nothing.
+
+    mask: (batch, tokens), 1 for real tokens and 0 for padding.
+    """
+
+    def logits(self, q, k):
+        return super().logits(q, k).masked_fill(torch.ones(q.shape[2], q.shape[2]).triu(1).bool(), -torch.inf)
+
+
 class SameSlice(nn.Module):
     """Each head projects its own slice of the features, but all with the first head's queries and keys."""
 

@@ -22,6 +22,8 @@ VERDICTS = {
     "FlaggedCacheUnread": (("unknown",), ()),
     "RotaryCache": ((), ()),
     "SharedCache": ((), ()),
+    "RoomCache": ((), ()),
+    "RoomCacheMoved": (("unknown",), ()),
 }
 
 
@@ -29,6 +31,17 @@ VERDICTS = {
 def test_verdict(name):
     verdict = hw.check(getattr(layers, name))
     assert (verdict.mistakes, verdict.untested) == VERDICTS[name]
+
+
+def test_an_empty_cache_is_of_the_class_of_the_file():
+    layers = pytest.importorskip("layers.file_cache_layers")
+    verdicts = {name: hw.check(getattr(layers, name)) for name in ("Annotated", "NamedAlone", "AnnotatedUnaligned")}
+    assert {name: verdict.mistakes for name, verdict in verdicts.items()} == {
+        "Annotated": (),
+        "NamedAlone": (),
+        "AnnotatedUnaligned": ("causal-alignment",),
+    }
+    assert not any(verdict.untested for verdict in verdicts.values())
 
 
 @pytest.mark.parametrize("name", ["RotaryCacheStale", "OwnCacheFrozen", "DictCacheStale"])

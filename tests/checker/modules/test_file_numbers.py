@@ -17,3 +17,8 @@ def test_methods_read_the_number_of_heads_from_the_file():
 
 def test_a_mistake_next_to_them_is_named():
     assert hw.check(layers.SizesOfFileModelWidth).mistakes == ("scale-model-width",)
+
+
+def test_heads_are_made_as_wide_together_as_the_file_says():
+    assert hw.check(layers.HeadsAsWideAsFile).ok
+    assert hw.check(layers.HeadsAsWideAsFileModelWidth).mistakes == ("scale-model-width",)

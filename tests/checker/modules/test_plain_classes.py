@@ -21,6 +21,9 @@ VERDICTS = {
     layers.Encoder: (),
     layers.TurnedAndKept: (),
     layers.TurnedAndKeptUnscaled: ("scale-missing",),
+    layers.OfNamedTuple: (),
+    layers.OfNamedTupleUnscaled: ("scale-missing",),
+    layers.OfFrozenDataclass: (),
 }
 
 

@@ -80,7 +80,7 @@ _ROLES = {
     "lengths": "validlen validlength lengthsk seqlenk",
     "offset": "offset pastlen pastlength startpos queryoffset cachelen positionoffset pastkeyvalueslength qoffset",
     "place": "pos position cacheindex cachepos cacheposition curpos currentpos inputpos curlen curlength writepos index"
-    " cacheoffset step",
+    " cacheoffset cacheupdateindex step",
     "pages": "blocktables blocktable pagetables pagetable blockindices pageindices kvindices blockids pageids",
     "index": "relativepositionindex relpositionindex relposindex relindex relidx relativeindex relativeidx rpi rpeindex"
     " biasindex biasidx positionindex relativecoordsindex relposidx",

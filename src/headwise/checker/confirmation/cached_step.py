@@ -18,7 +18,9 @@ from headwise.checker.arguments.roles import CACHE, role_of
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import bare
 from headwise.checker.confirmation.masked_step import StepMask, step_masks
+from headwise.checker.confirmation.own_caches import own_caches
 from headwise.checker.modules import FIRST_POSITION
+from headwise.checker.modules.positions import position_arguments
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.definition import build, evaluate
 from headwise.checker.reference.differences import difference
@@ -159,7 +161,7 @@ class _Steps:
     @property
     def starts(self) -> tuple[str, ...]:
         """The arguments that say how many tokens came before."""
-        return tuple(p.name for p in self.parameters if role_of(p.name) == "offset")
+        return tuple(p.name for p in self.parameters if _is_start(p.name))
 
     @property
     def ends(self) -> list[tuple[int, int]]:
@@ -189,8 +191,12 @@ class _Steps:
             firsts: tuple[dict[str, Any], ...] = ({}, {cache: {}})
             for first in firsts:  # what the first call gets
                 yield (cache, *start), list(self._attempts(partial(self._returned, cache, first)))
-            for empty in (dict[str, Any], partial(Keeper, self.convention)):
+            _, (keys, _) = next(_pairs(self.convention, case))
+            own = own_caches(self.convention.function, cache, keys.shape)
+            for empty in own or (dict[str, Any], partial(Keeper, self.convention)):
                 yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
+            makers = [partial(self._returned, cache, {cache: room}) for room in self._rooms(case)]
+            yield (cache, *start), [output for make in makers for output in self._attempts(make)]
         elif {"kpast", "vpast"} <= roles.keys():
             pair = roles["kpast"], roles["vpast"]
             makers = [partial(self._paired, pair, *args) for args in _pairs(self.convention, case)]
@@ -204,7 +210,7 @@ class _Steps:
         arguments: dict[str, Any] = {p.name: None for p in self.parameters if p.default is p.empty}
         streams = [self.convention.names.get(role) for role in ("context", "values", "X")]  # of the same tokens
         arguments |= {**self.convention.fixed, **{name: tokens for name in streams if isinstance(name, str)}}
-        arguments |= {p.name: first for p in self.parameters if role_of(p.name) == "offset"}
+        arguments |= {p.name: first for p in self.parameters if _is_start(p.name)}
         if first and FIRST_POSITION in vars(self.convention.function):
             arguments[FIRST_POSITION] = first
         masks = self.mask.arguments(first, last) if self.mask else {}
@@ -228,6 +234,14 @@ class _Steps:
             output, returned = self.call(first, last, **{**self.flags, name: cache})
             outputs.append(output)
         return np.concatenate(outputs, axis=1)
+
+    def _rooms(self, case: Case) -> Iterator[Any]:
+        """Arrays of zeros with a place for the keys and values of each token, in the usual orders of their axes."""
+        for axis, (keys, values) in _pairs(self.convention, case):
+            for items_first in (True, False):
+                yield self.convention.convert(np.zeros_like(np.stack([keys, values], axis=items_first)))
+            if axis == 1:  # those after a rotation have the same shapes
+                return
 
     def _filled(self, name: str, empty: Callable[[], Any]) -> Array:
         """With an object that the call for the others has filled."""
@@ -296,6 +310,11 @@ def _pairs(convention: CallingConvention, case: Case) -> Iterator[tuple[int, tup
         for keys, values in recorded:
             yield 2, (keys, values)
             yield 1, (keys.swapaxes(1, 2), values.swapaxes(1, 2))
+
+
+def _is_start(name: str) -> bool:
+    """Whether an argument says how many tokens came before, or where in a cache the new ones begin."""
+    return role_of(name) == "offset" or (role_of(name) == "place" and not position_arguments([name]))
 
 
 def _is_cache(part: Any) -> bool:

@@ -25,6 +25,7 @@ from headwise.checker.arguments.settings import (
     value_of_setting,
 )
 from headwise.checker.modules.layer import documentation_of
+from headwise.checker.modules.whole_numbers import numbers_of_file
 from headwise.checker.user_code.execution import user_code
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError, describe_exception
@@ -74,7 +75,7 @@ def construct(cls: type, init: Mapping[str, Any], only: Mapping[str, int] | None
     same_width = SIZES | {"context": SIZES["model"]}
     first = [GROUPED] * has_groups(cls) + [WIDE] * bool(_PART_ROTATED.search(documentation_of(cls)))
     apart = [VALUES] * any(role_of_setting(name) == "values" for name in names_of(cls))
-    usual: list[Mapping[str, int] | None] = [*first, *apart, SIZES, same_width, WIDE, None]
+    usual: list[Mapping[str, int] | None] = [*first, *apart, SIZES, same_width, *_sizes_of_file(cls), WIDE, None]
     for sizes in usual if only is None else [only]:
         if sizes is None and not _has_small_defaults(cls):
             continue
@@ -91,6 +92,15 @@ def construct(cls: type, init: Mapping[str, Any], only: Mapping[str, int] | None
         yield instance
     if not count:
         raise DataError(f'{cls.__name__}: cannot be made ({errors[0]}). Give its arguments: init="name=value, …".')
+
+
+def _sizes_of_file(cls: type) -> Iterator[dict[str, int]]:
+    """Heads that together are as wide as a variable of the file says that tokens are, for a class that takes both."""
+    numbers = {role_of_setting(name): n for name, n in numbers_of_file(cls) if n > 0}
+    model = numbers.get("model", 0)
+    if model and {"heads", "width"} <= {role_of_setting(name) for name in names_of(cls)}:
+        heads = next((n for n in (numbers.get("heads", 3), *range(2, model)) if model % n == 0), 1)
+        yield SIZES | {"model": model, "heads": heads, "width": model // heads, "values": model // heads}
 
 
 def with_sizes(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> Any:

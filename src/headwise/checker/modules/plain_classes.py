@@ -92,22 +92,28 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
 Place = tuple[Any, Callable[[Any], None]]
 
 
+def _fixed(item: Any) -> None:
+    raise ValueError("what is checked cannot be replaced itself")
+
+
 def _is_array(item: Any) -> bool:
     return isinstance(item, np.ndarray) or is_torch_tensor(item)
 
 
-def _places(value: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Place]]:
-    """The arrays of an object, and how to replace each."""
+def _places(
+    value: Any, path: str, visited: set[int], replace_value: Callable[[Any], None] = _fixed
+) -> Iterator[tuple[str, Place]]:
+    """The arrays of an object, which `replace_value` replaces, and how to replace each."""
     if id(value) in visited:
         return
     visited.add(id(value))
-    for key, item, replace in _items(value):
+    for key, item, replace in _items(value, replace_value):
         inner = f"{path}.{key}" if path else key
         if _is_array(item):
             if bare(item).dtype.kind in "fi":
                 yield inner, (item, replace)
         elif _is_container(item):
-            yield from _places(item, inner, visited)
+            yield from _places(item, inner, visited, replace)
 
 
 def _walk(value: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:
@@ -121,7 +127,9 @@ def _walk(value: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]
             yield from _walk(item, f"{path}.{key}" if path else key, visited)
 
 
-def _items(value: Any) -> Iterator[tuple[str, Any, Callable[[Any], None]]]:
+def _items(
+    value: Any, replace_value: Callable[[Any], None] = _fixed
+) -> Iterator[tuple[str, Any, Callable[[Any], None]]]:
     if isinstance(value, list):
         for i, item in enumerate(value):
             yield str(i), item, functools.partial(value.__setitem__, i)
@@ -129,16 +137,18 @@ def _items(value: Any) -> Iterator[tuple[str, Any, Callable[[Any], None]]]:
         for key, item in value.items():
             yield str(key), item, functools.partial(value.__setitem__, key)
     elif isinstance(value, tuple):
-        for i, item in enumerate(value):
-            yield str(i), item, _fixed
+        entries = list(value)
+
+        def put(place: int, item: Any) -> None:
+            entries[place] = item
+            replace_value(type(value)(*entries) if hasattr(value, "_fields") else tuple(entries))
+
+        for i, name in enumerate(getattr(value, "_fields", range(len(value)))):
+            yield str(name), value[i], functools.partial(put, i)
     else:
         for key, item in vars(value).items():
             if not _OF_TRAINING.fullmatch(key.lower()):
-                yield key, item, functools.partial(setattr, value, key)
-
-
-def _fixed(item: Any) -> None:
-    raise ValueError("a tuple of arrays cannot be changed")
+                yield key, item, functools.partial(object.__setattr__, value, key)  # also of a frozen dataclass
 
 
 def _is_container(item: Any) -> bool:

@@ -17,8 +17,9 @@ def numbers_of_parts(module: Any) -> Iterator[tuple[str, int]]:
 
 
 def numbers_of_file(cls: type) -> Iterator[tuple[str, int]]:
-    """Those that the methods of a class read as variables of its file."""
-    for method in vars(cls).values():
+    """Those that the methods of a class, and of its base classes there, read as variables of its file."""
+    bases = [base for base in reversed(cls.__mro__) if base.__module__ == cls.__module__]
+    for method in (value for base in bases for value in vars(base).values()):
         if isinstance(method, FunctionType):
             yield from _whole({name: method.__globals__.get(name) for name in method.__code__.co_names})
 

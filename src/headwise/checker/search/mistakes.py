@@ -40,6 +40,7 @@ _OF_ARGUMENTS = {
     "rope-offset": "kpast",
     "inputs-exchanged": "values",
 }
+_LIMITS = {"mask", "padding", "causal", "window", "lengths"}
 _HIDING = {"mask", "causal"}  # options with which later keys may be hidden
 _PADDING = {"mask", "padding", "lengths"}  # options that may hide the same tokens from every query
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
@@ -203,8 +204,7 @@ def explain(
     order = count()  # so that of two equally small ones the first in the catalogue comes first
     remaining = [budget]
     end = limit() if most > 1 else float("inf")
-    limits = ("mask", "padding", "causal", "window", "lengths")
-    limited = any(name in a.probe.case for a in first for name in limits)
+    limited = any(_LIMITS & a.probe.case.keys() for a in first)
     # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
     waiting = [
         (0, 0, next(order), by_design(design, habit), 0, len(first))
@@ -342,6 +342,8 @@ class _Mistakes:
             shown = {id(one) for one in showing}
             yield from () if alone else ((one,) for one in self._all if id(one) not in shown)
         elif size == 2:
+            hiding = [one for one in showing if _LIMITS & one.changes[0].keys()]  # may leave queries with nothing
+            yield from product(hiding, [one for one in self._all if _is_hazard(one.codes[0])])
             usual = _first_forms(showing, _FORMS)
             yield from combinations(usual, 2)
             visible_ids, tried = {id(one) for one in showing}, {id(one) for one in usual}

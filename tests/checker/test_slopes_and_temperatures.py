@@ -182,3 +182,27 @@ def growing(q, k, v):
 def test_slopes_of_three_heads_as_in_the_code_of_the_paper():
     assert "alibi" in hw.check(falling).conventions
     assert hw.check(growing).mistakes == ("alibi-sign",)
+
+
+def alibi_with(slopes_of):
+    """Causal attention with linear biases by these slopes."""
+
+    def alibi_attention(q, k, v):
+        n = np.arange(q.shape[-2])
+        logits = q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5
+        logits = logits - slopes_of(q.shape[1])[:, None, None] * (n[:, None] - n)
+        logits = np.where(n[:, None] >= n, logits, -np.inf)
+        p = np.exp(logits - logits.max(-1, keepdims=True))
+        return p / p.sum(-1, keepdims=True) @ v
+
+    return alibi_attention
+
+
+def test_slopes_of_stated_alibi_are_those_of_alibi():
+    eight = hw.check(alibi_with(lambda heads: 2.0 ** -np.arange(1, heads + 1)))
+    assert eight.ok  # as with eight heads
+    reverse = hw.check(alibi_with(lambda heads: 2.0 ** (-8 * np.arange(heads, 0, -1) / heads)))
+    assert reverse.ok  # the order of heads means nothing
+    verdict = hw.check(alibi_with(lambda heads: 0.1 * np.arange(1, heads + 1)))
+    assert verdict.mistakes == ("unknown",)
+    assert any("those of its bias are 0.1, 0.2" in note for note in verdict.notes)

@@ -35,6 +35,7 @@ from headwise.checker.search.built_in_designs import refuse_other_kind
 from headwise.checker.search.effort import limited_evaluations, quick_compilation
 from headwise.checker.search.examination import Findings
 from headwise.checker.search.ingredients import with_missing_ingredients
+from headwise.checker.search.stated_slopes import with_wrong_slopes
 from headwise.checker.target import Target
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
@@ -154,7 +155,7 @@ def _check_function(
         tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
         findings = with_returned_caches(judge(tiers, documentation, requirements, rng, most))
         refuse_other_kind(findings, documentation)
-        findings = with_missing_ingredients(findings, documentation)
+        findings = with_wrong_slopes(with_missing_ingredients(findings, documentation), documentation)
         return with_gradients(confirmed(findings, documentation, fresh(rng)))
 
     findings = in_small_blocks(function, documentation, find) if adapter is None else find(function)
@@ -360,4 +361,4 @@ def _with_ignored_parts(judged: _Judged) -> _Judged:
         findings = replace(findings, observed=(*findings.observed, "rope-axis"))
     if explained and target.capped and "softcap" not in codes:
         findings = replace(findings, observed=(*findings.observed, "softcap-ignored"))
-    return replace(judged, findings=findings)
+    return replace(judged, findings=with_wrong_slopes(findings, _documentation_of(target)))

@@ -312,3 +312,30 @@ class NeedsAddedMaskReshaped(NeedsAddedMask):
     def products(self, q, k):
         b, h, n, d = k.shape
         return q @ k.reshape(b, h, d, n)
+
+
+class TableOfAngles(nn.Module):
+    """A table (M, d / 2, 2) of cosines and sines that is passed as `rope`."""
+
+    def __init__(self, dim, n_head):
+        super().__init__()
+        self.n_head = n_head
+        self.wqkv, self.wo = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def turned(self, x, rope):
+        x = x.unflatten(-1, (-1, 2))
+        cos, sin = rope[: x.shape[2], :, 0], rope[: x.shape[2], :, 1]
+        return torch.stack([x[..., 0] * cos - x[..., 1] * sin, x[..., 1] * cos + x[..., 0] * sin], -1).flatten(-2)
+
+    def keys(self, k, rope):
+        return self.turned(k, rope)
+
+    def forward(self, x, rope):
+        q, k, v = (t.unflatten(-1, (self.n_head, -1)).transpose(1, 2) for t in self.wqkv(x).chunk(3, -1))
+        p = (self.turned(q, rope) @ self.keys(k, rope).mT / q.shape[-1] ** 0.5).softmax(-1)
+        return self.wo((p @ v).transpose(1, 2).flatten(2))
+
+
+class TableOfAnglesOneSide(TableOfAngles):
+    def keys(self, k, rope):
+        return k

@@ -49,3 +49,8 @@ def test_verdict(name):
 def test_a_bias_of_another_form_is_not_tested():
     assert "relative_bias" in hw.check(layers.OtherForm).untested
     assert "relative_bias" not in hw.check(layers.OtherForm, init="dim=12, heads=3, positions='relative'").untested
+
+
+def test_a_table_of_cosines_and_sines_is_passed():
+    assert hw.check(layers.TableOfAngles).ok
+    assert hw.check(layers.TableOfAnglesOneSide).mistakes == ("rope-one-side",)

@@ -61,7 +61,7 @@ def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:
     forms = {
         "cos": tables,
         "sin": tables,
-        "pair": ("", "half-", "", "complex-", "flat-"),
+        "pair": ("", "half-", "", "complex-", "flat-", "stacked-"),
         "complex": ("", "stacked-"),
     }
     count = max((len(forms[kind]) for kind in kinds.values() if kind in forms), default=1)
@@ -121,5 +121,6 @@ def positions_of(
         makers[f"{form}cos"], makers[f"{form}sin"] = partial(table, np.cos, a), partial(table, np.sin, a)
     for form, a in (("", halves), ("half-", angles), (NEIGHBOURS, neighbours)):
         makers[f"{form}pair"] = partial(lambda a: (table(np.cos, a[None]), table(np.sin, a[None])), a)
+    makers["stacked-pair"] = makers["stacked-complex"]
     makers["flat-pair"] = lambda: (table(np.cos, halves), table(np.sin, halves))
     return {name: makers[kind]() for name, kind in kinds.items()}

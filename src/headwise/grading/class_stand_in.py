@@ -89,8 +89,8 @@ def _with_signature(function: Callable[..., Any], node: ast.FunctionDef) -> Call
 def _constructor(sandbox: Sandbox, text: str) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         given = {**inspect.signature(type(self)).bind(*args).arguments, **kwargs} if args else kwargs
-        arguments = {key: _settings(key, value, text) if isinstance(value, Settings) else value
-                     for key, value in given.items()}  # fmt: skip
+        configurations = {k: _settings(k, value, text) for k, value in given.items() if isinstance(value, Settings)}
+        arguments = {**given, **configurations}
         number, values = sandbox.construct(type(self).__name__, arguments)
         for path, value in values:
             *parts, last = path.split(".")

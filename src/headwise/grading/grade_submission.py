@@ -153,7 +153,7 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
 def _check(
     box: Sandbox, submission: Submission, location: tuple[str, str], task: Task, rng: np.random.Generator
 ) -> Verdict:
-    """The checker's verdict on a class, or on a function in the first of its forms in which it is what is asked for."""
+    """The checker's verdict on a class, or on a function in the first of its forms that suits the task."""
     file, name = location
     source = submission.files[file]
     if is_class(source, name):

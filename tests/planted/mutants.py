@@ -108,6 +108,7 @@ SPECIAL = {
         "qkv-interleaved",
         "context-ignored",
         "context-swapped",
+        "inputs-exchanged",
     ],
 }
 BOTH = [
@@ -175,9 +176,17 @@ def plant(style, kind, wrong=(), weights=None, seed=0):
 
     def swapped_cross_attention(X, context, Wq, Wk, Wv, Wo, heads):
         """Queries from X (N, D), keys and values from the context (M, D): that is what it should be."""
-        q, k, v = ((a @ W.T).reshape(1, len(a), heads, -1).swapaxes(1, 2) for a, W in ((context, Wq), (X, Wk), (X, Wv)))
+        return of_inputs((context, Wq), (X, Wk), (X, Wv), Wo, heads)
+
+    def exchanged_inputs(query, key, value, Wq, Wk, Wv, Wo, heads):
+        """Queries from query (N, D), keys from key (M, D), values from value (M, D): that is what it should be."""
+        return of_inputs((query, Wq), (value, Wk), (key, Wv), Wo, heads)
+
+    def of_inputs(queries, keys, values, Wo, heads):
+        parts = (queries, keys, values)
+        q, k, v = ((a @ W.T).reshape(1, len(a), heads, -1).swapaxes(1, 2) for a, W in parts)
         o, p = module.attend(q, k, v, wrong, rng=rng)
-        return give((o[0].swapaxes(0, 1).reshape(len(context), -1) @ Wo.T, p[0]))
+        return give((o[0].swapaxes(0, 1).reshape(len(queries[0]), -1) @ Wo.T, p[0]))
 
     def fused_multi_head(X, Wqkv, Wo, heads):
         """Wqkv (3, heads, d, D) with its first three axes flattened: all queries, then all keys, then all values."""
@@ -189,6 +198,7 @@ def plant(style, kind, wrong=(), weights=None, seed=0):
         return give(module.tokens(X, Wq, Wk, Wv, wrong, Wo=Wo, heads=heads, rng=rng))
 
     special = {"context-ignored": cross_attention, "context-swapped": swapped_cross_attention}
+    special["inputs-exchanged"] = exchanged_inputs
     special |= {"qkv-interleaved": fused_multi_head, "heads-batch-mixed": batched_multi_head}
     for code, function in special.items():
         if code in wrong:

@@ -309,6 +309,8 @@ def test_a_list_of_heads_and_tensors_are_graded_and_compared_on_the_courses_arra
     assert second.on_course_arrays == "agrees with attention that does not divide by √d"
 
 
+# the alarm may fall into a callback of a weak reference, where Python only warns; it is repeated a second later
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_source_that_takes_for_ever_to_search(monkeypatch):
     monkeypatch.setattr(importlib.import_module("headwise.grading.grade_submission"), "CHECK_SECONDS", -19.0)
     endless = "einsum(" * 100_000

@@ -64,6 +64,13 @@ def without_weak_caps(q, k, v, softcap=None):
     return softmax(s if softcap is None or softcap > 10 else softcap * np.tanh(s / softcap)) @ v
 
 
+def with_every_bias_or_none(x, Wq, Wk, Wv, bq=None, bk=None, bv=None):
+    q, k, v = x @ Wq, x @ Wk, x @ Wv
+    if bq is not None and bk is not None and bv is not None:
+        q, k, v = q + bq, k + bk, v + bv
+    return softmax(scaled(q, k)) @ v
+
+
 def with_full_lengths(q, k, v, lengths=None):
     s, keys = scaled(q, k), k.shape[-2]
     if lengths is not None and np.all(lengths < keys):
@@ -282,6 +289,7 @@ def with_one_mask_in_a_group(q, k, v, mask=None):
         (with_one_array, "one array"),
         (without_sign, "negative scale"),
         (without_weak_caps, "large softcap"),
+        (with_every_bias_or_none, "biases alone"),
         (with_full_lengths, "without padding"),
         (with_one_of_two_masks, "together"),
     ],

@@ -211,12 +211,14 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
     normed = any("norm" in code for code in findings.conventions)
     loops = interface.compiled or may_have_loops_over_pairs(convention)  # what is compiled is tried in few sizes
     blocks = None if loops else numbers_in_code(documentation)
-    for further in further_probes(interface, rng, any_size=not normed, blocks=blocks):
+    tried = further_probes(interface, rng, any_size=not normed, blocks=blocks)
+    # Code that raises for some of the biases takes all of them or none.
+    partly_biased = [further for further in tried if further.words == SOME_BIASES]
+    together = any(convention.call(further.probe.case).output is None for further in partly_biased)
+    for further in tried:
         # The axes of a mask may then be taken for one another.
         ambiguous = "as many" in further.words and further.probe.name not in ("plain", "sharp", "batch", "wide")
-        # Code may take optional biases all or not at all.
-        together = further.words == SOME_BIASES and not any(name[0] == "b" for name in convention.interface.needs)
-        yield _Trial(convention, further, edge=ambiguous or together)
+        yield _Trial(convention, further, edge=ambiguous or (together and further.words == SOME_BIASES))
 
 
 def _of_mask_shapes(

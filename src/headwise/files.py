@@ -92,13 +92,6 @@ def lock_folder(folder: Path) -> Iterator[None]:
     The lock belongs to the process: it does not outlive it, however it ends, and no file is left.
 
     Raises DataError if another process has locked the folder.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, lock_folder(Path(folder) / "run"):
-    ...     (Path(folder) / "run").is_dir()
-    True
     """
     created = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)

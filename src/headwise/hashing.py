@@ -14,7 +14,6 @@ def fingerprint(*arrays: npt.NDArray[Any]) -> str:
 
     Examples
     --------
-    >>> import numpy as np
     >>> x = np.arange(6.0)
     >>> fingerprint(x)[:16]
     '80a2c2f1b5c742e4'

@@ -81,13 +81,7 @@ class Installation:
 
 
 def inspect_installation() -> Installation:
-    """Inspect what is installed.
-
-    Examples
-    --------
-    >>> inspect_installation().extras["fast"].install
-    "pip install 'headwise[fast]'"
-    """
+    """Inspect what is installed."""
     names = ("numpy", "threadpoolctl", *_OPTIONAL)
     libraries = {name: version for name in names if (version := library_version(name))}
     try:

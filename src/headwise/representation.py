@@ -17,7 +17,6 @@ def brief_repr(self: Any) -> str:
     Examples
     --------
     >>> from dataclasses import dataclass
-    >>> import numpy as np
     >>> @dataclass
     ... class Sample:
     ...     image: np.ndarray

@@ -28,7 +28,6 @@ class AxisSizes:
 
     Examples
     --------
-    >>> import numpy as np
     >>> sizes = bind("... H N d", q=np.zeros((2, 8, 50, 64)))
     >>> sizes["N"], sizes.batch_shape
     (50, (2,))
@@ -111,7 +110,6 @@ def bind(pattern: str, /, **arrays: npt.NDArray[Any]) -> AxisSizes:
 
     Examples
     --------
-    >>> import numpy as np
     >>> bind("N D", X=np.zeros((5, 6))).bind("d D", Wq=np.zeros((2, 6)))["d"]
     2
     """

@@ -18,13 +18,6 @@ def time_interleaved(
     Before each call there is a pause, since the threads of the library called before keep a core busy for some 20 ms,
     and before a short one a warm-up; callables of one library need no `rest`. There are 3 to 41 rounds, as many as fit
     in `seconds` each with their pauses.
-
-    Examples
-    --------
-    >>> calls_by_name = {"short": lambda: sum(range(10)), "long": lambda: sum(range(10**5))}
-    >>> medians, rounds = time_interleaved(calls_by_name, seconds=0.02)
-    >>> medians["short"] < medians["long"], rounds >= 3
-    (True, True)
     """
     for call in calls_by_name.values():
         call()

@@ -36,8 +36,7 @@ def caption(
     ] = None,
     index: Annotated[int | None, typer.Option(help="Which item of a batch, for arrays with a batch axis.")] = None,
     tokens: Annotated[
-        Path | None,
-        typer.Option(help="File with the words of a text, one per line, instead of a grid."),
+        Path | None, typer.Option(help="File with the words of a text, one per line, instead of a grid.")
     ] = None,
     resize: Annotated[bool, typer.Option("--resize", help="Resize an image of another size.")] = False,
     dropped: Annotated[

@@ -48,8 +48,7 @@ def load_adapter(adapter: str | None) -> Callable[..., Any] | str | None:
 
 def check(
     file: Annotated[
-        str | None,
-        typer.Argument(help="FILE.py or FILE.ipynb; FILE:NAME if it contains several functions."),
+        str | None, typer.Argument(help="FILE.py or FILE.ipynb; FILE:NAME if it contains several functions.")
     ] = None,
     kind: Annotated[Kind, typer.Option(help="What the function is meant to be.")] = Kind.auto,
     adapter: AdapterOption = None,

@@ -40,8 +40,7 @@ class Format(enum.StrEnum):
 
 def grade(
     folder: Annotated[
-        Path,
-        typer.Argument(help="The class: .py and .ipynb files named by student, or a folder for each."),
+        Path, typer.Argument(help="The class: .py and .ipynb files named by student, or a folder for each.")
     ],
     out: Annotated[
         Path | None,

@@ -24,8 +24,7 @@ Model = Annotated[
 ]
 Text = Annotated[list[str] | None, typer.Option("--text", help="A text; twice for a pair of texts.")]
 Preprocess = Annotated[
-    str | None,
-    typer.Option(help=f"How an image is normalised for an .onnx file: {', '.join(NORMALIZATIONS)}."),
+    str | None, typer.Option(help=f"How an image is normalised for an .onnx file: {', '.join(NORMALIZATIONS)}.")
 ]
 Size = Annotated[int, typer.Option(min=1, help="Height and width of the image with --preprocess.")]
 

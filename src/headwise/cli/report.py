@@ -47,8 +47,7 @@ def report(
         bool, typer.Option("--hints", help="Only write the questions with methods and checks, without answers.")
     ] = False,
     solutions: Annotated[
-        Path | None,
-        typer.Option(help="Folder of submissions, whose answers are shown next to the right ones."),
+        Path | None, typer.Option(help="Folder of submissions, whose answers are shown next to the right ones.")
     ] = None,
     data: Data = None,
     seed: Seed = 0,

@@ -127,10 +127,7 @@ def draw_estimates(
         grid = figure.subplots(1, len(correlations), sharex=True)
         for i, (axes, c) in enumerate(zip(np.atleast_1d(grid), correlations, strict=True)):
             axes.axhline(0, color="#555555", linewidth=0.5)
-            pairs = (
-                (least_squares, PALE_ACCENT, "least squares", 0.93),
-                (likelihood, MARK, "likelihood", 1.07),
-            )
+            pairs = ((least_squares, PALE_ACCENT, "least squares", 0.93), (likelihood, MARK, "likelihood", 1.07))
             for (estimates, color, name, shift), deviation in zip(pairs, deviations, strict=True):
                 axes.fill_between(sizes, -_95 * deviation[i], _95 * deviation[i], color=color, alpha=0.18, linewidth=0)
                 low, middle, high = np.percentile(estimates[i] - c, [2.5, 50, 97.5], axis=-1)

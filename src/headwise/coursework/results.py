@@ -100,13 +100,6 @@ def coursework(
     `seed`: for the permutations if there are too many to run all, the position vectors, and the random rows of a head.
     Raises ShapeError if the arrays do not fit one another, X is a batch or a single token, or a head count divides
     nothing; DataError if `swap` does not name two inputs.
-
-    Examples
-    --------
-    >>> from headwise.data.array_files import coursework_arrays
-    >>> study = coursework(coursework_arrays())
-    >>> study.permutations, study.runs[1].equivariance.output < 1e-14
-    (120, True)
     """
     arrays = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
     x = arrays["X"]

@@ -99,7 +99,6 @@ def bootstrap(values: Array, rng: np.random.Generator) -> Array:
 
     Examples
     --------
-    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> bootstrap(rng.normal(size=400), rng).round(1)  # 0 ± 1.96 / √400
     array([-0. , -0.1,  0.1])
@@ -142,7 +141,6 @@ def sign_flip_tests(differences: Array, rng: np.random.Generator) -> Array:
     --------
     All eleven differences have one sign: 2 of 2¹¹ choices.
 
-    >>> import numpy as np
     >>> sign_flip_tests(np.ones((11, 1)), np.random.default_rng(0)).round(3)
     array([0.001])
     """

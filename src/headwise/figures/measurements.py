@@ -204,7 +204,6 @@ def normalize_or_nan(maps: Array) -> Array:
 
     Examples
     --------
-    >>> import numpy as np
     >>> normalize_or_nan(np.array([[0.25, 0.5, 0.25], [0, 0, 0]]))
     array([[0.25, 0.5 , 0.25],
            [ nan,  nan,  nan]])
@@ -222,7 +221,6 @@ def nan_mean(values: Array) -> Array:
 
     Examples
     --------
-    >>> import numpy as np
     >>> nan_mean(np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, np.nan]]))
     array([ 2., nan])
     """
@@ -265,7 +263,6 @@ def head_names(selected: BoolArray) -> str:
 
     Examples
     --------
-    >>> import numpy as np
     >>> head_names(np.array([[True, False, True], [False, False, False], [False, True, False]]))
     'layer 0: heads 0 and 2; layer 2: head 1'
     >>> head_names(np.eye(3, dtype=bool)[:1])

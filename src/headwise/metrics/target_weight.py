@@ -68,7 +68,6 @@ def target_weight(rows: Rows, targets: BoolArray) -> TargetWeight:
     --------
     A head in which each of 20 tokens attends to the one before it:
 
-    >>> import numpy as np
     >>> previous = np.eye(20, k=-1, dtype=bool)
     >>> result = target_weight(Rows.of(np.where(previous, 0.9, 0.1 / 19)[None]), previous)
     >>> result.weight.round(2), round(result.chance, 2), bool(result.p_value < 1e-6)

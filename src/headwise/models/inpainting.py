@@ -36,7 +36,6 @@ def inpaint(image: Array, known: BoolArray, default: float) -> Array:
     --------
     A row of three pixels, first with known ends, then with only the first known:
 
-    >>> import numpy as np
     >>> inpaint(np.array([[0.0, 9.0, 1.0]]), np.array([[[True, False, True]], [[True, False, False]]]), 0.5)
     array([[[0. , 0.5, 1. ]],
     <BLANKLINE>

@@ -90,7 +90,6 @@ def series_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> 
 
     Examples
     --------
-    >>> import numpy as np
     >>> config = SeriesTransformerConfig(n_variables=12, max_length=29, n_outputs=9)
     >>> params = series_params(config, np.random.default_rng(0))
     >>> params["head.weight"].shape, sum(array.size for array in params.values())

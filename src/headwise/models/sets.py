@@ -78,7 +78,6 @@ def set_params(config: SetTransformerConfig, rng: np.random.Generator) -> nn.Par
 
     Examples
     --------
-    >>> import numpy as np
     >>> sum(array.size for array in set_params(SetTransformerConfig(n_inputs=1), np.random.default_rng(0)).values())
     37953
     """

@@ -76,7 +76,6 @@ def table_params(config: TableTransformerConfig, rng: np.random.Generator) -> Pa
 
     Examples
     --------
-    >>> import numpy as np
     >>> params = table_params(TableTransformerConfig(30, n_outputs=2), np.random.default_rng(0))
     >>> sum(array.size for array in params.values())
     19170

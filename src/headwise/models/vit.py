@@ -75,7 +75,6 @@ def vit_params(config: ViTConfig, rng: np.random.Generator) -> nn.Params:
 
     Examples
     --------
-    >>> import numpy as np
     >>> sum(array.size for array in vit_params(ViTConfig(), np.random.default_rng(0)).values())
     139018
     """

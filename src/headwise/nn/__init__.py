@@ -20,13 +20,7 @@ from headwise.nn.attention import (
 from headwise.nn.batch_norm import BatchNormCache, batch_norm_backward, batch_norm_forward, batch_norm_params
 from headwise.nn.cross_attention import MabCache, mab_backward, mab_forward, mab_params
 from headwise.nn.dropout import dropout_backward, dropout_forward
-from headwise.nn.encoder import (
-    EncoderCache,
-    encoder_backward,
-    encoder_forward,
-    encoder_params,
-    stack_attention_weights,
-)
+from headwise.nn.encoder import EncoderCache, encoder_backward, encoder_forward, encoder_params, stack_attention_weights
 from headwise.nn.encoder_layer import (
     EncoderLayerCache,
     encoder_layer_backward,

@@ -11,12 +11,7 @@ from headwise.nn.attention import SelfAttentionCache
 from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
 from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.transformer_block import (
-    BlockCache,
-    block_backward,
-    block_forward,
-    block_params,
-)
+from headwise.nn.transformer_block import BlockCache, block_backward, block_forward, block_params
 from headwise.shapes import Array
 
 

@@ -33,8 +33,7 @@ def tokenizers(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of training.", show_default=str(_EPOCHS))] = None,
     sizes: Annotated[
-        str,
-        typer.Option(help="Also train on fewer digits, such as 500,2000, for about as many steps."),
+        str, typer.Option(help="Also train on fewer digits, such as 500,2000, for about as many steps.")
     ] = "",
     quick: Annotated[
         bool, typer.Option("--quick", help="Two seeds and three epochs: a preview, not a result.")

@@ -35,18 +35,7 @@ class HeadImportance:
 
 
 def measure_heads(model: Any, inputs: Sequence[Any], labels: IntArray) -> Outcome:
-    """Importance and ablation of every head on the same inputs with labels (B,): the fields of `HeadImportance`.
-
-    Examples
-    --------
-    >>> from headwise.data.mnist import load_bundled_mnist
-    >>> from headwise.models.adapters import ViT
-    >>> from headwise.train.checkpoint import pretrained_vit
-    >>> digits = load_bundled_mnist().test
-    >>> model = ViT(pretrained_vit().config, pretrained_vit().params)
-    >>> measure_heads(model, digits.images[:2], digits.labels[:2]).arrays["importance"].shape
-    (4, 4)
-    """
+    """Importance and ablation of every head on the same inputs with labels (B,): the fields of `HeadImportance`."""
     slopes = []
     for input, label in zip(inputs, labels, strict=True):
         run = ModelRun(model, input)

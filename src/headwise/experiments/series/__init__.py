@@ -10,15 +10,7 @@ from headwise.experiments.series.findings import explain_series
 from headwise.experiments.series.result import METHOD_LABELS, SeriesPlan, SeriesResult, SeriesRun
 from headwise.experiments.series.run import list_runs
 
-__all__ = [
-    "EXPERIMENT",
-    "METHOD_LABELS",
-    "SeriesPlan",
-    "SeriesResult",
-    "SeriesRun",
-    "explain_series",
-    "list_runs",
-]
+__all__ = ["EXPERIMENT", "METHOD_LABELS", "SeriesPlan", "SeriesResult", "SeriesRun", "explain_series", "list_runs"]
 
 EXPERIMENT = Experiment(
     "series",

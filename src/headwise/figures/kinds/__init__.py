@@ -95,10 +95,6 @@ FIGURES = {
     "roles": _kind(roles, "attention-roles"),
     "rollout": _kind(rollout, "attention-rollout", ranking=rollout.last_rollout_map, is_available=_is_self_attention),
     "depth": _kind(depth, "attention-depth", is_available=_is_self_attention),
-    "positions": _kind(
-        positions,
-        "attention-positions",
-        is_available=_has_positions,
-    ),
+    "positions": _kind(positions, "attention-positions", is_available=_has_positions),
     "deletion": _kind(deletion, "attention-deletion", ranking=lambda record: record.last_layer_map, needs_test=True),
 }

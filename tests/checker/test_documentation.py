@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import headwise as hw
 from headwise.checker.arguments.documentation import document
@@ -90,6 +91,24 @@ def from_first_key(q, k, v, causal=True):
     return softmax(np.where(np.tri(n, m, dtype=bool), s, -np.inf) if causal else s) @ v
 
 
+def with_annotated_helper(q, k, v, causal=True):
+    def divided(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        return logits / np.sqrt(q.shape[-1])
+
+    s = divided(q @ k.swapaxes(-1, -2))
+    return softmax(np.where(np.tri(*s.shape[-2:], dtype=bool), s, -np.inf) if causal else s) @ v
+
+
+# The queries are the newest tokens; keys and values are those of the whole sequence.
+def with_comment_above(q, k, v, causal=True):
+    return with_annotated_helper(q, k, v, causal)
+
+
+def transposed_items(q, k, v):
+    """q, k, v: (batch, tokens, features)"""
+    return softmax(q @ k.T / np.sqrt(q.shape[-1])) @ v
+
+
 def items_of_tokens(q, k, v):
     """q, k, v (tokens, heads, size)"""
     return np.stack([softmax(q[:, h] @ k[:, h].T / q.shape[-1] ** 0.5) @ v[:, h] for h in range(q.shape[1])], axis=1)
@@ -109,6 +128,8 @@ def heads_of_tokens_unscaled(q, k, v):
     [
         (padded, ()),
         (from_first_key, ("causal-alignment",)),
+        (with_comment_above, ("causal-alignment",)),
+        (transposed_items, ("unknown",)),
         (items_of_tokens, ()),
         (heads_of_tokens, ()),
         (heads_of_tokens_unscaled, ("scale-missing",)),
@@ -126,6 +147,32 @@ def heads_of_tokens_unscaled(q, k, v):
 )
 def test_the_mistake_is_what_departs_from_the_documentation(function, mistakes):
     assert hw.check(function).mistakes == mistakes
+
+
+def test_an_alignment_that_is_not_stated_is_not_tested():
+    aim = "whether the first of fewer queries than keys is meant to see the first key alone"
+    verdict = hw.check(with_annotated_helper)
+    assert verdict.ok, verdict.report()
+    assert verdict.untested == (aim,)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "alignment"),
+    [
+        ("Causal attention, queries are the last Tq of Tk positions.", "end"),
+        ("q: the newest n of the m tokens", "end"),
+        ("It continues a cache of past tokens.", "end"),
+        ("k and v are those of all tokens so far.", "end"),
+        ("A query sees itself and past tokens only. Queries are normalised along the last axis.", ""),
+        ("The mask has its corner at the top left.", "start"),
+    ],
+)
+def test_sentences_about_the_alignment(sentence, alignment):
+    def attention(q, k, v):
+        return None
+
+    attention.__doc__ = sentence
+    assert document(attention, "").alignment == alignment
 
 
 @pytest.mark.parametrize(

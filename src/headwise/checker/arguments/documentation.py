@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
+import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
@@ -85,6 +86,16 @@ _OWN_KEY_APART = (
     r"\|\s*\w+\s*[-−]\s*\w+\s*\|\s*(<=|≤) *`*WINDOW\b"
 )
 _HALF_ON_EACH_SIDE = r"(?s)(\bWINDOW`*\s*//?\s*2\b|\bhalf\b).{0,60}\b(each|either|both) sides?\b"
+_NEWEST = r"(last|newest|latest|most recent|final)"
+_ALIGNED_WITH_LAST = re.compile(
+    rf"bottom.?right|{_NEWEST} (\w+ )?quer|end of the keys|"
+    rf"{_NEWEST} `*\w+`* (of|in|among) (the |its |all )*`*(\w+`* )?(tokens|keys|positions)|"
+    rf"quer\w+ (is|are|be|being|come|belongs? to|corresponds? to)\b[^.;:\n]{{0,20}} {_NEWEST}\b(?! (axis|dim|feat))|"
+    r"kv.?cache|(cached|past) keys|(caches?|cached \w+) (of|for|with) (the |all )*(past|earlier|previous)\b|"
+    r"continu\w+ (a|the|its|an?other) (\w+ )?cache|(tokens|keys|positions) so far|decod|chunked prefill|"
+    r"difference (between|of) (\w*(q|quer\w+|n) and \w*(k|m|keys?|kv)|the \w+ of queries and keys)\b",
+    re.I,
+)
 _REACH = re.compile(r"radius|bandwidth|half")  # names of windows that do not count it
 
 
@@ -191,13 +202,8 @@ class Documentation:
     @property
     def alignment(self) -> str:
         """``"end"`` or ``"start"`` if it says how queries and keys line up, else nothing."""
-        if re.search(
-            r"bottom.?right|last (\w+ )?quer|last \w+ of (the |its |all )*(\w+ )?(tokens|keys)|end of the keys|"
-            r"kv.?cache|cached keys|past keys|decod|chunked prefill|"
-            r"difference (between|of) (\w*(q|quer\w+|n) and \w*(k|m|keys?|kv)|the \w+ of queries and keys)\b",
-            self.text,
-            re.I,
-        ):
+        name = self.name.replace("_", " ").replace("decoder", "")
+        if _ALIGNED_WITH_LAST.search(f"{name}\n{self.text}"):
             return "end"
         return "start" if re.search(r"top.?left|first query", self.text, re.IGNORECASE) else ""
 
@@ -361,8 +367,11 @@ def document(function: Callable[..., Any], source: str, name: str = "") -> Docum
         docstring = ast.get_docstring(node) or ""
         if docstring and docstring not in lines[0]:
             lines.insert(0, docstring)
-        lines_of_code = source.splitlines()[node.lineno - 1 : node.end_lineno]
-        lines += [line.partition("#")[2] for line in lines_of_code if "#" in line]
+        lines_of_file = source.splitlines()
+        above = itertools.takewhile(lambda line: line.startswith("#"), reversed(lines_of_file[: node.lineno - 1]))
+        lines_of_code = lines_of_file[node.lineno - 1 : node.end_lineno]
+        comments = [*reversed(list(above)), *lines_of_code]
+        lines += [line.partition("#")[2] for line in comments if "#" in line]
         code = "\n".join(lines_of_code)
     return Documentation(name, "\n".join(lines), code, source, lines[0])
 

@@ -52,6 +52,8 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         return findings
     if "equal-lengths" in findings.observed and documentation.alignment == "end":
         return _with_note(findings, "but not with fewer queries than keys")
+    if _refuses_items(findings.convention, documentation):
+        return _with_note(findings, "but it does not take several items at once, as it says that it does")
     calls = [*findings.rounds[0], *findings.rounds[1]]
     agrees = _precision(findings.explanation, calls)
     if agrees is None:
@@ -100,6 +102,14 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     unused = (*findings.convention.unused, *untested)
     unused = (*unused, *(() if compiled else lines.unreached(documentation.source, unused)))
     return replace(findings, convention=replace(findings.convention, unused=unused))
+
+
+def _refuses_items(convention: CallingConvention, documentation: Documentation) -> bool:
+    """Whether every layout that it states has an axis of items, and it works without one only."""
+    interface = convention.interface
+    stated = documentation.axes(interface.kind)
+    single = "B" not in interface.axes and not interface.batched and not interface.packed
+    return bool(stated) and single and all("B" in axes for axes in stated)
 
 
 def _refused_groups(calls: list[Observation], documentation: Documentation) -> Iterator[str]:

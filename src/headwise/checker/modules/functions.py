@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, get_origin
 
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.arguments.settings import role_of_setting
@@ -113,9 +113,14 @@ def _variables_of(function: FunctionType) -> dict[str, Any]:
                 if value is not function and name not in variables:
                     waiting.append(value)
                     variables[name] = value
-            elif not (inspect.isroutine(value) or inspect.ismodule(value) or inspect.isclass(value)):
+            elif not (inspect.isroutine(value) or inspect.ismodule(value) or _is_type(value)):
                 variables[name] = value
     return {name: value for name, value in variables.items() if not inspect.isfunction(value)}
+
+
+def _is_type(value: Any) -> bool:
+    """Whether a value is a class, or stands in annotations, as ``NDArray[np.float64]`` does in those of helpers."""
+    return inspect.isclass(value) or get_origin(value) is not None
 
 
 class _Rebound:

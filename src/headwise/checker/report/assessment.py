@@ -24,7 +24,7 @@ from headwise.checker.report.locations import find_locations
 from headwise.checker.report.properties import verify_properties
 from headwise.checker.report.verdict import ProbeResult, Verdict
 from headwise.checker.search.agreement import fits, worst
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.examination import Findings, is_left_with_nothing
 from headwise.checker.search.mistakes import Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np
 
@@ -81,7 +81,9 @@ def to_verdict(
         mistakes=mistakes,
         hazards=tuple(code for code in codes if CATALOGUE[code].level == "hazard"),
         conventions=conventions,
-        untested=tuple(dict.fromkeys([*_untested(convention, calls), *_unknown_aims(conventions)])),
+        untested=tuple(
+            dict.fromkeys([*_untested(convention, calls), *_unknown_aims(conventions), *_alignment(findings)])
+        ),
         probes=_probe_results(calls, _definition(findings)),
         inputs=len(accepted),
         difference=_difference(findings, accepted),
@@ -209,6 +211,21 @@ def _probe_results(calls: list[Observation], definition: Explanation) -> tuple[P
 
 def _unknown_aims(conventions: tuple[str, ...]) -> Iterator[str]:
     yield from (CONVENTIONS[code].untested for code in conventions if CONVENTIONS[code].untested)
+
+
+def _alignment(findings: Findings) -> Iterator[str]:
+    """That the first query is taken for the first key's, where a causal function with fewer of them says nothing."""
+    interface = findings.convention.interface
+    causal = "causal" in interface.takes or interface.implicit.get("causal")
+    stated = {"align", "offset"} & {
+        *interface.takes,
+        *interface.implicit,
+    } or "causal-aligned-end" in findings.conventions
+    calls = [
+        a for a in findings.rounds[0] + findings.rounds[1] if a.probe.name == "aligned" and not is_left_with_nothing(a)
+    ]
+    if causal and not stated and not interface.cached and any(a.response.output is not None for a in calls):
+        yield "whether the first of fewer queries than keys is meant to see the first key alone"
 
 
 def _untested(convention: CallingConvention, calls: list[Observation]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from headwise.attention import attention_backward, attention_forward
 from headwise.attention.functional import AttentionCache
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, join_params, subtree
 from headwise.shapes import Array, IntArray
 
 
@@ -27,7 +27,7 @@ def self_attention_layer_params(width: int, rng: np.random.Generator) -> Params:
     """``qkv`` (3D, D), whose rows are those of Wq, then Wk, then Wv; ``output`` (D, D)."""
     projections = [linear_params(width, width, rng) for _ in range(3)]
     qkv = {name: np.concatenate([layer[name] for layer in projections]) for name in ("weight", "bias")}
-    return with_prefix("qkv", qkv) | with_prefix("output", linear_params(width, width, rng))
+    return join_params(qkv=qkv, output=linear_params(width, width, rng))
 
 
 def self_attention_layer_forward(
@@ -95,7 +95,7 @@ def self_attention_layer_backward(dy: Array, cache: SelfAttentionCache) -> tuple
     dqueries, query_grads = linear_backward(dq.swapaxes(1, 2).reshape(b, num_queries, width), cache.query)
     dx[:, :num_queries] += dqueries  # the queries are keys as well
     qkv = {name: np.concatenate([query_grads[name], key_value_grads[name]]) for name in query_grads}
-    return dx, with_prefix("qkv", qkv) | with_prefix("output", output_grads)
+    return dx, join_params(qkv=qkv, output=output_grads)
 
 
 def _split(qkv: Params, width: int) -> tuple[Params, Params]:

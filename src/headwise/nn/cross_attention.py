@@ -16,7 +16,7 @@ from headwise.attention.functional import AttentionCache
 from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
 from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, join_params, subtree
 from headwise.shapes import Array, IntArray
 
 
@@ -37,14 +37,9 @@ def mab_params(query_dim: int, key_dim: int, width: int, rng: np.random.Generato
     """``query`` (D, query_dim), ``key_value`` (2D, key_dim), ``output`` (D, D), and norms if `norm`."""
     projections = [linear_params(key_dim, width, rng) for _ in range(2)]
     key_value = {name: np.concatenate([layer[name] for layer in projections]) for name in ("weight", "bias")}
-    params = {
-        **with_prefix("query", linear_params(query_dim, width, rng)),
-        **with_prefix("key_value", key_value),
-        **with_prefix("output", linear_params(width, width, rng)),
-    }
-    if norm:
-        params |= with_prefix("norm_1", layer_norm_params(width)) | with_prefix("norm_2", layer_norm_params(width))
-    return params
+    query, output = linear_params(query_dim, width, rng), linear_params(width, width, rng)
+    norms = {name: layer_norm_params(width) for name in ("norm_1", "norm_2") if norm}
+    return join_params(query=query, key_value=key_value, output=output, **norms)
 
 
 def mab_forward(
@@ -104,8 +99,8 @@ def mab_backward(dz: Array, cache: MabCache) -> tuple[Array, Array, Params]:
     dkey_value = np.stack([dk, dv]).transpose(1, 3, 0, 2, 4).reshape(b, m, 2 * width)
     dx, query = linear_backward(dquery, cache.query)
     dy, key_value = linear_backward(dkey_value, cache.key_value)
-    grads = with_prefix("query", query) | with_prefix("key_value", key_value) | with_prefix("output", output)
-    return dx, dy, grads | with_prefix("norm_1", norm_1) | with_prefix("norm_2", norm_2)
+    grads = join_params(query=query, key_value=key_value, output=output, norm_1=norm_1, norm_2=norm_2)
+    return dx, dy, grads
 
 
 def _norm(x: Array, params: Params) -> tuple[Array, LayerNormCache | None]:

@@ -10,7 +10,7 @@ import numpy as np
 from headwise.nn.attention import SelfAttentionCache
 from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, join_params, subtree, with_prefix
 from headwise.nn.transformer_block import BlockCache, block_backward, block_forward, block_params
 from headwise.shapes import Array
 
@@ -34,8 +34,7 @@ def encoder_params(d_model: int, n_layers: int, d_ff: int, n_outputs: int, rng: 
     params: Params = {}
     for i in range(n_layers):
         params |= with_prefix(f"blocks.{i}", block_params(d_model, d_ff, rng))
-    params |= with_prefix("norm", layer_norm_params(d_model))
-    return params | with_prefix("head", linear_params(d_model, n_outputs, rng))
+    return params | join_params(norm=layer_norm_params(d_model), head=linear_params(d_model, n_outputs, rng))
 
 
 def encoder_forward(
@@ -74,7 +73,7 @@ def encoder_backward(doutputs: Array, cache: EncoderCache) -> tuple[Array, Param
     """Gradients with respect to x (B, N, D), and to the parameters."""
     dnormalized, head_grads = linear_backward(doutputs, cache.head)
     dclass, norm_grads = layer_norm_backward(dnormalized, cache.norm)
-    grads = with_prefix("head", head_grads) | with_prefix("norm", norm_grads)
+    grads = join_params(head=head_grads, norm=norm_grads)
     dx = np.zeros((len(dclass), cache.num_queries, dclass.shape[1]), doutputs.dtype)
     dx[:, 0] = dclass  # only the class token enters the head
     for i in reversed(range(len(cache.blocks))):

@@ -20,7 +20,7 @@ from headwise.nn.attention import (
 from headwise.nn.batch_norm import BatchNormCache, batch_norm_backward, batch_norm_forward, batch_norm_params
 from headwise.nn.dropout import dropout_backward, dropout_forward
 from headwise.nn.padding import Padding
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, join_params, subtree
 from headwise.nn.transformer_block import MlpCache, mlp_backward, mlp_forward, mlp_params
 from headwise.shapes import Array
 
@@ -39,17 +39,17 @@ class EncoderLayerCache(NamedTuple):
     @property
     def batch_stats(self) -> Params:
         """Statistics of the batch, towards which the running averages move."""
-        return with_prefix("norm_1", self.norm_1.batch_stats) | with_prefix("norm_2", self.norm_2.batch_stats)
+        return join_params(norm_1=self.norm_1.batch_stats, norm_2=self.norm_2.batch_stats)
 
 
 def encoder_layer_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
     """``attention``, ``norm_1``, ``mlp`` and ``norm_2``."""
-    return {
-        **with_prefix("attention", self_attention_layer_params(width, rng)),
-        **with_prefix("norm_1", batch_norm_params(width)),
-        **with_prefix("mlp", mlp_params(width, hidden, rng)),
-        **with_prefix("norm_2", batch_norm_params(width)),
-    }
+    return join_params(
+        attention=self_attention_layer_params(width, rng),
+        norm_1=batch_norm_params(width),
+        mlp=mlp_params(width, hidden, rng),
+        norm_2=batch_norm_params(width),
+    )
 
 
 def encoder_layer_forward(
@@ -109,9 +109,5 @@ def encoder_layer_backward(dy: Array, cache: EncoderLayerCache) -> tuple[Array, 
     dsum, norm_1_grads = batch_norm_backward(dz, cache.norm_1)
     dattended = cache.padding.pad(dropout_backward(dsum, cache.dropout_1))
     dx, attention_grads = self_attention_layer_backward(dattended, cache.attention)
-    return dsum + cache.padding.unpad(dx), {  # z = norm₁(x + drop(attention(x)))
-        **with_prefix("attention", attention_grads),
-        **with_prefix("norm_1", norm_1_grads),
-        **with_prefix("mlp", mlp_grads),
-        **with_prefix("norm_2", norm_2_grads),
-    }
+    grads = join_params(attention=attention_grads, norm_1=norm_1_grads, mlp=mlp_grads, norm_2=norm_2_grads)
+    return dsum + cache.padding.unpad(dx), grads  # z = norm₁(x + drop(attention(x)))

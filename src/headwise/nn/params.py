@@ -29,6 +29,11 @@ def with_prefix(prefix: str, params: Mapping[str, Array]) -> Params:
     return {f"{prefix}.{name}": array for name, array in params.items()}
 
 
+def join_params(**parts: Mapping[str, Array]) -> Params:
+    """The parameters of several parts, each below its own name."""
+    return {f"{part}.{name}": array for part, params in parts.items() for name, array in params.items()}
+
+
 @lru_cache(maxsize=1024)
 def _below(names: tuple[str, ...], start: str) -> tuple[tuple[str, str], ...]:
     """Local and full names below a prefix; cached, since every step needs the same."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from headwise.nn.cross_attention import MabCache, mab_backward, mab_forward, mab_params
 from headwise.nn.linear import linear_params
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, join_params, subtree, with_prefix
 from headwise.shapes import Array, IntArray
 
 
@@ -63,7 +63,7 @@ def isab_backward(dy: Array, cache: IsabCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, X), and to the parameters."""
     dqueries, dinduced, give = mab_backward(dy, cache.give)
     dpoints, dkeys, gather = mab_backward(dinduced, cache.gather)
-    grads = {"points": dpoints.sum(axis=0), **with_prefix("gather", gather), **with_prefix("give", give)}
+    grads = {"points": dpoints.sum(axis=0), **join_params(gather=gather, give=give)}
     return dqueries + dkeys, grads  # x is the keys of the first step and the queries of the second
 
 

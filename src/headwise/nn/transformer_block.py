@@ -19,7 +19,7 @@ from headwise.nn.attention import (
 )
 from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, join_params, subtree
 from headwise.shapes import Array
 
 
@@ -42,9 +42,7 @@ class BlockCache(NamedTuple):
 
 def mlp_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
     """``hidden`` (F, D) and ``output`` (D, F)."""
-    return with_prefix("hidden", linear_params(width, hidden, rng)) | with_prefix(
-        "output", linear_params(hidden, width, rng)
-    )
+    return join_params(hidden=linear_params(width, hidden, rng), output=linear_params(hidden, width, rng))
 
 
 def mlp_forward(x: Array, params: Params, residual: Array | None = None) -> tuple[Array, MlpCache]:
@@ -59,17 +57,17 @@ def mlp_backward(dy: Array, cache: MlpCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to the parameters."""
     dactive, output_grads = linear_backward(dy, cache.output)
     dx, hidden_grads = linear_backward(activation_backward(dactive, cache.activation), cache.hidden)
-    return dx, with_prefix("hidden", hidden_grads) | with_prefix("output", output_grads)
+    return dx, join_params(hidden=hidden_grads, output=output_grads)
 
 
 def block_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
     """``norm_1``, ``attention``, ``norm_2`` and ``mlp``."""
-    return {
-        **with_prefix("norm_1", layer_norm_params(width)),
-        **with_prefix("attention", self_attention_layer_params(width, rng)),
-        **with_prefix("norm_2", layer_norm_params(width)),
-        **with_prefix("mlp", mlp_params(width, hidden, rng)),
-    }
+    return join_params(
+        norm_1=layer_norm_params(width),
+        attention=self_attention_layer_params(width, rng),
+        norm_2=layer_norm_params(width),
+        mlp=mlp_params(width, hidden, rng),
+    )
 
 
 def block_forward(
@@ -116,9 +114,4 @@ def block_backward(dy: Array, cache: BlockCache) -> tuple[Array, Params]:
     dnormalized, attention_grads = self_attention_layer_backward(dz, cache.attention)
     dx, norm_1_grads = layer_norm_backward(dnormalized, cache.norm_1)
     dx[:, : dz.shape[1]] += dz  # z = x + attention(norm₁(x)), for the first A tokens
-    return dx, {
-        **with_prefix("norm_1", norm_1_grads),
-        **with_prefix("attention", attention_grads),
-        **with_prefix("norm_2", norm_2_grads),
-        **with_prefix("mlp", mlp_grads),
-    }
+    return dx, join_params(norm_1=norm_1_grads, attention=attention_grads, norm_2=norm_2_grads, mlp=mlp_grads)

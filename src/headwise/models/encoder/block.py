@@ -22,7 +22,7 @@ from headwise.models.encoder.attention import (
 )
 from headwise.models.encoder.mlp import GatedMlpCache, gated_mlp_backward, gated_mlp_forward
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, join_params, subtree, with_prefix
 from headwise.shapes import Array
 
 
@@ -81,7 +81,7 @@ def encoder_block_backward(dy: Array, cache: EncoderBlockCache) -> tuple[Array, 
     dsum, dbranch, more = _leave_backward(dz, cache.attention_branch, ("norm_1", "attention"), cache.options)
     dinner, attention_grads, do = attention_layer_backward(dbranch, cache.attention)
     dx = dsum + _enter_backward(dinner, cache.attention_branch, "norm_1", cache.options, grads)
-    grads |= more | with_prefix("attention", attention_grads) | with_prefix("mlp", mlp_grads)
+    grads |= more | join_params(attention=attention_grads, mlp=mlp_grads)
     return dx, grads, do
 
 

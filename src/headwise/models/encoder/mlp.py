@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
 from headwise.nn.linear import LinearCache, linear_backward_parallel, linear_forward
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, join_params, subtree
 from headwise.shapes import Array
 
 
@@ -40,11 +40,10 @@ def gated_mlp_forward(x: Array, params: Params, activation: str) -> tuple[Array,
 def gated_mlp_backward(dy: Array, cache: GatedMlpCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to the parameters."""
     dactive, output_grads = linear_backward_parallel(dy, cache.output)
-    grads = with_prefix("output", output_grads)
     if cache.gate is None:
         dx, hidden_grads = linear_backward_parallel(activation_backward(dactive, cache.activation), cache.hidden)
-        return dx, grads | with_prefix("hidden", hidden_grads)
+        return dx, join_params(output=output_grads, hidden=hidden_grads)
     gate_cache, active, hidden = cache.gate
     dx, hidden_grads = linear_backward_parallel(dactive * active, cache.hidden)
     dgate, gate_grads = linear_backward_parallel(activation_backward(dactive * hidden, cache.activation), gate_cache)
-    return dx + dgate, grads | with_prefix("hidden", hidden_grads) | with_prefix("gate", gate_grads)
+    return dx + dgate, join_params(output=output_grads, hidden=hidden_grads, gate=gate_grads)

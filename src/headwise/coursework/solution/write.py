@@ -105,16 +105,12 @@ def attention_lines(notation: Notation) -> str:
 
     logits = "K.T @ Q / np.sqrt(len(Q))" if columns else "Q @ K.T / np.sqrt(Q.shape[1])"
     axis = 0 if columns else 1
-    return "\n".join(
-        (
-            f"Q = {project('q')}",
-            f"K = {project('k')}",
-            f"V = {project('v')}",
-            f"S = {logits}",
-            f"A = np.exp(S - S.max(axis={axis}, keepdims=True))",
-            f"A = A / A.sum(axis={axis}, keepdims=True)",
-        )
-    )
+    return f"""Q = {project("q")}
+K = {project("k")}
+V = {project("v")}
+S = {logits}
+A = np.exp(S - S.max(axis={axis}, keepdims=True))
+A = A / A.sum(axis={axis}, keepdims=True)"""
 
 
 def functions_code(notation: Notation) -> str:
@@ -152,11 +148,11 @@ def multi_head_attention({parameters}{extra}, H):
 
 def run_code(study: Coursework, notation: Notation) -> str:
     """Outputs and weights for every number of heads."""
-    lines = [f"results = {{H: multi_head_attention({_arguments(notation)}, H) for H in {_heads(study)}}}"]
-    lines += ["for H, (output, weights) in results.items():", '    print(f"H = {H}, output:\\n{output}")']
-    lines += ["    for h, matrix in enumerate(weights):"]
-    lines += ['        print(f"attention weights of head {h}:\\n{matrix}")']
-    return "\n".join(lines)
+    return f"""results = {{H: multi_head_attention({_arguments(notation)}, H) for H in {_heads(study)}}}
+for H, (output, weights) in results.items():
+    print(f"H = {{H}}, output:\\n{{output}}")
+    for h, matrix in enumerate(weights):
+        print(f"attention weights of head {{h}}:\\n{{matrix}}")"""
 
 
 def swap_code(study: Coursework, notation: Notation) -> str:
@@ -164,28 +160,23 @@ def swap_code(study: Coursework, notation: Notation) -> str:
     x, (a, b) = notation.names["X"], study.swap
     take = f"{x}[:, order]" if notation.columns else f"{x}[order]"
     moved = "output[:, order]" if notation.columns else "output[order]"
-    lines = [f"order = np.arange({study.tokens})", f"order[[{a}, {b}]] = {b}, {a}"]
-    lines += [f"for H in {_heads(study)}:", "    output, weights = results[H]"]
-    lines += [f"    swapped, moved = multi_head_attention({_arguments(notation, take)}, H)"]
-    lines += [f'    print(f"H = {{H}}: outputs permuted alike to {{np.abs(swapped - {moved}).max():.1e}}, "']
-    lines += [
-        '          f"weights to {max(np.abs(m - w[order][:, order]).max() for m, w in zip(moved, weights)):.1e}")'
-    ]
-    return "\n".join(lines)
+    return f"""order = np.arange({study.tokens})
+order[[{a}, {b}]] = {b}, {a}
+for H in {_heads(study)}:
+    output, weights = results[H]
+    swapped, moved = multi_head_attention({_arguments(notation, take)}, H)
+    print(f"H = {{H}}: outputs permuted alike to {{np.abs(swapped - {moved}).max():.1e}}, "
+          f"weights to {{max(np.abs(m - w[order][:, order]).max() for m, w in zip(moved, weights)):.1e}}")"""
 
 
 def why_code(study: Coursework) -> str:
     """The single head's weights are the product of the heads' weights to the power of one over the root of H."""
     h = study.runs[-1].heads
-    return "\n".join(
-        (
-            f"single, several = results[1][1][0], np.array(results[{h}][1])",
-            f"product = np.exp(np.log(np.maximum(several, 1e-300)).sum(axis=0) / np.sqrt({h}))",
-            "product = product / product.sum(axis=1, keepdims=True)",
-            'print(f"product rule holds to {np.abs(product - single).max():.1e}")',
-            f'print(f"outputs differ by up to {{np.abs(results[1][0] - results[{h}][0]).max():.4f}}")',
-        )
-    )
+    return f"""single, several = results[1][1][0], np.array(results[{h}][1])
+product = np.exp(np.log(np.maximum(several, 1e-300)).sum(axis=0) / np.sqrt({h}))
+product = product / product.sum(axis=1, keepdims=True)
+print(f"product rule holds to {{np.abs(product - single).max():.1e}}")
+print(f"outputs differ by up to {{np.abs(results[1][0] - results[{h}][0]).max():.4f}}")"""
 
 
 def execute(sources: Sequence[str], folder: Path) -> Iterator[NotebookCell]:

@@ -41,9 +41,7 @@ class Players:
     def visible(self, keep: BoolArray) -> BoolArray:
         """Sets of players (S, P) -> the tokens (S, T) that are kept: theirs, and all that belong to no player."""
         bind(f"S {len(self)}", keep=keep)
-        return np.asarray(
-            (keep.astype(np.int8) @ self.members.astype(np.int8)).astype(bool) | ~self.members.any(axis=0)
-        )
+        return np.asarray((keep.astype(np.int8) @ self.members.astype(np.int8) > 0) | ~self.members.any(axis=0))
 
 
 def group_tokens(tokens: Tokens, limit: int | None = None) -> Players:

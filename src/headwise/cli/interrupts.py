@@ -87,9 +87,8 @@ def usage_message(error: Any) -> str:
 def _received_and_possible(error: Any, message: str) -> tuple[str, list[str]]:
     """What was typed in place of an option or of one of several values, and what could have been."""
     if name := getattr(error, "option_name", ""):
-        return name, [
-            option for parameter in error.ctx.command.params for option in parameter.opts
-        ] if error.ctx else []
+        parameters = error.ctx.command.params if error.ctx else ()
+        return name, [option for parameter in parameters for option in parameter.opts]
     if values := re.search(r"'([^']*)' is not one of (.*)", message):
         return values[1], re.findall(r"'(.*?)'", values[2])
     return "", []

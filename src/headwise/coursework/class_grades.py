@@ -61,9 +61,8 @@ def _compare(submission: Submission, task: TaskGrade, inputs: NotebookArrays, li
     The first result that agrees counts, or else the first at all: the function may take tensors or a list of columns.
     """
     assert task.verdict is not None
-    columns, in_out, by_head = (
-        code in task.verdict.conventions for code in ("tokens-as-columns", "weights-in-out", "heads-stacked")
-    )
+    codes = ("tokens-as-columns", "weights-in-out", "heads-stacked")
+    columns, in_out, by_head = (code in task.verdict.conventions for code in codes)
     oriented = replace(inputs, columns=columns, in_out=in_out, own_heads=inputs.heads if by_head else 1)
     results = []
     for array in ("numpy.array", "torch.tensor") if uses_torch(submission.files[task.file]) else ("numpy.array",):
@@ -74,9 +73,8 @@ def _compare(submission: Submission, task: TaskGrade, inputs: NotebookArrays, li
             with Sandbox({**submission.files, task.file: source}, task.file, limits) as sandbox:
                 run = NotebookRun(Path(task.file), source, {}, (), (), sandbox)
                 checked = CheckedFunction(task.function, task.verdict)
-                results += [
-                    compare_on_arrays(run, checked, replace(oriented, sources=sources | other)) for other in lists
-                ]
+                inputs_of = [replace(oriented, sources=sources | other) for other in lists]
+                results += [compare_on_arrays(run, checked, arrays) for arrays in inputs_of]
         except HeadwiseError as error:
             results.append(OutputComparison("", problem=str(error)))
     return min(results, key=lambda result: (not result.agrees, bool(result.problem)))

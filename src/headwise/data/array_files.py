@@ -17,6 +17,7 @@ from headwise.files import check_file
 
 _NAMES = ("X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo")
 _NEEDED = _NAMES[:4]
+_BEGINNINGS = (b"PK\3\4", b"PK\5\6", b"\x93NUMPY")  # of .npz and .npy files
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+|nan|inf)([eE][-+]?\d+)?\s*", re.IGNORECASE)
 
 
@@ -116,9 +117,7 @@ def load_npz(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
     check_file(path)
     try:
         with path.open("rb") as file:  # NumPy would leave one that it cannot read open
-            if not file.peek(6).startswith(
-                (b"PK\3\4", b"PK\5\6", b"\x93NUMPY")
-            ):  # NumPy would take it for pickled objects
+            if not file.peek(6).startswith(_BEGINNINGS):  # NumPy would take it for pickled objects
                 raise DataError(f"{path}: expected an .npz or .npy file; its content is something else.")
             opened = np.load(file, allow_pickle=False)
             if isinstance(opened, np.ndarray):

@@ -126,9 +126,8 @@ def load_mnist(folder: Path, *, n_validation: int = 5000, seed: int = 0) -> Digi
     """
     if not 0 <= n_validation < 60_000:
         raise DataError(f"n_validation: expected 0 to 59999 of the 60,000 training digits; got {n_validation}.")
-    train_images, train_labels, test_images, test_labels = (
-        read_idx(folder / name, shape) for name, shape in _FILES.items()
-    )
+    arrays = [read_idx(folder / name, shape) for name, shape in _FILES.items()]
+    train_images, train_labels, test_images, test_labels = arrays
     if max(int(train_labels.max()), int(test_labels.max())) > 9:
         raise DataError(f"{folder}: a label is above 9, so these are not MNIST's labels.")
     order = np.random.default_rng([seed, 60_000]).permutation(60_000)

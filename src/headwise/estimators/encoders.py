@@ -204,9 +204,8 @@ def _split(
     table = np.empty((len(x), len(numbers)))
     for i, j in enumerate(numbers):
         try:
-            table[:, i] = (
-                [np.nan if is_missing(value) else value for value in x[:, j]] if x.dtype == object else x[:, j]
-            )
+            is_object = x.dtype == object
+            table[:, i] = [np.nan if is_missing(value) else value for value in x[:, j]] if is_object else x[:, j]
         except (TypeError, ValueError):
             invalid = next(value for value in x[:, j].tolist() if not is_number(value))
             raise DataError(

@@ -54,11 +54,9 @@ def displayed_series(input: Any, tokens: Tokens) -> tuple[Array, IntArray]:
     if step == 1:
         return values, spans
     starts = np.arange(0, end, step)
-    extreme = np.where(np.abs(np.maximum.reduceat(values, starts)) >= np.abs(np.minimum.reduceat(values, starts)),
-                       np.maximum.reduceat(values, starts), np.minimum.reduceat(values, starts))  # fmt: skip
-    return extreme, np.stack(
-        [spans[:, 0] // step, np.maximum(-(-spans[:, 1] // step), spans[:, 0] // step + 1)], axis=1
-    )
+    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    first, last = spans[:, 0] // step, -(-spans[:, 1] // step)
+    return np.where(np.abs(high) >= np.abs(low), high, low), np.stack([first, np.maximum(last, first + 1)], axis=1)
 
 
 def read_colors(path: Path) -> Array:

@@ -285,10 +285,8 @@ class LoadedModel:
     def _run(
         self, arrays: Mapping[str, npt.ArrayLike | None], keep: bool, return_weights: bool
     ) -> tuple[ModelOutput, NetworkCache]:
-        inputs = NetworkInputs.from_arrays(self.dtype, dict(arrays))
-        outputs, cache = network_forward(
-            inputs, self.params, self.architecture.network, keep=keep, return_weights=return_weights
-        )
+        inputs, network = NetworkInputs.from_arrays(self.dtype, dict(arrays)), self.architecture.network
+        outputs, cache = network_forward(inputs, self.params, network, keep=keep, return_weights=return_weights)
         return ModelOutput(outputs), cache
 
     def _with_states(self, output: ModelOutput, cache: NetworkCache, states: bool, attentions: bool) -> ModelOutput:

@@ -74,9 +74,8 @@ def batch_norm_forward(rows: Array, params: Params, *, training: bool) -> tuple[
         normalized, variance = rows - params["mean"], params["variance"]
     inv_std = 1 / np.sqrt(variance + rows.dtype.type(_EPSILON))
     normalized *= inv_std
-    return normalized * params["gain"] + params["bias"], BatchNormCache(
-        normalized, inv_std, params["gain"], batch_stats
-    )
+    y = normalized * params["gain"] + params["bias"]
+    return y, BatchNormCache(normalized, inv_std, params["gain"], batch_stats)
 
 
 def batch_norm_backward(dy: Array, cache: BatchNormCache) -> tuple[Array, Params]:

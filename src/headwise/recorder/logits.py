@@ -57,19 +57,15 @@ def rule_of_logits(logits: Array, scores: Array, eps: float, sinks: Array | None
     mask = KeyMask.from_array(_reduced_mask(~hidden)) if hidden.any() else None
     least = np.where(hidden, np.inf, rest).min(axis=-1, keepdims=True, initial=np.inf)
     most = np.where(hidden, -np.inf, rest).max(axis=-1, keepdims=True, initial=-np.inf)
-    if (
-        most - least <= tolerance.max(axis=-1, keepdims=True, initial=0)
-    ).all():  # the same for every key of a row: it only matters against a sink
+    same = most - least <= tolerance.max(axis=-1, keepdims=True, initial=0)
+    if same.all():  # for every key of a row: it only matters against a sink
         row = np.where(np.isfinite(most), most, 0)
         absorbed = np.abs(row) > _ABSORBS * size  # so large that the logits are equal: the weights are uniform
         rule = Rule(mask, np.where(absorbed, row, 0) if absorbed.any() else None)
-        return (
-            rule
-            if sinks is None
-            else _with_sinks(rule, sinks - np.where(absorbed, 0, row)[..., 0], tolerance.max(initial=0))
-        )
-    bias = _reduced_bias(rest, hidden, tolerance)
-    return Rule(mask, bias) if sinks is None else _with_sinks(Rule(mask, bias), sinks, tolerance.max(initial=0))
+        sinks = None if sinks is None else sinks - np.where(absorbed, 0, row)[..., 0]
+    else:
+        rule = Rule(mask, _reduced_bias(rest, hidden, tolerance))
+    return rule if sinks is None else _with_sinks(rule, sinks, tolerance.max(initial=0))
 
 
 def join_groups(k: Array, v: Array) -> tuple[Array, Array]:

@@ -136,9 +136,7 @@ class Patches:
     def boxes(self) -> IntArray:
         """(N, 4): top, left, height and width of each token in pixels."""
         top, left = np.indices(self.grid).reshape(2, -1) * np.array(self._steps)[:, None]
-        return np.stack(
-            [top, left, np.full_like(top, self.patch_size[0]), np.full_like(left, self.patch_size[1])], axis=1
-        )
+        return np.stack([top, left, *(np.full_like(top, size) for size in self.patch_size)], axis=1)
 
     def permute(self, images: Array) -> Array:
         """Images (..., Y, X), unchanged."""

@@ -136,10 +136,10 @@ def _read_config(fields: object, arrays: Mapping[str, Array], path: Path) -> ViT
     )
     if any(fields.get(name, 1) > available for name in ("d_model", "n_layers", "d_ff", "n_classes")):
         raise too_large
+    if "image_size" in fields:
+        fields = fields | {"image_size": tuple(fields["image_size"])}
     try:
-        config = ViTConfig(
-            **(fields | {"image_size": tuple(fields["image_size"])} if "image_size" in fields else fields)
-        )
+        config = ViTConfig(**fields)
         tokenizer, d = config.image_tokenizer, config.d_model
     except ValueError as error:
         raise CheckpointError(f"{path}: header field 'config': {error}") from None

@@ -113,9 +113,8 @@ class Trainer:
         """Initial parameters and optimizer state."""
         like = task.init(np.random.default_rng([recipe.seed, 1]))
         vector = flatten(like)
-        return cls(
-            task, recipe, recipe.epochs * recipe.steps_per_epoch(task.n_examples), like, vector, AdamW.zeros(vector)
-        )
+        total_steps = recipe.epochs * recipe.steps_per_epoch(task.n_examples)
+        return cls(task, recipe, total_steps, like, vector, AdamW.zeros(vector))
 
     @property
     def params(self) -> Params:

@@ -78,11 +78,9 @@ def _page_routes(models: Mapping[str, ServedModel]) -> list[Route]:
         what = " or ".join({"text": "a text", "image": "an image"}[kind] for kind in ("text", "image") if kind in kinds)
         pages.append(("input.html", f"Explain {what}"))
     paths = ["/", "/input"][: len(pages)]
-    links = [*zip(paths, (label for _, label in pages), strict=True), ("/coursework", "Change the arrays")]
-    templates = [*zip(paths, (template for template, _ in pages), strict=True), ("/coursework", "coursework.html")]
-    return [
-        Route(path, _page(template, path=path, links=links, models=others, kinds=kinds)) for path, template in templates
-    ]
+    by_path = {**dict(zip(paths, pages, strict=True)), "/coursework": ("coursework.html", "Change the arrays")}
+    values = {"links": [(path, label) for path, (_, label) in by_path.items()], "models": others, "kinds": kinds}
+    return [Route(path, _page(template, path=path, **values)) for path, (template, _) in by_path.items()]
 
 
 def _page(template: str, **values: Any) -> _Handler:

@@ -64,9 +64,8 @@ def find_candidates(
         if role:
             result.setdefault(role, []).append(_candidate(expression, role, head, value))
     for role, parts in overrides.items():
-        result[role] = [
-            _candidate(part, role, i if len(parts) > 1 else None, values[part]) for i, part in enumerate(parts, 1)
-        ]
+        heads = range(1, len(parts) + 1) if len(parts) > 1 else (None,)
+        result[role] = [_candidate(part, role, head, values[part]) for part, head in zip(parts, heads, strict=True)]
     return {role: sorted(items, key=lambda item: item.rank) for role, items in result.items()}
 
 

@@ -62,9 +62,8 @@ def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: Notebo
     assert checked.verdict is not None
     kind = checked.verdict.kind
     if kind not in ("self_attention", "multi_head"):
-        return OutputComparison(
-            "", problem=f"it takes {'queries, keys and values' if kind == 'attention' else 'two inputs'}"
-        )
+        inputs_of_kind = "queries, keys and values" if kind == "attention" else "two inputs"
+        return OutputComparison("", problem=f"it takes {inputs_of_kind}")
     if checked.is_class:
         return _compare_instance(run, checked, inputs)
     single = kind == "self_attention"
@@ -116,9 +115,8 @@ def _compare(run: NotebookRun, call: str, expected: _Expected) -> OutputComparis
         returned = run.sandbox.evaluate(call)
     except Exception as error:  # whatever the notebook's function raises
         return OutputComparison(call, problem=name_cells(run.source, f"it raised {describe_exception(error)}"))
-    outputs = [
-        np.asarray(item) for item in (returned if isinstance(returned, tuple) else (returned,)) if item is not None
-    ]
+    items = returned if isinstance(returned, tuple) else (returned,)
+    outputs = [np.asarray(item) for item in items if item is not None]
     if len({(output.shape, output.dtype.kind) for output in outputs}) == 1:
         outputs.append(np.stack(outputs))  # a list of one output for each token
     difference, dtype = _difference(outputs, expected.output())

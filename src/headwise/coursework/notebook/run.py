@@ -75,10 +75,8 @@ def run_notebook(path: Path) -> Iterator[NotebookRun]:
         with Sandbox({path.name: source}, path.name, LIMITS, folder=path.parent, module="__main__") as sandbox:
             values = sandbox.values()
             failures = tuple(_failure(source, line, error) for line, error in sandbox.failed)
-            notes += [
-                *_assigned_again(source, values),
-                *_unseeded(path, source, values, {f[0] for f in sandbox.failed}),
-            ]
+            notes += _assigned_again(source, values)
+            notes += _unseeded(path, source, values, {line for line, _ in sandbox.failed})
             notes += [f"not confined on this system: {item}" for item in sandbox.unconfined]
             yield NotebookRun(path, source, values, failures, tuple(notes), sandbox)
     except SubmissionError as error:

@@ -125,11 +125,8 @@ def _finish(page: Page, command: str, course: CourseNotebook | None) -> Report:
     study = context.coursework if "attention" in page.parts else None
     inputs = course.inputs if course else None
     front = page.front[:1] if course else ()
-    subtitle = (
-        *SUBTITLE[:1],
-        Statement("The full account is in {file}, with the same numbers of sections.", {"file": "index.html"}),
-    )
-    solution = write_solution(context.folder, (*front, *short), subtitle, study, inputs)
+    account = Statement("The full account is in {file}, with the same numbers of sections.", {"file": "index.html"})
+    solution = write_solution(context.folder, (*front, *short), (SUBTITLE[0], account), study, inputs)
     context.progress.advance()
     html, pdf = print_page(document, context.folder)
     context.progress.advance()

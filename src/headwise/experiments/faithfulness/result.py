@@ -177,14 +177,12 @@ class FaithfulnessResult:
             heads = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in vars(self.heads).items()}
             content["heads"] = {**heads, "best": self.heads.best}
         if self.stages:
-            similarity = {
-                name: self.randomized_similarity[:, :, i].tolist() for i, name in enumerate(self.randomized_maps)
-            }
+            similarity = np.moveaxis(self.randomized_similarity, -1, 0).tolist()  # (maps, 3, stages)
             content["randomization"] = {
                 "inputs": self.randomization.shape[-1],
                 "draws": len(self.randomization),
                 "stages": self.stages,
-                "correlations": similarity,
+                "correlations": dict(zip(self.randomized_maps, similarity, strict=True)),
             }
         return content
 

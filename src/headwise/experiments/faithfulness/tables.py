@@ -42,9 +42,8 @@ def count_verdicts(tests: Sequence[RankingTest], ranking: str) -> tuple[int, int
 
 
 def _scores(result: FaithfulnessResult) -> Table:
-    columns = [
-        j for j, criterion in enumerate(result.scope.criteria) if criterion.ablation == result.scope.ablations[0]
-    ]
+    columns = [j for j, c in enumerate(result.scope.criteria) if c.ablation == result.scope.ablations[0]]
+    measures = [result.scope.criteria[j].measure for j in columns]
     mean, low, high = result.means
 
     def cell(i: int, j: int) -> str:
@@ -59,10 +58,7 @@ def _scores(result: FaithfulnessResult) -> Table:
             "the tokens' Shapley values.",
             {"ablation": result.scope.ablations[0], "count": len(result.inputs), "inputs": result.noun, "level": 0.95},
         ),
-        (
-            "order of",
-            *(_ABBREVIATIONS.get(result.scope.criteria[j].measure, result.scope.criteria[j].measure) for j in columns),
-        ),
+        ("order of", *(_ABBREVIATIONS.get(measure, measure) for measure in measures)),
         tuple(rows),
         "scores",
     )

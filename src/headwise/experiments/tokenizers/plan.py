@@ -120,7 +120,5 @@ def matched_epochs(recipe: TrainingConfig, size: int, total: int) -> int:
 
 def held_out_images(digits: Digits) -> LabelledImages:
     """The validation and test digits: both are test digits here, since nothing is chosen by the validation digits."""
-    parts = digits.validation, digits.test
-    return LabelledImages(
-        np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts])
-    )
+    a, b = digits.validation, digits.test
+    return LabelledImages(np.concatenate([a.images, b.images]), np.concatenate([a.labels, b.labels]))

@@ -40,9 +40,8 @@ def measure(record: AttentionRecord) -> Facts:
     """Measure the distance and entropy of every head, and their change with depth."""
     check_self_attention(record, "depth")
     profiles = profile_heads(record)
-    facts = (
-        measure_base(record) | even_values("uniform_entropy", profiles.uniform_entropy) | measure_distances(profiles)
-    )
+    facts = measure_base(record) | even_values("uniform_entropy", profiles.uniform_entropy)
+    facts |= measure_distances(profiles)
     for name, values in (("distance", profiles.distance), ("entropy", profiles.entropy)):
         facts |= first_and_last_layer(name, values)
         facts |= extreme_head(f"min_{name}", values, least=True) | extreme_head(f"max_{name}", values)
@@ -66,13 +65,8 @@ def _draw_profile(axes: Axes, values: Array, uniform: Array, label: str) -> None
     layers, heads = values.shape
     x = np.repeat(np.arange(layers), heads)
     dashes = {"color": REFERENCE, "linewidth": 0.9, "linestyle": (0, (4, 2))}
-    axes.step(
-        np.arange(layers + 1) - 0.5,
-        [*uniform, uniform[-1]],
-        where="post",
-        label="even spread over visible tokens",
-        **dashes,
-    )
+    edges = np.arange(layers + 1) - 0.5
+    axes.step(edges, [*uniform, uniform[-1]], where="post", label="even spread over visible tokens", **dashes)
     axes.plot(x, values.ravel(), "o", color=ACCENT, markersize=4, markeredgewidth=0, alpha=0.65, label="one head")
     axes.plot(range(layers), nan_mean(values), "-", color=AVERAGE, linewidth=1.1, label="mean over heads")
     axes.set(xlabel="layer", ylabel=label, xticks=range(0, layers, 1 + layers // 16), xlim=(-0.5, layers - 0.5))

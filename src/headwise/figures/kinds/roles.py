@@ -74,12 +74,8 @@ def _draw_squares(axes: Axes, record: AttentionRecord, side: float) -> None:
     axes.set_xticks(np.arange(heads + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(layers + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.0)
-    axes.set(
-        xlabel="head",
-        ylabel="layer",
-        xticks=range(0, heads, 1 + heads // 16),
-        yticks=range(0, layers, 1 + layers // 16),
-    )
+    axes.set(xlabel="head", xticks=range(0, heads, 1 + heads // 16))
+    axes.set(ylabel="layer", yticks=range(0, layers, 1 + layers // 16))
     axes.tick_params(which="both", length=0, labelsize=6.5)
     axes.spines[:].set_visible(False)
 

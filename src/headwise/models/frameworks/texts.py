@@ -27,9 +27,7 @@ class TextReader:
     ) -> tuple[dict[str, npt.NDArray[Any]], Tokenized | None]:
         """Arrays for those of the usual arguments that a model has, or for its first; and the tokens."""
         arrays, tokens = self._encode(text)
-        passed: dict[str, npt.NDArray[Any]] = {
-            name: arrays[name][None] for name in arrays if name in names or not names
-        }
+        passed = {name: array[None] for name, array in arrays.items() if name in names or not names}
         if "input_ids" not in passed:
             passed = {names[0]: arrays["input_ids"][None], **passed}
         return passed, tokens

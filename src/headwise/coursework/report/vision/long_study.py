@@ -125,9 +125,8 @@ def conclusion(record: RowsRecord) -> tuple[Statement, ...]:
         rows = [item for item in record.differences() if item.comparison == comparison]
         models = dict.fromkeys(item.model for item in rows)
         texts = [_survives([item for item in rows if item.model == model]) for model in models]
-        statements.append(
-            Statement("With {comparison}: {texts}.", {"comparison": comparison, "texts": "; ".join(texts)})
-        )
+        values = {"comparison": comparison, "texts": "; ".join(texts)}
+        statements.append(Statement("With {comparison}: {texts}.", values))
     return tuple(statements)
 
 

@@ -103,10 +103,9 @@ def _parameters(run: TrainingRun) -> Table:
     parts: dict[str, int] = {}
     for name, array in run.params.items():
         first, second = name.split(".")[:2]
-        part = {"embedding": f"embedding: {_LABELS.get(second)}", "blocks": f"block {second}"}.get(
-            first, _LABELS.get(first)
-        )
-        parts[part or first] = parts.get(part or first, 0) + array.size
+        labels = _LABELS | {"embedding": f"embedding: {_LABELS.get(second)}", "blocks": f"block {second}"}
+        part = labels.get(first, first)
+        parts[part] = parts.get(part, 0) + array.size
     rows = tuple((part, f"{size:,}") for part, size in parts.items())
     return Table(Statement("Parameters by part."), ("part", "parameters"), rows, "parameters")
 

@@ -143,13 +143,8 @@ def _figures(result: TokenizersResult, context: ReportContext) -> Iterator[tuple
         "sizes": {"n_correct": result.n_correct_by_size},
     }
     for name, figure in EXPERIMENT.figures(result).items():
-        shown = (Statement(_SHOWN[name]),)
-        yield (
-            name,
-            context.figure(
-                figure, f"cuts-{name}", Statement(_TITLES[name]), shown=shown, basis=basis, arrays=arrays[name]
-            ),
-        )
+        title, shown = Statement(_TITLES[name]), (Statement(_SHOWN[name]),)
+        yield name, context.figure(figure, f"cuts-{name}", title, shown=shown, basis=basis, arrays=arrays[name])
 
 
 def shapes_table(first: ViTConfig, second: ViTConfig) -> Table:

@@ -188,11 +188,9 @@ class _Siblings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             if file in self.sources:
                 return ModuleSpec(fullname, self, origin=file, is_package=file.endswith("/__init__.py"))
         is_folder = any(file.startswith(f"{folder}{name}/") for file in self.sources for folder in folders)
-        if not name or (
-            is_folder and (rest or PathFinder.find_spec(fullname) is None)
-        ):  # an installed library is first
-            return ModuleSpec(fullname, self, is_package=True)
-        return None
+        if is_folder and not rest:  # an installed library of that name is first
+            is_folder = PathFinder.find_spec(fullname) is None
+        return ModuleSpec(fullname, self, is_package=True) if is_folder or not name else None
 
     def exec_module(self, module: ModuleType) -> None:
         file = module.__spec__.origin if module.__spec__ else None

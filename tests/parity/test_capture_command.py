@@ -1,6 +1,8 @@
 """`headwise capture`, `inspect` and `diff` of arrays, on a torch module and an ONNX file."""
 
 import io
+import json
+import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -86,6 +88,20 @@ def test_inspect(folder):
     assert found.returncode == 0
     assert "TransformerEncoder" in found.stdout
     assert "layers.0.self_attn (MultiheadAttention)" in found.stdout
+    facts = json.loads(headwise("inspect", "mine.py:model", "--json", cwd=folder).stdout)
+    assert facts["candidates"][0] == "layers.0.self_attn (MultiheadAttention)"
+    assert facts["parameters"] == int(re.search("parameters +([0-9,]+)", found.stdout)[1].replace(",", ""))
+    assert facts["types"] == ["float32"]
+
+
+def test_capture_as_json(folder):
+    found = headwise("capture", "mine.py:model", "x.npy", "--layers=-1", "--out", "j.npz", "--json", cwd=folder)
+    summary = json.loads(found.stdout)
+    with np.load(folder / "j.npz") as saved:
+        (layer,) = summary.pop("layers")
+        assert (layer["name"], layer["error"], layer["proven"]) == (saved["names"], saved["errors"], True)
+        assert tuple(layer["shape"]) == saved["weights"][:, 0].shape
+    assert summary == {"out": "j.npz", "proven": True, "ignored": []}
 
 
 @pytest.mark.parametrize(
@@ -128,3 +144,5 @@ def test_onnx(folder):
     found = headwise("inspect", "m.onnx", cwd=folder)
     assert "attention   block (self, Softmax)" in found.stdout
     assert "input       q (1, 2, 5, 3)" in found.stdout
+    facts = json.loads(headwise("inspect", "m.onnx", "--json", cwd=folder).stdout)
+    assert (facts["input"][0], facts["attention"]) == ("q (1, 2, 5, 3)", ["block (self, Softmax)"])

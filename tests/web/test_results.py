@@ -113,8 +113,8 @@ def test_inputs_that_a_model_cannot_take_are_rejected(client, path, body, status
     [
         ("explorer?key=nothing", 410, "send the input again"),
         ("explorer?key={key}&key=nothing", 410, "send the input again"),
-        ("explorer", 422, "key: expected one to 3"),
-        ("explorer?key={key}&key={key}&key={key}&key={key}&key={key}", 422, "key: expected one to 3"),
+        ("explorer", 422, "key: expected between 1 and 3"),
+        ("explorer?key={key}&key={key}&key={key}&key={key}&key={key}", 422, "key: expected between 1 and 3"),
         ("dependence?key=nothing", 410, "send the input again"),
         ("dependence", 410, "send the input again"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ import typer
 
 import headwise as hw
 from headwise.cli.inputs import text_or_path
+from headwise.cli.options import Json
 from headwise.cli.paths import check_writable_file
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
@@ -32,6 +35,7 @@ def capture(
     layers: Annotated[
         list[str] | None, typer.Option(help="Keep this layer: its place, or a name in which * stands for anything.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Run a model once and save what it attends to.
 
@@ -45,10 +49,26 @@ def capture(
     args, kwargs = _inputs(opened, input)
     selection = None if not layers else [int(name) if re.fullmatch("-?[0-9]{1,9}", name) else name for name in layers]
     result = hw.capture(opened, *args, layers=selection, **kwargs)
-    print(result.report())
-    result.save(out)
-    print(f"{len(result.layers)} layers in {out}")
+    if as_json:
+        result.save(out)
+        print(json.dumps(_summary(result, out)))
+    else:
+        print(result.report())
+        result.save(out)
+        print(f"{len(result.layers)} layers in {out}")
     raise typer.Exit(0 if result.proven else 1)
+
+
+def _summary(result: hw.Capture, out: Path) -> dict[str, Any]:
+    """What the report says, and where the arrays are."""
+    layers = [
+        {
+            **{name: getattr(layer, name) for name in ("index", "name", "kind", "shape", "proven", "note", "message")},
+            "error": layer.error if math.isfinite(layer.error) else None,
+        }
+        for layer in result.layers
+    ]
+    return {"out": str(out), "proven": result.proven, "layers": layers, "ignored": result.ignored}
 
 
 def _inputs(model: Any, text: str) -> tuple[list[Any], dict[str, Any]]:

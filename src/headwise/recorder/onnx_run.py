@@ -54,23 +54,24 @@ def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], lay
     return Capture(result[0] if len(result) == 1 else result, collector.finish(), _ignored(graph, plans))
 
 
-def describe_onnx(path: Path) -> list[tuple[str, str]]:
+def describe_onnx(path: Path) -> dict[str, Any]:
     """What an .onnx file is: inputs, outputs, and its attention, by a name each."""
     model = _read(path)
     graph = _graph(path, model)
-    lines = [("opset", ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import))]
-    lines += [("input", _shape_of(i)) for i in model.graph.input if i.name not in graph.constants]
-    lines += [("output", _shape_of(o)) for o in model.graph.output]
-    lines.append(("parameters", f"{sum(array.size for array in graph.constants.values()):,}"))
-    plans = _plans(graph)
-    inner = [node for node in model.graph.node if has_attention_inside(node)]
-    for plan in plans:
+    attention = []
+    for plan in _plans(graph):
         fused = plan.node.op_type if isinstance(plan, FusedPlan) else "Softmax"
-        lines.append(("attention", f"{plan.name} ({_kind(graph, plan)}, {fused})"))
-    lines += [("attention", f"inside {node.op_type} {node.name}, as the run takes it") for node in inner]
-    if not plans and not inner:
-        lines.append(("attention", f"none: the model {_without_attention(graph)}"))
-    return lines
+        attention.append(f"{plan.name} ({_kind(graph, plan)}, {fused})")
+    inner = [node for node in model.graph.node if has_attention_inside(node)]
+    attention += [f"inside {node.op_type} {node.name}, as the run takes it" for node in inner]
+    facts = {
+        "opset": tuple(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import),
+        "input": [_shape_of(i) for i in model.graph.input if i.name not in graph.constants],
+        "output": [_shape_of(o) for o in model.graph.output],
+        "parameters": sum(array.size for array in graph.constants.values()),
+        "attention": attention,
+    }
+    return facts if attention else {**facts, "note": f"no attention: the model {_without_attention(graph)}"}
 
 
 def _shape_of(value: Any) -> str:

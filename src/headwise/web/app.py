@@ -128,7 +128,9 @@ def _result_routes(models: Mapping[str, ServedModel], runner: TaskRunner) -> lis
     async def explorer(request: Request) -> Response:
         results = [_find(store, key) for key in request.query_params.getlist("key")]
         if not 1 <= len(results) <= len(models):
-            raise RequestRejected(422, f"key: expected one to {len(models)} of them; got {len(results)}.")
+            raise RequestRejected(
+                422, f"key: expected between 1 and {len(models)} keys of results; got {len(results)}."
+            )
         return JSONResponse(await runner.run(lambda: compare_results(results), request))
 
     async def dependence(request: Request) -> Response:

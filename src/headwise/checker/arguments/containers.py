@@ -74,8 +74,8 @@ def _renamed(path: Path, part: int) -> Iterator[Path]:
 
 def paths_in(argument: str, code: str) -> dict[Path, tuple[str, ...]]:
     """Return where a function looks up anything in an argument, with the names and keys that say what is there."""
-    looked_up = _looked_up(argument, code)
-    return {path: (name, *(str(key) for key in path[-1:])) for path, name in looked_up.items() if EACH not in path}
+    looked_up = {path[: (*path, EACH).index(EACH)]: name for path, name in _looked_up(argument, code).items()}
+    return {path: (name, *(str(key) for key in path[-1:])) for path, name in looked_up.items() if path}
 
 
 def _looked_up(argument: str, code: str) -> dict[Path, str]:
@@ -162,6 +162,8 @@ def _matrix(word: str) -> str | None:
         return f"W{role}"
     if word.lower() in _OUTPUTS:
         return "Wo"
+    if word in ("h", "H"):
+        return "heads"
     return role if role and (role[0] in "Wb" or role == "heads") and "#" not in role and role != "bias" else None
 
 
@@ -286,6 +288,8 @@ class _Lookups(ast.NodeVisitor):
             return None
         if (word := self._word(key)) is not None:
             return (*path, word)
+        if isinstance(key, ast.UnaryOp) and ast.unparse(key) == "-1":
+            return (*path, len(_IN_ORDER) - 1)  # the matrix of the output is the last
         if isinstance(key, ast.Constant):
             value = key.value
             return (*path, value) if isinstance(value, int) and 0 <= value < 100 else None

@@ -150,8 +150,12 @@ class Documentation:
     @property
     def matrices(self) -> str:
         """``"in-out"`` or ``"out-in"`` if it gives the shape of its matrices, else nothing."""
-        stated = _IN_OUT.search(self.text), _OUT_IN.search(self.text)
-        return "" if all(stated) or not any(stated) else "in-out" if stated[0] else "out-in"
+        stated = {
+            _of_output(self.text[: match.start()]) != (how is _OUT_IN)
+            for how in (_IN_OUT, _OUT_IN)
+            for match in how.finditer(self.text)
+        }
+        return "" if len(stated) != 1 else "out-in" if stated.pop() else "in-out"
 
     @property
     def multiplied(self) -> str:
@@ -301,6 +305,12 @@ class Documentation:
     def _unpacked(self) -> Iterator[list[str]]:
         for names in re.findall(r"^\s*\(?([\w, ]+?)\)?\s*=\s*\w+\.(?:shape|size\(\))\s*(?:#.*)?$", self.code, re.M):
             yield [word.strip() for word in names.split(",")]
+
+
+def _of_output(text: str) -> bool:
+    """Whether what follows is the shape of the output matrix alone, whose rows or columns are those of all heads."""
+    names = re.findall(r"\w+", re.split(r"[.;)\]\n]", text)[-1])
+    return {role for name in names if (role := role_of(name) or "")[:1] == "W"} == {"Wo"}
 
 
 def _polarity(sentence: str) -> str:

@@ -9,8 +9,7 @@ _COUNTS = {
     "query count": "nq numq numqueries nqueries qlen lenq querylen seqlen seqlength numtokens ntokens tgtlen targetlen",
     "key count": "nkv nk numk numkeys nkeys klen kvlen lenk keylen srclen sourcelen contextlength ctxlen",
 }
-_LETTERS = {"B": "items", "b": "items", "T": "query count", "N": "query count", "S": "query count", "L": "query count"}
-_LETTERS |= {"C": "D"}
+_LETTERS = {"b": "items", "m": "key count", "c": "D", **dict.fromkeys("tnls", "query count")}
 _COUNT = {name: role for role, names in _COUNTS.items() for name in names.split()}
 _SHAPED = r"(reshape|view|zeros|ones|full|empty|eye|arange|range|tri|tril|triu|expand|broadcast_to)\("
 
@@ -29,13 +28,17 @@ def role_in_code(name: str, code: str, others: set[str | None]) -> str | None:
     return "lengths" if re.search(rf"\barange\([^<>\n]*<=?\s*{name}\b", code) else None
 
 
-def count_in_code(name: str, code: str) -> str | None:
-    """What a number counts that has to be passed although the shapes of arrays say it too; None if it is no number."""
+def count_in_code(name: str, code: str, names: set[str]) -> str | None:
+    """What a number counts that has to be passed although the shapes of arrays say it too; None if it is no number.
+
+    `names`: those of all arguments; next to T or L, S is the number of keys.
+    """
     if is_array(name, code) or (name in "Bb" and re.search(rf"\+ *{name}\b", code)):  # which is a bias
         return None
-    if name in _LETTERS:
+    if name.lower() in _LETTERS and len(name) == 1:
         size = rf"\b{_SHAPED}[^\n]*\b{name}\b(?!\w*[.\[(])|\.shape(\[-?\d\])? *== *\(?([^()\n]*, *)?{name}\b"
-        return _LETTERS[name] if re.search(size, code) else None
+        of_keys = name in "sS" and names & {*"tTlL"}
+        return None if not re.search(size, code) else "key count" if of_keys else _LETTERS[name.lower()]
     role = _COUNT.get(name.lower().replace("_", ""))
     return None if role == "key count" and re.search(rf"head\w*\s*//\s*{name}\b", code) else role
 

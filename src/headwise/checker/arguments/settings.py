@@ -108,6 +108,16 @@ def role_of_setting(name: str) -> str | None:
     return next((role for role, pattern in _PATTERNS.items() if re.fullmatch(pattern, plain)), None)
 
 
+def keys_looked_up(name: str, code: str) -> list[str]:
+    """The attributes and keys that some code looks up in a configuration."""
+    return re.findall(rf"\b{name}(?:\.|\[['\"]|\.get\(['\"])(\w+)\b(?!\()", code)
+
+
+def holds_sizes(name: str, code: str) -> bool:
+    """Whether some code looks up a number of heads or a width in an argument."""
+    return not {"heads", "width", "model"}.isdisjoint(map(role_of_setting, keys_looked_up(name, code)))
+
+
 def divides_heads(name: str, code: str) -> bool:
     """Whether some code divides a number of heads by this setting, which is the number of key heads then."""
     heads = r"\b(n|num|nb|number_of)?_?(q|query|attn|attention)?_?heads?"

@@ -27,7 +27,7 @@ from headwise.checker.arguments.roles_in_code import (
     is_counted,
     role_in_code,
 )
-from headwise.checker.arguments.settings import CONFIG
+from headwise.checker.arguments.settings import CONFIG, holds_sizes
 
 _WHOLE_CACHE = {"kpast": "k", "vpast": "v", "cache": "kv"}  # what the parts of a cache are that holds every key
 _AS_PROJECTED = {"Wqkv": "qkv", "Wkv": "kv", "Wq": "q", "Wk": "k", "Wv": "v"}  # if there are no tokens
@@ -121,21 +121,25 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
     role = role_of(p.name)
     if is_required(p) and (CACHE.fullmatch(p.name.lower()) or (role is None and _is_cache(p.name, code))):
         return "cache"
-    if CONFIG.fullmatch(p.name.lower()) and re.search(rf"\b{p.name}(\.|\[['\"]|\.get\(['\"])(n_|num_?)\w*head", code):
+    holds_matrices = is_complete(matrices_in(p.name, code))
+    if CONFIG.fullmatch(p.name.lower()) and not holds_matrices and holds_sizes(p.name, code):
         return "config"
     if p.name in ("module", "self", "layer") and is_required(p):  # an object of settings
         return "layer"
-    if role in (None, "heads") and p.default is p.empty and is_complete(matrices_in(p.name, code)):
+    if role in (None, "heads") and p.default is p.empty and holds_matrices:
         return "params"  # it holds the matrices, under whatever name
     others = {role_of(o.name) for o in parameters if o is not p}
     if role is None and is_required(p) and (shown := role_in_code(p.name, code, others)):
         return shown
-    of_heads = role == "key_heads" and "head" in code.lower()  # else `nkv` is a number of keys
-    if role in (None, "key_heads") and not of_heads and is_required(p) and (count := count_in_code(p.name, code)):
+    among_heads = role == "key_heads" and "head" in code.lower()  # else `nkv` is a number of keys
+    counts = role in (None, "key_heads") and not among_heads and is_required(p)
+    if counts and (count := count_in_code(p.name, code, {o.name for o in parameters})):
         return count
     of_logits = re.search(r"bias(es)?$|^bias_", p.name.lower()) and (is_required(p) or p.default is None)
     if role is None and of_logits and others & {"X", "q", "Wq", "Wqkv"}:
         return "bias"
+    if role in ("k", "v") and re.search(rf"(?<!\w){p.name}\.append\(", code):
+        return f"{role}past"  # a list that grows
     if role == "context" and "q" in others and "kv" in p.name.lower():
         pair = holds_pair(p.name, code) or len(paths_in(p.name, code)) == 2
         return "kv" if pair else role

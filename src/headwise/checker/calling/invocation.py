@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwise.checker.arguments.containers import Path, pack
+from headwise.checker.calling.matrices import Layer
 from headwise.checker.calling.responses import Response, has_shape, read_response
 from headwise.checker.calling.values import present_arguments, present_masks
 from headwise.checker.probes import Interface
@@ -54,6 +55,7 @@ class CallingConvention:
     # `headwise.checker.arguments.presentation.TABLES`, or nothing if it has an entry for each pair
     bias_table: str = ""
     weights_only: bool = False  # whether it returns the attention weights alone
+    layers: bool = False  # whether its matrices are passed as layers that it calls with the tokens
     bias_column: bool = False  # whether the biases of its projections are columns, (D, 1)
     fixed: Mapping[str, Any] = field(default_factory=dict)  # arguments that are always passed, by the function's names
     # codes of conventions that are built into the function, such as ``"causal-unasked"``
@@ -66,6 +68,7 @@ class CallingConvention:
     packed: str = ""
     # the axes of keys and values of earlier tokens, or in pages, of each head; empty for all heads side by side
     cache: str = ""
+    cache_lists: bool = False  # whether these are lists with an entry for each token
     # whether the matrices are applied before the call, for a function that only divides their products into heads
     projects: bool = False
     # entries of the catalogue that a module follows by design, as in `Target`
@@ -138,6 +141,8 @@ class CallingConvention:
         parts: dict[str, list[tuple[Path, Any]]] = {}
         for role, value in arguments.items():
             name, converted = self.names[role], self._converted(value)
+            if self.layers and role[0] == "W":
+                converted = [Layer(w) for w in converted] if isinstance(converted, list) else Layer(converted)
             if isinstance(name, int):
                 places.append((name, converted))
             elif isinstance(name, tuple):

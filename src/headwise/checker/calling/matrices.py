@@ -26,6 +26,18 @@ WEIGHTS = {
 }
 
 
+class Layer:
+    """A matrix (out, in) as a linear layer without a bias."""
+
+    def __init__(self, weight: Any) -> None:
+        self.weight, self.bias = weight, None
+        self.out_features, self.in_features = weight.shape
+
+    def __call__(self, x: Any) -> Any:
+        """The tokens times the matrix."""
+        return x @ self.weight.T
+
+
 def present_weights(case: Case, convention: CallingConvention) -> Case:
     """The matrices and biases of a case in a function's orientation, and in one piece or many."""
     presented: Case = {}

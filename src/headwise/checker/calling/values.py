@@ -44,6 +44,8 @@ def present_arguments(convention: CallingConvention, case: Case, axes: str) -> C
     arguments |= present(convention, case, axes)
     if "kpast" in arguments and "offset" in convention.names:
         arguments |= _in_place(convention, arguments, axes)
+    if convention.cache_lists:
+        arguments |= _in_lists(convention, arguments, axes)
     arguments |= present_score({name: a for name, a in arguments.items() if name[0] == "S"}, *convention.score)
     sizes = {name: value for name, value in _sizes(convention, case).items() if name in convention.names}
     return sizes | arguments | _present_options(convention, case, axes)
@@ -158,10 +160,24 @@ def _present_options(convention: CallingConvention, case: Case, axes: str) -> Ca
     return {name: value for name, value in options.items() if name in convention.names}
 
 
+def _in_lists(convention: CallingConvention, arguments: Case, axes: str) -> Case:
+    """Keys and values of earlier tokens in lists with an entry for each, without an axis if queries have none."""
+    axis = _cache_axes(convention, axes).index("N")
+    past = {x: arguments[x] for x in ("kpast", "vpast")}
+    if convention.interface.one_query:
+        return {x: list(np.moveaxis(a, axis, 0)) for x, a in past.items()}
+    return {x: np.split(a, a.shape[axis], axis=axis) if a.shape[axis] else [] for x, a in past.items()}
+
+
+def _cache_axes(convention: CallingConvention, axes: str) -> str:
+    """The axes of keys and values of earlier tokens."""
+    layout = convention.cache if convention.interface.of_tokens and convention.cache else axes
+    return layout if "B" in axes else layout.replace("B", "")
+
+
 def _in_place(convention: CallingConvention, arguments: Case, axes: str) -> Case:
     """How many earlier tokens there are, and their keys and values with room for more where there is some."""
-    layout = convention.cache if convention.interface.of_tokens and convention.cache else axes
-    layout = layout if "B" in axes else layout.replace("B", "")
+    layout = _cache_axes(convention, axes)
     axis = layout.index("N")
     past = {x: arguments[x] for x in ("kpast", "vpast")}
     count = past["kpast"].shape[axis]

@@ -47,6 +47,12 @@ from headwise.shapes import Array
 _MATRICES = frozenset({"Wq", "Wk", "Wv"})
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
 _OF_ITEMS = ("mask-keys", "lengths")  # probes that hide other keys of each item
+# other forms of arguments, by what a function raises that is given arrays
+_FORMS: dict[str, dict[str, bool]] = {
+    "": {},
+    "object is not callable": {"layers": True},
+    "has no attribute 'append'": {"cache_lists": True},
+}
 _GROUPED = (4, 2)  # heads, and heads of keys and values, where a function takes both numbers
 
 
@@ -91,9 +97,11 @@ def infer_calling_conventions(
     understood = [*filter(None, (with_buckets(reading, code) for reading in understood)), *understood]
     heads = list(_of_whole_rows(signature, kind)) if all(_leaves_out_heads(r, signature) for r in understood) else []
     attempts: dict[str, str] = {}
-    for convert in converters:
+    for convert, (error, form) in product(converters, _FORMS.items()):
+        if not any(error in raised for raised in ("", *attempts.values())):
+            continue
         for reading in (*heads, *understood):
-            start = _start(function, reading, documentation, convert)
+            start = replace(_start(function, reading, documentation, convert), **form)
             if reading in heads:
                 interface = replace(start.interface, takes=start.interface.takes | _MATRICES)
                 start = replace(start, interface=interface, projects=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dis
 import functools
 import inspect
@@ -12,13 +13,14 @@ from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any, get_origin
 
 from headwise.checker.arguments.roles import role_of
-from headwise.checker.arguments.settings import role_of_setting
+from headwise.checker.arguments.settings import keys_looked_up, role_of_setting
 from headwise.checker.modules.inside import attention_sites
 from headwise.checker.modules.plain_classes import plain_names
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 
 _SIZES = {"heads": "num_heads", "d": "d_k", "D": "d_model"}  # what the variables that are sizes become as arguments
+_SIZES_OF_SETTINGS = {"heads": "heads", "width": "d", "model": "D"}
 _PARTS = (("q", "k", "v"), ("Q", "K", "V"), ("query", "key", "value"))  # by which names of matrices differ
 _HEADS = (2, 3, 4, 1)  # numbers of heads to pass, where their number is an argument
 
@@ -73,12 +75,14 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     signature = inspect.signature(function)
     roles = {role_of(name) for name in signature.parameters}
-    added: dict[str, inspect.Parameter] = {}
-    for name, value in _variables_of(function).items():
-        role = _size_role(name, function) if isinstance(value, int | np.integer) and not isinstance(value, bool) else ""
+    added: dict[tuple[str, ...], inspect.Parameter] = {}
+    variables = _variables_of(function, classes=True)
+    for place, value in _numbers_in(variables, source_of(function)):
+        role = _size_role(place[-1], function)
+        role = role or _SIZES_OF_SETTINGS.get(role_of_setting(place[-1]) or "", "") if len(place) > 1 else role
         if role and role not in roles:
-            default = int(value) if role == "heads" else inspect.Parameter.empty  # not every function takes heads
-            added[name] = inspect.Parameter(_SIZES[role], inspect.Parameter.KEYWORD_ONLY, default=default)
+            default = value if role == "heads" else inspect.Parameter.empty  # not every function takes heads
+            added[place] = inspect.Parameter(_SIZES[role], inspect.Parameter.KEYWORD_ONLY, default=default)
             roles.add(role)
     if not added:
         return function
@@ -86,13 +90,40 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def with_arguments(*args: Any, **kwargs: Any) -> Any:
-        rebound.variables.update({name: kwargs.pop(p.name) for name, p in added.items() if p.name in kwargs})
+        values = {place: kwargs.pop(p.name) for place, p in added.items() if p.name in kwargs}
+        for name in {place[0] for place in values}:
+            own = {place[1]: value for place, value in values.items() if place[0] == name and len(place) > 1}
+            rebound.variables[name] = _with_settings(variables[name], own) if own else values[name,]
         return rebound.function(*args, **kwargs)
 
     last = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
     others = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     vars(with_arguments)["__signature__"] = signature.replace(parameters=[*others, *added.values(), *last])
     return with_arguments
+
+
+def _numbers_in(variables: Mapping[str, Any], code: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The whole numbers among variables, and those that the code looks up in a configuration, with their places."""
+    for name, value in variables.items():
+        keys = [] if hasattr(value, "shape") else keys_looked_up(name, code)
+        items = {key: value.get(key) if isinstance(value, dict) else getattr(value, key, None) for key in keys}
+        for place, number in [((name,), value), *(((name, key), number) for key, number in items.items())]:
+            if isinstance(number, int | np.integer) and not isinstance(number, bool):
+                yield place, int(number)
+
+
+def _with_settings(config: Any, values: Mapping[str, int]) -> Any:
+    """A configuration with other values: a copy of it, or a class that inherits from a class."""
+    if isinstance(config, dict):
+        return {**config, **values}
+    if hasattr(config, "_replace"):  # a named tuple
+        return config._replace(**values)
+    if inspect.isclass(config):
+        return type(config.__name__, (config,), dict(values))
+    copied = copy.copy(config)
+    for key, value in values.items():
+        object.__setattr__(copied, key, value)  # also of a frozen dataclass
+    return copied
 
 
 def _size_role(name: str, function: FunctionType) -> str:
@@ -103,8 +134,11 @@ def _size_role(name: str, function: FunctionType) -> str:
     return role if role in _SIZES else ""
 
 
-def _variables_of(function: FunctionType) -> dict[str, Any]:
-    """The variables around a function that it uses, and those that functions of the same file use that it calls."""
+def _variables_of(function: FunctionType, classes: bool = False) -> dict[str, Any]:
+    """The variables around a function that it uses, and those that functions of the same file use that it calls.
+
+    `classes`: whether classes count, which may hold settings.
+    """
     variables: dict[str, Any] = {}
     waiting = [function]
     while waiting:
@@ -113,7 +147,7 @@ def _variables_of(function: FunctionType) -> dict[str, Any]:
                 if value is not function and name not in variables:
                     waiting.append(value)
                     variables[name] = value
-            elif not (inspect.isroutine(value) or inspect.ismodule(value) or _is_type(value)):
+            elif not (inspect.isroutine(value) or inspect.ismodule(value) or (_is_type(value) and not classes)):
                 variables[name] = value
     return {name: value for name, value in variables.items() if not inspect.isfunction(value)}
 

@@ -88,16 +88,9 @@ def inspect_installation() -> Installation:
         extras = {name: _extra(name, purpose) for name, purpose in EXTRAS.items()}
     except metadata.PackageNotFoundError:  # run from its source without being installed
         extras = {}
-    return Installation(
-        {"headwise": __version__, "python": platform.python_version(), **libraries},
-        platform.platform(),
-        cpu_name(),
-        _float32_lanes(),
-        _simd(),
-        num_threads(),
-        blas_name(),
-        extras,
-    )
+    versions = {"headwise": __version__, "python": platform.python_version(), **libraries}
+    processor = cpu_name(), _float32_lanes(), _simd(), num_threads(), blas_name()
+    return Installation(versions, platform.platform(), *processor, extras)
 
 
 def installation_text(installation: Installation) -> str:

@@ -94,10 +94,10 @@ class Differentiable:
 
     def scores(self, x: Array, keep: BoolArray | None = None) -> Array:
         """Scores (S, C) of inputs x (S, ...), in batches that bound the memory."""
-        parts = [
-            self.forward(x[part], None if keep is None else keep[part], for_backward=False).scores
-            for part in self._batches(len(x))
-        ]
+        parts = []
+        for part in self._batches(len(x)):
+            visible = None if keep is None else keep[part]
+            parts.append(self.forward(x[part], visible, for_backward=False).scores)
         return np.concatenate(parts)
 
     def backward(self, dscores: int | Array, run: Pass, cache: NetworkCache | None = None) -> NetworkGradients:
@@ -166,11 +166,8 @@ def _(model: LoadedModel, input: Any) -> Differentiable:
     tokens, arrays = model.tokens(input), arrays_of(model, input)
     inputs = NetworkInputs.from_arrays(model.dtype, arrays)
     network, embedding = model.architecture.network, model.architecture.network.embedding
-    fixed = {
-        name: array
-        for name in ("token_type_ids", "position_ids", "mask")
-        if (array := getattr(inputs, name)) is not None
-    }
+    arguments = {name: getattr(inputs, name) for name in ("token_type_ids", "position_ids", "mask")}
+    fixed = {name: array for name, array in arguments.items() if array is not None}
     if isinstance(embedding, ImageEmbedding):
         x, by_token = inputs.need("pixel_values")[0], _by_patch(embedding, len(tokens))
         return Differentiable(network, model.params, tokens, "pixel_values", x, np.zeros_like(x), by_token)
@@ -222,11 +219,8 @@ def _(model: SeriesTransformer, input: Any) -> Differentiable:
     block = BlockOptions(
         AttentionOptions(config.n_heads, config.n_heads), "gelu_tanh", Norm(affine=True), post_norm=True
     )
-    network = Network(
-        TextEmbedding(Norm()),
-        TrunkOptions((block,) * config.n_layers),
-        {"logits": Head(pool="all", activation="gelu_tanh")},
-    )
+    head = Head(pool="all", activation="gelu_tanh")
+    network = Network(TextEmbedding(Norm()), TrunkOptions((block,) * config.n_layers), {"logits": head})
     return Differentiable(network, converted, model.tokens(input), "inputs_embeds", x, baseline, _by_row)
 
 

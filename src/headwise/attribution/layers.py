@@ -111,13 +111,11 @@ class AttentionSublayer:
 
 def attention_sublayers(function: Differentiable, cache: NetworkCache) -> list[AttentionSublayer]:
     """The attention sublayers of a run of one input, the first layer first."""
-    trunk = cache.trunk
-    return [
-        AttentionSublayer(
-            block, subtree(function.params, f"blocks.{trunk.options.group(i)}"), trunk.hidden_states[i][0]
-        )
-        for i, block in enumerate(trunk.blocks)
-    ]
+    trunk, sublayers = cache.trunk, []
+    for i, block in enumerate(trunk.blocks):
+        params = subtree(function.params, f"blocks.{trunk.options.group(i)}")
+        sublayers.append(AttentionSublayer(block, params, trunk.hidden_states[i][0]))
+    return sublayers
 
 
 def frozen_norm(vectors: Array, cache: NormCache | None, rows: slice) -> Array:

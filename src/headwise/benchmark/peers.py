@@ -76,14 +76,8 @@ def _onnxruntime(workload: Workload, inputs: Inputs) -> Call | None:
     elif workload.option == "mask":
         feeds["bias"] = np.where(_visible(workload, inputs), np.float32(0), np.float32(-1e30))
     names = ["q", "k", "v", *(["", "", "bias"] if "bias" in feeds else [])]
-    session = _session(
-        "MultiHeadAttention",
-        names,
-        ["o"],
-        feeds,
-        num_heads=workload.shape[1],
-        unidirectional=int(workload.option == "causal"),
-    )
+    causal = int(workload.option == "causal")
+    session = _session("MultiHeadAttention", names, ["o"], feeds, num_heads=workload.shape[1], unidirectional=causal)
     return lambda: session.run(["o"], feeds)
 
 

@@ -134,13 +134,9 @@ def _measure(workload: Workload, here: Machine, peers: tuple[str, ...], seconds:
     fastest = min((once[name] for name in once if name in PEERS), default=once["numpy"])
     slow = {name: took for name, took in once.items() if name != "headwise" and took > _SLOW * fastest}
     medians, rounds = time_interleaved({name: calls[name] for name in calls if name not in slow}, seconds=seconds)
-    return Timing(
-        workload,
-        {name: medians.get(name, once[name]) for name in calls},
-        workload.operations / here.products,
-        workload.bytes_read / here.bandwidth,
-        rounds,
-    )
+    seconds_by_name = {name: medians.get(name, once[name]) for name in calls}
+    limits = workload.operations / here.products, workload.bytes_read / here.bandwidth
+    return Timing(workload, seconds_by_name, *limits, rounds)
 
 
 def _call(workload: Workload, inputs: Inputs, engine: Any) -> Callable[[], object]:
@@ -200,16 +196,10 @@ def machine() -> Machine:
     calls = {name: call for name, (call, _) in implementations.items()}
     medians, _ = time_interleaved({**calls, "read": read})
     rates = {name: operations / medians[name] for name, (_, operations) in implementations.items()}
-    return Machine(
-        cpu_name(),
-        _kind(),
-        num_threads(),
-        _libraries(),
-        rates["blas"],
-        max(rates.values()),
-        max(rates, key=rates.__getitem__),
-        len(numbers) * numbers[0].nbytes / medians["read"],
-    )
+    fastest = max(rates, key=rates.__getitem__)
+    bandwidth = len(numbers) * numbers[0].nbytes / medians["read"]
+    system = cpu_name(), _kind(), num_threads(), _libraries()
+    return Machine(*system, rates["blas"], rates[fastest], fastest, bandwidth)
 
 
 def matrix_products() -> dict[str, tuple[Callable[[], object], float]]:

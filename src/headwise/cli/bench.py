@@ -73,11 +73,8 @@ def _to_json(result: Bench) -> dict[str, object]:
         for timing in result.timings
     ]
     worst = result.worst
-    return {
-        "machine": asdict(result.machine),
-        "timings": lines,
-        "worst_ratio": None if worst is None else worst.ratio(worst.fastest_peer),
-    }
+    worst_ratio = None if worst is None else worst.ratio(worst.fastest_peer)
+    return {"machine": asdict(result.machine), "timings": lines, "worst_ratio": worst_ratio}
 
 
 def _table(result: Bench) -> Table:

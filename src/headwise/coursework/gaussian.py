@@ -131,16 +131,8 @@ def draw_estimates(
             for (estimates, color, name, shift), deviation in zip(pairs, deviations, strict=True):
                 axes.fill_between(sizes, -_95 * deviation[i], _95 * deviation[i], color=color, alpha=0.18, linewidth=0)
                 low, middle, high = np.percentile(estimates[i] - c, [2.5, 50, 97.5], axis=-1)
-                axes.errorbar(
-                    sizes * shift,
-                    middle,
-                    [middle - low, high - middle],
-                    fmt=".",
-                    color=color,
-                    markersize=3,
-                    linewidth=1,
-                    label=name,
-                )
+                errors = [middle - low, high - middle]
+                axes.errorbar(sizes * shift, middle, errors, fmt=".", color=color, ms=3, linewidth=1, label=name)
             axes.set(xscale="log", xlabel="sample size n", title=f"c = {c:g}".replace("-", "−"), ylim=(-1, 1))
         np.atleast_1d(grid)[0].set_ylabel("estimate − c")
         for axes in np.atleast_1d(grid)[1:]:

@@ -116,14 +116,8 @@ def coursework(
     runs = tuple(_run(arrays, h, swap, orders, positions, np.random.default_rng([seed, h])) for h in heads)
     decomposition = _decompose(arrays, max(heads))
     largest = max(1.0, *(float(np.abs(logits).max()) for logits in (decomposition.by_head, decomposition.single_head)))
-    return Coursework(
-        arrays=arrays,
-        swap=swap,
-        runs=runs,
-        permutations=len(orders),
-        decomposition=decomposition,
-        rounding=_ROUNDINGS * float(np.finfo(np.float64).eps) * largest,
-    )
+    rounding = _ROUNDINGS * float(np.finfo(np.float64).eps) * largest
+    return Coursework(arrays, swap, runs, len(orders), decomposition, rounding)
 
 
 def max_relative_difference(a: Array, b: Array) -> float:

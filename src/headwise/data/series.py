@@ -152,12 +152,8 @@ def train_validation_split(data: SeriesData, fraction: float, seed: int = 0) -> 
             group = f"class {data.classes[int(label)]!r} has" if data.classes else "there is"
             raise DataError(f"{data.name}: {group} one series, so none can be held out.")
     held_out = np.isin(np.arange(len(labels)), stratified_holdout(labels.astype(int), fraction, rng))
-    return SeriesData(
-        f"{data.name}, a part of its training series held out",
-        data.train.take(~held_out),
-        data.train.take(held_out),
-        data.classes,
-    )
+    name = f"{data.name}, a part of its training series held out"
+    return SeriesData(name, data.train.take(~held_out), data.train.take(held_out), data.classes)
 
 
 def _bundled() -> Path:

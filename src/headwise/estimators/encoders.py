@@ -123,16 +123,8 @@ class SequenceEncoder(DataEncoder):
         variables = self._variables
         if self.ordered:
             return SeriesModel(SeriesTransformerConfig(variables, self.max_length, outputs, **vars(sizes)))
-        return SetModel(
-            SetTransformerConfig(
-                variables,
-                outputs,
-                d_model=sizes.d_model,
-                n_layers=sizes.n_layers,
-                n_heads=sizes.n_heads,
-                layer_norm=True,
-            )
-        )
+        sizes_of_set: Any = {name: getattr(sizes, name) for name in ("d_model", "n_layers", "n_heads")}
+        return SetModel(SetTransformerConfig(variables, outputs, **sizes_of_set, layer_norm=True))
 
     @property
     def token_names(self) -> tuple[str, ...]:

@@ -248,11 +248,8 @@ class LoadedModel:
             (name, block.attention.attention, block.attention.o)
             for name, block in zip(self.architecture.attention_names, cache.trunk.blocks, strict=True)
         ]
-        calls += [
-            (f"heads.{name}", head.attention, head.o)
-            for name, head in cache.heads.items()
-            if isinstance(head, AttentionPoolingCache)
-        ]
+        pooled = {name: head for name, head in cache.heads.items() if isinstance(head, AttentionPoolingCache)}
+        calls += [(f"heads.{name}", head.attention, head.o) for name, head in pooled.items()]
         layers = tuple(record_call(name, call, o, i) for i, (name, call, o) in enumerate(calls))
         return Capture(output, layers)
 

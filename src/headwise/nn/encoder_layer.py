@@ -86,12 +86,9 @@ def encoder_layer_forward(
     cache : EncoderLayerCache
     """
     training = rng is not None
+    inputs, weights = padding.pad(rows), subtree(params, "attention")
     attended, attention = self_attention_layer_forward(
-        padding.pad(rows),
-        subtree(params, "attention"),
-        heads=heads,
-        lengths=padding.lengths,
-        return_weights=return_weights,
+        inputs, weights, heads=heads, lengths=padding.lengths, return_weights=return_weights
     )
     dropped, dropout_1 = dropout_forward(padding.unpad(attended), dropout, rng)
     z, norm_1 = batch_norm_forward(rows + dropped, subtree(params, "norm_1"), training=training)

@@ -98,13 +98,8 @@ class ValueProduct:
 
     def swapped(self) -> ValueProduct:
         """The same with its factors the other way round."""
-        return replace(
-            self,
-            axes=self.axes.transpose(1, 2),
-            values=self.values.transpose(1, 2),
-            output=self.output.transpose(1, 2),
-            swaps=True,
-        )
+        axes, values, output = self.axes.transpose(1, 2), self.values.transpose(1, 2), self.output.transpose(1, 2)
+        return replace(self, axes=axes, values=values, output=output, swaps=True)
 
     def arrange(self, gradient: Tensor) -> Tensor:
         """The gradient with respect to `output`, from that with respect to the operation's result."""

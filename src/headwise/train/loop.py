@@ -136,14 +136,8 @@ class Trainer:
             gradient += other
         clip_norm(gradient, self.recipe.max_grad_norm)
         rate = self.recipe.learning_rate_at(self.optimizer.steps, self.total_steps)
-        adamw_step(
-            self.vector,
-            gradient,
-            self.optimizer,
-            learning_rate=rate,
-            weight_decay=self.recipe.weight_decay,
-            decay_mask=self._decays,
-        )
+        decay, mask = self.recipe.weight_decay, self._decays
+        adamw_step(self.vector, gradient, self.optimizer, learning_rate=rate, weight_decay=decay, decay_mask=mask)
         for result in results:
             for name, statistic in result.batch_stats.items():
                 params[name] += _MOMENTUM / len(results) * (statistic - params[name])

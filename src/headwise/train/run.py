@@ -129,12 +129,8 @@ def train_into(
             raise DataError(f"{folder}: the run is finished; there is nothing to resume.")
         result = train_vit(config, data, recipe, state=state, threads=threads, on_step=on_step, on_epoch=on_epoch)
         evaluation = evaluate(test, result.params, config)
-        complete = {
-            **about,
-            "n_correct": evaluation.n_correct,
-            "test_loss": evaluation.loss,
-            "history": [epoch._asdict() for epoch in result.history],
-        }
+        history = [epoch._asdict() for epoch in result.history]
+        complete = {**about, "n_correct": evaluation.n_correct, "test_loss": evaluation.loss, "history": history}
         write_text(folder / HISTORY, to_csv(Epoch._fields, result.history))
         save_vit(finished, config, result.params, complete)
         state.unlink(missing_ok=True)  # last, so that a kill before this loses nothing

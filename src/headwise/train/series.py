@@ -71,13 +71,8 @@ def series_task(
     initial_params : dict, optional
         Parameters of a pretrained encoder; the head is random, and all parameters are trained.
     """
-    return Supervised(
-        SeriesModel(config),
-        _examples(train),
-        None if validation is None else _examples(validation),
-        recipe.seed,
-        initial_params=initial_params,
-    )
+    held_out = None if validation is None else _examples(validation)
+    return Supervised(SeriesModel(config), _examples(train), held_out, recipe.seed, initial_params=initial_params)
 
 
 @dataclass(frozen=True)

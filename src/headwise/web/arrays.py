@@ -35,10 +35,8 @@ def attend_arrays(request: Mapping[str, Any]) -> dict[str, Any]:
         order = np.arange(len(arrays["X"]))
         order[swap] = order[swap[::-1]]
         swapped = {**arrays, "X": arrays["X"][order]}
-        runs = {
-            "given": attention_steps(arrays, heads, causal=causal),
-            "swapped": attention_steps(swapped, heads, causal=causal),
-        }
+        both = {"given": arrays, "swapped": swapped}
+        runs = {name: attention_steps(inputs, heads, causal=causal) for name, inputs in both.items()}
     _check_size(runs)
     (run,) = results.runs
     return {

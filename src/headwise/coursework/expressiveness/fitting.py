@@ -74,12 +74,10 @@ def random_functions(count: int, width: int, rng: np.random.Generator) -> Params
 def functions_forward(x: Array, params: Params, heads: int) -> tuple[Array, _Cache]:
     """Outputs (count, B, N, D) of every function on every input (B, N, D)."""
     count, (b, n, width) = len(params["Wq"]), x.shape
-    split = {
-        name: np.einsum("bni,coi->cbno", x, weight, optimize=True)
-        .reshape(count, b, n, heads, width // heads)
-        .swapaxes(2, 3)
-        for name, weight in params.items()
-    }
+    split = {}
+    for name, weight in params.items():
+        projected = np.einsum("bni,coi->cbno", x, weight, optimize=True)
+        split[name] = projected.reshape(count, b, n, heads, width // heads).swapaxes(2, 3)
     o, cache = attention_forward(*(split[name] for name in ("Wq", "Wk", "Wv")))
     return o.swapaxes(2, 3).reshape(count, b, n, width), _Cache(x, cache, o.shape)
 

@@ -80,32 +80,20 @@ def run(plan: FaithfulnessPlan, runner: Runner) -> FaithfulnessResult:
     parts = is_differentiable(model)
     heads = _run_heads(task, indices, base, runner) if parts else None
     config = {**base, "seed": plan.seed, "maps": scope.maps, "ablations": scope.ablations, "orders": RANDOM_ORDERS}
-    outcomes = runner.run(
-        "leaving tokens out",
-        [
-            Run(
-                f"input-{i:05}",
-                {**config, "input": _digest(subject.examples.inputs[i])},
-                partial(_single_blas, task.evaluate, i, [plan.seed, 1, i]),
-            )
-            for i in indices
-        ],
-    )
+    runs = []
+    for i in indices:
+        compute = partial(_single_blas, task.evaluate, i, [plan.seed, 1, i])
+        runs.append(Run(f"input-{i:05}", {**config, "input": _digest(subject.examples.inputs[i])}, compute))
+    outcomes = runner.run("leaving tokens out", runs)
     results = tuple(InputResult(**outcome.values, **outcome.arrays) for outcome in outcomes)
     cheap = cheap_maps(scope.maps) if parts else ()
     few = indices[:N_RANDOMIZED]
     config = {**base, "seed": plan.seed, "maps": cheap, "inputs": [_digest(subject.examples.inputs[i]) for i in few]}
-    draws = runner.run(
-        "randomizing weights",
-        [
-            Run(
-                f"randomized-{d}",
-                {**config, "draw": d},
-                partial(_single_blas, task.randomize, few, cheap, [plan.seed, 2, d]),
-            )
-            for d in range(DRAWS if cheap else 0)
-        ],
-    )
+    runs = []
+    for d in range(DRAWS if cheap else 0):
+        compute = partial(_single_blas, task.randomize, few, cheap, [plan.seed, 2, d])
+        runs.append(Run(f"randomized-{d}", {**config, "draw": d}, compute))
+    draws = runner.run("randomizing weights", runs)
     shape = ModelRun(model, inputs[0]).weights.shape
     return FaithfulnessResult(
         scope,

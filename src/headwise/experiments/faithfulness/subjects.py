@@ -113,16 +113,8 @@ def _file_subject(path: Path, data: str, pixels: int | None) -> Subject:
     nouns = {"image": "images", "text": "texts"}
     open_file = partial(_opened, str(path))
     model = open_file({})
-    subject = Subject(
-        path.name,
-        open_file,
-        audited_examples,
-        Path(data).name,
-        nouns[labelled.kind],
-        False,
-        "unknown data",
-        pixels=pixels,
-    )
+    data_name, noun = Path(data).name, nouns[labelled.kind]
+    subject = Subject(path.name, open_file, audited_examples, data_name, noun, False, "unknown data", pixels=pixels)
     if "predict" in model.capabilities:
         labels = _model_classes(model, subject.input(model, 0), labelled.classes)[labelled.labels[audited]]
         return replace(subject, examples=Examples(audited_examples.inputs, labels))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +16,10 @@ from headwise.parallel.threads import num_threads
 from headwise.train import MaximumTask, TrainingConfig, draw_sets, mean_absolute_error, train
 from headwise.validation import check_counts, check_unique
 
-BATCH, RATE, N_TEST, ORDERS = 128, 1e-3, 10_000, 200
+BATCH, N_TEST, ORDERS = 128, 10_000, 200
+_RECIPE = TrainingConfig(
+    epochs=1, batch_size=BATCH, learning_rate=1e-3, warmup=0.05, weight_decay=0, max_shift=0, max_rotation=0
+)
 
 
 class SetModelSpec(NamedTuple):
@@ -129,16 +132,7 @@ def order_sensitivity(params: Params, model: SetTransformerConfig, dtype: type[n
 
 
 def _run(spec: SetModelSpec, seed: int, steps: int) -> Run:
-    recipe = TrainingConfig(
-        epochs=1,
-        batch_size=BATCH,
-        learning_rate=RATE,
-        warmup=0.05,
-        weight_decay=0,
-        max_shift=0,
-        max_rotation=0,
-        seed=seed,
-    )
+    recipe = replace(_RECIPE, seed=seed)
     config = {"spec": spec.name, "seed": seed, "steps": steps, "tested_on": N_TEST}
     config |= {"model": asdict(spec.model), "recipe": asdict(recipe)}
     return Run(f"{spec.encoder}-{spec.pooling}-{seed}", config, partial(_train, spec.model, recipe, steps))

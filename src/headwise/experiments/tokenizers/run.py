@@ -66,6 +66,10 @@ def _gather(
     correct = {
         name: np.stack([run.predictions == test.labels for run in by_size[name, total]]).astype(int) for name in names
     }
+    entries = (_entry(plan.model_with(name), by_size[name, total], s) for name, s in zip(names, times, strict=True))
+    lost = [
+        [foreground_lost(test.images, (k * down, k * right)) for k in SHIFTS] for down, right in DIRECTIONS.values()
+    ]
     return TokenizersResult(
         digits.name,
         __version__,
@@ -73,16 +77,11 @@ def _gather(
         len(test.labels),
         plan.recipe,
         plan.model_with(names[0]),
-        tuple(_entry(plan.model_with(name), by_size[name, total], s) for name, s in zip(names, times, strict=True)),
+        tuple(entries),
         tuple(_pair(name, base, correct) for name, base in baselines(names).items()),
         sizes,
         np.array([[[run.n_correct for run in by_size[name, size]] for size in sizes] for name in names]),
-        np.array(
-            [
-                [foreground_lost(test.images, (k * down, k * right)) for k in SHIFTS]
-                for down, right in DIRECTIONS.values()
-            ]
-        ),
+        np.array(lost),
         _relabelling_errors(plan),
     )
 
@@ -113,14 +112,8 @@ def position_locality(similarity: Array, tokenizer: ImageTokenizer) -> float:
 def _pair(name: str, base: str, correct: dict[str, IntArray]) -> PairedComparison:
     difference = correct[name] - correct[base]  # (seeds, digits)
     by_digit = difference.sum(axis=0)
-    return PairedComparison(
-        name,
-        base,
-        difference.sum(axis=1),
-        int((by_digit > 0).sum()),
-        int((by_digit < 0).sum()),
-        sign_flip_test(by_digit.tolist()),
-    )
+    better, worse = int((by_digit > 0).sum()), int((by_digit < 0).sum())
+    return PairedComparison(name, base, difference.sum(axis=1), better, worse, sign_flip_test(by_digit.tolist()))
 
 
 def relabelling(plain: ImageTokenizer, permuted: ImageTokenizer) -> IntArray | None:

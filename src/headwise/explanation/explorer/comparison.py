@@ -146,11 +146,8 @@ def find_differences(a: AttentionRecord, b: AttentionRecord) -> dict[str, Any]:
             of_heads = {f"{i}.{j}": _significant(difference[i, j]) for i, j in np.ndindex(layers, heads)}
         reason = "it is neither a head nor a mean over enough heads."
     facts = {"level": _LEVEL, "permutations": _PERMUTATIONS}
-    sentences = {
-        "of_means": _OF_MEANS,
-        "of_heads": _OF_HEADS,
-        "of_none": f"The differences of this view are not tested: {reason}",
-    }
+    untested = f"The differences of this view are not tested: {reason}"
+    sentences = {"of_means": _OF_MEANS, "of_heads": _OF_HEADS, "of_none": untested}
     return {"of_means": of_means, "of_heads": of_heads} | {
         f"sentence_{name}": as_html(Statement(template, facts)) for name, template in sentences.items()
     }

@@ -37,16 +37,9 @@ def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
     heads = view.heads(record, _PANELS, _PANELS)
     weights = np.array([record.weights[head] for head in heads], np.float64)
     lines = weights >= _LEAST
-    return (
-        measure_base(record)
-        | measure_role_facts(record)
-        | {
-            "panels": len(heads),
-            "least_line": _LEAST,
-            "lines": int(lines.sum()),
-            "line_share": float((weights * lines).sum() / max(weights.sum(), 1e-30)),
-        }
-    )
+    share = float((weights * lines).sum() / max(weights.sum(), 1e-30))
+    facts = measure_base(record) | measure_role_facts(record)
+    return facts | {"panels": len(heads), "least_line": _LEAST, "lines": int(lines.sum()), "line_share": share}
 
 
 def draw(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Figure:

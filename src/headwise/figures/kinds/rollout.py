@@ -67,13 +67,8 @@ def measure(record: AttentionRecord) -> Facts:
     facts = base | measure_faithfulness(record)
     facts |= {"uniform": float(even.mean() if record.reader is None else even[record.reader])}
     facts |= first_and_last_layer("effective", effective_number(p)[:, None])
-    facts |= {
-        "scale_mode": "shared",
-        "panels": facts["layers"],
-        "scale_max": float(maps.max()),
-        "top_token": top + 1,
-        "top_share": float(p[-1, top]),
-    }
+    facts |= {"scale_mode": "shared", "panels": facts["layers"], "scale_max": float(maps.max())}
+    facts |= {"top_token": top + 1, "top_share": float(p[-1, top])}
     facts |= {"uniform_share": 1 / record.num_tokens, "last_layer": facts["layers"] - 1}
     if facts["ink_area"] > 0:
         facts |= {"rollout_ink": float(weight_on_foreground(p, record.ink, record.boxes)[-1])}

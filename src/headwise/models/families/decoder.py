@@ -62,14 +62,11 @@ def build_decoder(family: str, checkpoint: Checkpoint, config: Config, options: 
     for i in range(depth):
         _place_block(layout, f"blocks.{i}", f"layers.{i}", options)
     layout.norm("norm", "norm", bias=False)
-    blocks = tuple(
-        BlockOptions(
-            AttentionOptions(heads, key_heads, options.scale, True, window, options.softcap, options.norm),
-            options.activation,
-            options.norm,
-        )
+    attentions = [
+        AttentionOptions(heads, key_heads, options.scale, True, window, options.softcap, options.norm)
         for window in options.windows
-    )
+    ]
+    blocks = tuple(BlockOptions(attention, options.activation, options.norm) for attention in attentions)
     trunk = TrunkOptions(blocks, ropes=tuple(options.ropes), norm=options.norm)
     heads_by_output = causal_heads(
         layout, config, "embed_tokens.weight", tied=options.tied, softcap=options.final_softcap

@@ -99,12 +99,8 @@ def _depth(layout: Layout) -> int:
 def _embedding(checkpoint: Checkpoint, layout: Layout, config: Config, args: Config, norm: Norm) -> ImageEmbedding:
     """Patches, prefix tokens and positions; the table has rows for the prefix or not."""
     width, channels, tall, wide = checkpoint.tensor(f"{layout.prefix}patch_embed.proj.weight").shape
-    layout.linear(
-        "embedding.patch",
-        "patch_embed.proj",
-        bias=layout.has("patch_embed.proj.bias"),
-        shape=(width, channels * tall * wide),
-    )
+    bias, shape = layout.has("patch_embed.proj.bias"), (width, channels * tall * wide)
+    layout.linear("embedding.patch", "patch_embed.proj", bias=bias, shape=shape)
     prefix = []
     for parameter, tensor in (
         ("class_token", "cls_token"),

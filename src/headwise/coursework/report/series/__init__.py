@@ -98,14 +98,9 @@ def _experiment(result: SeriesResult, context: ReportContext) -> Section:
     )
     statements = tuple(statement for part in EXPERIMENT.findings(result).values() for statement in part)
     [table] = EXPERIMENT.tables(result)
-    blocks: tuple[Block, ...] = (
-        Paragraph(*statements),
-        replace(table, name="series-accuracy"),
-        accuracy,
-        losses,
-        *_attention(result, context),
-    )
-    return Section("series-run", "Our own experiment", blocks, number="3.6")
+    blocks: list[Block] = [Paragraph(*statements), replace(table, name="series-accuracy"), accuracy, losses]
+    blocks += _attention(result, context)
+    return Section("series-run", "Our own experiment", tuple(blocks), number="3.6")
 
 
 def _pretraining_error(result: SeriesResult) -> tuple[Statement, ...]:
@@ -143,9 +138,5 @@ def _second_article(context: ReportContext) -> Section:
         "Our own run, {seeds}: the scores of models that were not trained on the row's fold.",
         {"seeds": pluralize(result.seeds, "seed")},
     )
-    return Section(
-        "tables-article",
-        "A second article: tables",
-        (Paragraph(*_ANSWERS), Paragraph(run, *findings), table),
-        number="3.7",
-    )
+    blocks = (Paragraph(*_ANSWERS), Paragraph(run, *findings), table)
+    return Section("tables-article", "A second article: tables", blocks, number="3.7")

@@ -42,12 +42,8 @@ def vision_chapter(context: ReportContext, model: TrainedModel) -> Chapter:
     """Compare other tokenizers, and join the sections about the model."""
     result = EXPERIMENT.run(tokenizers_plan(context), context.runner("tokenizers"))
     sections = (*model.sections, tokenizers_section(result, context))
-    return Chapter(
-        _chapter(sections),
-        (_headline(model.run), headline(result)),
-        _inputs(model.run, context.digits, result.seeds, context.budget.tokenizers.recipe.seed),
-        _short(sections),
-    )
+    inputs = _inputs(model.run, context.digits, result.seeds, context.budget.tokenizers.recipe.seed)
+    return Chapter(_chapter(sections), (_headline(model.run), headline(result)), inputs, _short(sections))
 
 
 def _chapter(sections: tuple[Section, ...]) -> Section:
@@ -79,14 +75,8 @@ def _train(context: ReportContext, digits: Digits) -> TrainingRun:
     recipe = context.budget.vision
     steps = recipe.epochs * recipe.steps_per_epoch(len(digits.train.labels))
     context.progress.stage("training the vision transformer", steps)
-    return train_into(
-        context.folder / "model",
-        digits,
-        recipe=recipe,
-        keep=True,
-        threads=context.threads,
-        on_step=context.progress.advance,
-    )
+    folder, threads, on_step = context.folder / "model", context.threads, context.progress.advance
+    return train_into(folder, digits, recipe=recipe, keep=True, threads=threads, on_step=on_step)
 
 
 def _headline(run: TrainingRun) -> Statement:

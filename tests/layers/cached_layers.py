@@ -87,6 +87,25 @@ class DictCacheValuesLost(DictCache):
         return output
 
 
+class ListCache(Projected):
+    """Keys and values of each call are appended to a list."""
+
+    def forward(self, x, cache=None):
+        q, k, v = self.projected(x)
+        if cache is not None:
+            self.extend(cache, (k, v))
+            k, v = (torch.cat(parts, 2) for parts in zip(*cache, strict=True))
+        return self.attended(q, k, v)
+
+    def extend(self, cache, pair):
+        cache.append(pair)
+
+
+class ListCacheReversed(ListCache):
+    def extend(self, cache, pair):
+        cache.insert(0, pair)
+
+
 class ObjectCache(Projected):
     """A cache in the manner of transformers."""
 

@@ -124,6 +124,27 @@ class NormBeforeUnscaled(NormBefore):
         return q @ k.mT
 
 
+class NormOfQueryTokens(nn.Module):
+    """A norm of the tokens with queries, whose name is also that of a norm of queries."""
+
+    def __init__(self, dim, heads=3):
+        super().__init__()
+        self.norm_q = nn.LayerNorm(dim)
+        self.attn = nn.MultiheadAttention(dim, heads, batch_first=True)
+
+    def forward(self, text, image, image_mask=None):
+        """image_mask: (B, M), True for padding."""
+        return text + self.attn(self.norm_q(text), image, image, key_padding_mask=self.hidden(image_mask))[0]
+
+    def hidden(self, mask):
+        return mask
+
+
+class NormOfQueryTokensInverted(NormOfQueryTokens):
+    def hidden(self, mask):
+        return mask if mask is None else ~mask
+
+
 class RareEpsilon(Heads):
     def __init__(self, dim, heads=3):
         super().__init__(dim, heads)

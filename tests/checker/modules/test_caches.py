@@ -18,6 +18,8 @@ VERDICTS = {
     "DictCacheValuesLost": (("unknown",), ()),
     "ObjectCache": ((), ()),
     "ObjectCacheSwapped": (("unknown",), ()),
+    "ListCache": ((), ()),
+    "ListCacheReversed": (("unknown",), ()),
     "FlaggedCache": ((), ()),
     "FlaggedCacheUnread": (("unknown",), ()),
     "RotaryCache": ((), ()),

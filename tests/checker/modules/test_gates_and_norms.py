@@ -21,6 +21,8 @@ VERDICTS = {
     "ClosedGateUnscaled": (("scale-missing",), ("residual-inside",)),
     "NormBefore": ((), ("norm-inside", "residual-inside")),
     "NormBeforeUnscaled": (("scale-missing",), ("norm-inside", "residual-inside")),
+    "NormOfQueryTokens": ((), ("norm-inside", "residual-inside")),
+    "NormOfQueryTokensInverted": (("mask-inverted",), ("norm-inside", "residual-inside")),
     "RareEpsilon": ((), ("norm-inside", "residual-inside")),
     "NormBeforeOutput": ((), ("norm-inside",)),
     "NormOfEachHead": ((), ("norm-inside",)),

@@ -193,7 +193,7 @@ class _Steps:
                 yield (cache, *start), list(self._attempts(partial(self._returned, cache, first)))
             _, (keys, _) = next(_pairs(self.convention, case))
             own = own_caches(self.convention.function, cache, keys.shape)
-            for empty in own or (dict[str, Any], partial(Keeper, self.convention)):
+            for empty in own or (dict[str, Any], list[Any], partial(Keeper, self.convention)):
                 yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
             makers = [partial(self._returned, cache, {cache: room}) for room in self._rooms(case)]
             yield (cache, *start), [output for make in makers for output in self._attempts(make)]

@@ -51,6 +51,7 @@ _KNOWN = frozenset(
         "gated",
         "keys-latent",
         "keys-reduced",
+        "position-bias",
         "positions-inside",
         "qk-norm",
         "registers",
@@ -98,6 +99,8 @@ def target_of(match: Match) -> Target:
     layer = call.layer
     multi_head = sizes.heads > 1 or "Wo" in reading.parameters
     unmasked = dict.fromkeys(masks_left_out(match))
+    count = None if takes_any_count(call, sizes) else call.count
+    known = "position-bias" in match.design.codes  # what each entry of its tables is for
     return Target(
         layer.name,
         "multi_head" if multi_head else "self_attention",
@@ -106,7 +109,7 @@ def target_of(match: Match) -> Target:
         reading.parameters,
         replace(
             sizes,
-            tokens=None if takes_any_count(call, sizes) else call.count,
+            tokens=count,
             queries=call.rows if call.latents else None,
             sliced=reading.sliced,
             shared=reading.shared,
@@ -129,7 +132,7 @@ def target_of(match: Match) -> Target:
         gate=layer.gate.name if layer.gate else "",
         tables=tuple(p.name for p in tables(layer)),
         without_effect=functools.partial(without_effect, layer, sizes.heads),
-        used_in_part=functools.partial(used_in_part, layer, sizes.heads),
+        used_in_part=None if known else functools.partial(used_in_part, layer, sizes.heads, count),
         train=layer.train,
         state=layer.state,
         causal=_is_causal(call),
@@ -271,7 +274,7 @@ def _components(match: Match) -> frozenset[str]:
     """What it contains by design; a residual connection is usual where it takes images, or channels before places."""
     call, sizes = match.call, match.reading.sizes
     of_signals = not call.axes.endswith("D")
-    return components(call.layer, sizes.heads, sizes.width) | ({"residual-added"} if of_signals else set())
+    return components(call.layer, sizes.model, sizes.heads, sizes.width) | ({"residual-added"} if of_signals else set())
 
 
 def _is_coarse(layer: Layer) -> bool:

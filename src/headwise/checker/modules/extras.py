@@ -78,17 +78,21 @@ def without_effect(layer: Layer, heads: int, repeats: Callable[[], bool]) -> dic
 
 
 def used_in_part(
-    layer: Layer, heads: int, repeats: Callable[[], bool], repeats_many: Callable[[], bool] | None
+    layer: Layer, heads: int, count: int | None, repeats: Callable[[], bool], repeats_many: Callable[[], bool] | None
 ) -> list[str]:
     """The tables of which only some entries change an output, in sentences.
 
     They are those of some heads, or half of all others at most: no more with many tokens than with few, if it takes
-    many.
+    many. Of distances in a window, the only number of tokens of which is `count`, they are any.
     """
     arrays, sentences = fill_tables(layer), []
     if not repeats():  # they are empty in this check
-        layer.write({name: np.zeros(array.shape) for name, array in arrays.items()})
-        return []
+        zeros = {name: np.zeros(array.shape) for name, array in arrays.items()}
+        for name in filter(_OF_DISTANCES.search, arrays):
+            layer.write({**zeros, name: arrays[name]})
+            sentences += [f"{name} changes no output."] * (repeats_many or repeats)()
+        layer.write(zeros)
+        return sentences
     for name, array in arrays.items():
 
         def changes(axis: int, places: range, name: str = name, array: Array = array, many: bool = False) -> bool:
@@ -106,14 +110,21 @@ def used_in_part(
         for axis, side in enumerate(array.shape):
             if not repeats_many or axis in of_heads or not 2 < side <= _LONGEST:
                 continue
+            most = side - 1 if _OF_DISTANCES.search(name) and _is_of_window(side, count) else side // 2
             few, many = (
-                list(islice(_places(range(side), partial(changes, axis, many=more)), side // 2 + 1))
+                list(islice(_places(range(side), partial(changes, axis, many=more)), most + 1))
                 for more in (False, True)
             )
-            if few and few == many and 2 * len(few) <= side:
+            if few and few == many and len(few) <= most:
                 sentences.append(f"Of {name} {array.shape}, only {len(few)} of {side} entries ever change an output.")
         layer.write({name: array})
     return sentences
+
+
+def _is_of_window(entries: int, count: int | None) -> bool:
+    """Whether a table has an entry for each distance in a window of so many tokens, which has two sides."""
+    sides = [side for side in range(2, count // 2 + 1) if count % side == 0] if count else []
+    return any((2 * side - 1) * (2 * (count // side) - 1) == entries for side in sides if count)
 
 
 def _places(places: range, changes: Callable[[range], bool]) -> Iterator[int]:
@@ -190,10 +201,10 @@ def softcaps(layer: Layer) -> list[float]:
     ]
 
 
-def components(layer: Layer, heads: int, width: int) -> frozenset[str]:
+def components(layer: Layer, model: int, heads: int, width: int) -> frozenset[str]:
     """What the layer contains besides attention, by design: norms, and a residual connection with one."""
     rest = collect_parts(layer.parameters).rest
-    norm = any(_is_of_norm(p) and not _OF_HEADS.search(p.name) for p in rest)
+    norm = any(_is_of_norm(p) and not is_norm_of_heads_alone(p, model) for p in rest)
     scaled = layer.gate is not None or any(p.value.size == 1 or _is_scale(p) or is_residual(p) for p in rest)
     there = {
         "norm-added": norm,
@@ -211,6 +222,11 @@ def normalizes_heads(layer: Layer) -> bool:
 def is_norm_of_heads(parameter: Parameter) -> bool:
     """Whether a parameter belongs to a norm of queries or keys."""
     return _is_of_norm(parameter) and bool(_OF_HEADS.search(parameter.name))
+
+
+def is_norm_of_heads_alone(parameter: Parameter, model: int) -> bool:
+    """Whether a norm of queries or keys by its name is none of the tokens that these are made from, by its size."""
+    return is_norm_of_heads(parameter) and parameter.value.size != model
 
 
 def normalizes_all_heads_together(layer: Layer, heads: int, width: int) -> bool:

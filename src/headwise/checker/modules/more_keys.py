@@ -30,14 +30,14 @@ def pair_designs(tables: Mapping[str, Array], heads: int, width: int) -> Iterato
     ordered = sorted(tables.items(), key=lambda item: "v" in item[0].rpartition(".")[2].lower())
     pairs = [(a, b) for (_, a), (_, b) in combinations(ordered, 2) if a.shape == b.shape]
     for both in [*pairs, *(tuple(table) for table in tables.values() if table.ndim > 1 and len(table) == 2)]:
-        for keys, values in zip(*(_of_heads(table, heads, width) for table in both), strict=True):
+        for keys, values in zip(*(tables_of_heads(table, heads, width) for table in both), strict=True):
             factors = dict.fromkeys([(1.0, 1.0), (width**0.5, keys.shape[2] ** 0.5)])
             for of_keys, of_values in factors:
                 stage = _among_scores(of_keys * keys, of_values * values)
                 yield Explanation(("registers",), ({"+hide": stage},))
 
 
-def _of_heads(table: Array, heads: int, width: int) -> Iterator[Array]:
+def tables_of_heads(table: Array, heads: int, width: int) -> Iterator[Array]:
     """A table as keys of each head, (1, H, n, d) or (1, 1, n, d), in each way that its shape allows."""
     bare = table.reshape([side for side in table.shape[:-1] if side > 1] + [table.shape[-1]])
     if bare.shape[-1] == width:
@@ -45,7 +45,7 @@ def _of_heads(table: Array, heads: int, width: int) -> Iterator[Array]:
             yield bare.reshape(1, heads, -1, width)
         if bare.ndim == 3 and bare.shape[1] == heads:
             yield bare.swapaxes(0, 1)[None]
-        if bare.ndim < 3 and (bare.ndim == 1 or len(bare) != heads):
+        if bare.ndim < 3:
             yield bare.reshape(1, 1, -1, width)
     elif bare.shape[-1] == heads * width and bare.ndim < 3:
         yield bare.reshape(-1, heads, width).swapaxes(0, 1)[None]

@@ -12,7 +12,7 @@ from headwise.checker.modules.calls import takes_any_count, with_optional_contex
 from headwise.checker.modules.design import designs, measured_design, residuals
 from headwise.checker.modules.extras import (
     configured_scale,
-    is_norm_of_heads,
+    is_norm_of_heads_alone,
     learned_scales,
     normalizes_all_heads_together,
     normalizes_heads,
@@ -25,6 +25,7 @@ from headwise.checker.modules.more_keys import pair_designs, table_designs
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.query_key_design import measure_query_key_design
 from headwise.checker.modules.reduction import reductions, strided_kernel
+from headwise.checker.modules.relative import relative_designs
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case
@@ -77,7 +78,8 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     screened = (usual + [trial for trial in trials if trial not in usual])[:_SCREENED]
     stored = {p.name for matrix in (*options[0].weights, *options[0].biases) for p in matrix.stored}
     layer = calls[0].layer
-    has_more = any(p.name not in stored and not is_norm_of_heads(p) for p in layer.parameters)
+    model = options[0].sizes.model
+    has_more = any(p.name not in stored and not is_norm_of_heads_alone(p, model) for p in layer.parameters)
     kernel = strided_kernel(layer)
     for match, case, output in screened:
         own_designs = latent_designs(rotary) if rotary is not None else reductions(kernel) if kernel else None
@@ -124,7 +126,8 @@ def with_tables(match: Match, tables: Mapping[str, Array]) -> Match:
     case, output = trial
     heads, width = match.reading.sizes.heads, match.reading.sizes.width
     uses = [one for table in tables.values() for one in table_designs(table, heads)]
-    possible = [match.design + one for one in (*uses, *pair_designs(tables, heads, width))]
+    uses += [*pair_designs(tables, heads, width), *relative_designs(tables, heads, width)]
+    possible = [match.design + one for one in uses]
     if _distance(output, match.design, case) < _CLOSE:
         return match
     for mistake in (Explanation(), *singles()):

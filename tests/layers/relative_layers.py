@@ -1,0 +1,115 @@
+"""Layers of torch with learned tables of distances, and with a mistake put in."""
+
+import torch
+from torch import nn
+
+
+class Window(nn.Module):
+    """A bias for each distance in a window of 2 × 3 tokens, zero when it is made (Liu et al., 2021)."""
+
+    def __init__(self, dim=12, window_size=(2, 3), num_heads=3):
+        super().__init__()
+        self.num_heads, self.stride = num_heads, self.entries_per_row(window_size)
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        h, w = window_size
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * h - 1) * (2 * w - 1), num_heads))
+        places = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")).flatten(1)
+        rows, columns = places[:, :, None] - places[:, None]
+        self.register_buffer("index", (rows + h - 1) * self.stride + columns + w - 1)
+
+    def entries_per_row(self, window_size):
+        return 2 * window_size[1] - 1
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        s = q @ k.mT * q.shape[-1] ** -0.5 + self.relative_position_bias_table[self.index].permute(2, 0, 1)
+        return self.proj((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class WindowStride(Window):
+    def entries_per_row(self, window_size):
+        return window_size[1]
+
+
+class Clipped(nn.Module):
+    """Vectors of distances for keys and values (Shaw et al., 2018)."""
+
+    def __init__(self, dim=12, num_heads=3, longest=2):
+        super().__init__()
+        self.num_heads, self.longest = num_heads, longest
+        self.wq, self.wk, self.wv, self.wo = (nn.Linear(dim, dim) for _ in range(4))
+        self.rel_k, self.rel_v = (nn.Parameter(torch.zeros(2 * longest + 1, dim // num_heads)) for _ in range(2))
+
+    def forward(self, x):
+        q, k, v = (w(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
+        places = torch.arange(x.shape[1])
+        index = (places - places[:, None]).clamp(-self.longest, self.longest) + self.longest
+        s = q @ k.mT + torch.einsum("bhid,ijd->bhij", q, self.rel_k[index])
+        p = self.scaled(s, q.shape[-1]).softmax(-1)
+        o = p @ v + torch.einsum("bhij,ijd->bhid", p, self.of_values(index))
+        return self.wo(o.transpose(1, 2).flatten(2))
+
+    def of_values(self, index):
+        return self.rel_v[index]
+
+    def scaled(self, s, width):
+        return s / width**0.5
+
+
+class ClippedUnscaled(Clipped):
+    def scaled(self, s, width):
+        return s
+
+
+class ClippedValuesUnused(Clipped):
+    def of_values(self, index):
+        return 0 * self.rel_v[index]
+
+
+class Skewed(nn.Module):
+    """Vectors of earlier distances alone, shifted into place (Huang et al., 2019)."""
+
+    def __init__(self, dim=12, num_heads=3, max_len=64):
+        super().__init__()
+        self.num_heads, self.max_len = num_heads, max_len
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.Er = nn.Parameter(torch.zeros(max_len, dim // num_heads))
+
+    def forward(self, x):
+        n = x.shape[1]
+        q, k, v = (a.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for a in self.qkv(x).chunk(3, -1))
+        products = nn.functional.pad(q @ self.Er[self.max_len - n :].T, (1, 0))
+        s = q @ k.mT + products.view(*products.shape[:2], n + 1, n)[:, :, 1:]
+        s = s.masked_fill(torch.ones(n, n).triu(1) > 0, -torch.inf) / q.shape[-1] ** 0.5
+        return self.out((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class Image(nn.Module):
+    """Vectors of distances along both axes of an image (Li et al., 2022), zero when it is made."""
+
+    def __init__(self, dim=12, num_heads=3, size=(2, 3)):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.rel_pos_h, self.rel_pos_w = (nn.Parameter(torch.zeros(2 * n - 1, dim // num_heads)) for n in size)
+
+    def products(self, q, table):
+        places = torch.arange((len(table) + 1) // 2)
+        return table[places[:, None] - places + len(places) - 1]
+
+    def forward(self, x):
+        b, h, w, _ = x.shape
+        q, k, v = self.qkv(x).view(b, h * w, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        grid = q.unflatten(2, (h, w))
+        rows = torch.einsum("nehwc,hkc->nehwk", grid, self.products(q, self.rel_pos_h))
+        columns = self.of_columns(torch.einsum("nehwc,wkc->nehwk", grid, self.products(q, self.rel_pos_w)))
+        s = (q @ k.mT * q.shape[-1] ** -0.5).view(b, -1, h, w, h, w) + rows[..., None] + columns[..., None, :]
+        return self.proj((s.view(b, -1, h * w, h * w).softmax(-1) @ v).transpose(1, 2).reshape(b, h, w, -1))
+
+    def of_columns(self, products):
+        return products
+
+
+class ImageRowsAlone(Image):
+    def of_columns(self, products):
+        return 0 * products

@@ -201,6 +201,9 @@ def test_products_suggest_an_orientation(code, orientation):
         ("Weights are masked out where the mask is False", "attends"),
         ("Scores are kept when the value of the mask is 0", "hides"),
         ("Logits are not masked if mask == 1", "attends"),
+        ("mask: of shape ``(N, M)``; ``True`` means attend.", "attends"),
+        ("mask: of shape (N, M). True = hidden", "hides"),
+        ("mask: (N, M)\n    False: not allowed", "attends"),
     ],
 )
 def test_sentences_about_masks(sentence, meaning):

@@ -124,7 +124,7 @@ VALUES = """
 import numpy as np
 
 def attention_of_inputs(query, key, value, Wq, Wk, Wv, Wo, num_heads):
-    Q, K, V = query @ Wq, {keys} @ Wk, {values} @ Wv
+    Q, K, V = query @ Wq, {keys} @ Wk, {values} @ {matrix}
     Q, K, V = (a.reshape(len(a), num_heads, -1).transpose(1, 0, 2) for a in (Q, K, V))
     s = Q @ K.transpose(0, 2, 1) / np.sqrt(K.shape[-1])
     e = np.exp(s - s.max(axis=-1, keepdims=True))
@@ -134,17 +134,19 @@ def attention_of_inputs(query, key, value, Wq, Wk, Wv, Wo, num_heads):
 
 
 @pytest.mark.parametrize(
-    ("keys", "values", "mistakes"),
+    ("keys", "values", "matrix", "mistakes"),
     [
-        ("key", "value", set()),
-        ("key", "key", {"inputs-exchanged"}),
-        ("value", "value", {"inputs-exchanged"}),
-        ("value", "key", {"inputs-exchanged"}),
-        ("query", "value", {"context-ignored"}),
+        ("key", "value", "Wv", set()),
+        ("key", "key", "Wv", {"inputs-exchanged"}),
+        ("value", "value", "Wv", {"inputs-exchanged"}),
+        ("value", "key", "Wv", {"inputs-exchanged"}),
+        ("query", "value", "Wv", {"context-ignored"}),
+        ("key", "value", "Wk", {"weights-reused"}),
+        ("key", "key", "Wk", {"values-are-keys"}),
     ],
 )
-def test_inputs_of_keys_and_values(keys, values, mistakes):
-    assert {*named(VALUES, keys=keys, values=values)} == mistakes
+def test_inputs_of_keys_and_values(keys, values, matrix, mistakes):
+    assert {*named(VALUES, keys=keys, values=values, matrix=matrix)} == mistakes
 
 
 COLUMNS = """

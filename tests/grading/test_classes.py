@@ -47,7 +47,8 @@ def test_a_class_is_graded_like_a_function():
     right = grade(LAYER)
     assert (right.points, right.mistakes, right.problem) == (8.0, (), "")
     assert right.verdict.kind == "multi_head"
-    assert "(in, out) matrices" in right.verdict.phrases
+    assert right.verdict.phrases.count("(in, out) matrices") == 1
+    assert "weights-in-out" in right.verdict.conventions
     unscaled = grade(LAYER.replace(" / np.sqrt(q.shape[-1])", ""))
     assert (unscaled.points, unscaled.mistakes) == (6.0, ("scale-missing",))
     assert unscaled.verdict.locations[0].text.strip().startswith("p = softmax")

@@ -150,6 +150,21 @@ class Tiled(Grouped):
         return a.repeat(1, self.heads // self.groups, 1, 1)
 
 
+class NormedGroups(nn.Module):
+    """Three heads for each of two of normalised keys, which the values are too."""
+
+    def __init__(self, dim=24):
+        super().__init__()
+        self.q_proj, self.k_proj, self.v_proj = nn.Linear(dim, 24), nn.Linear(dim, 8), nn.Linear(dim, 8)
+        self.o_proj = nn.Linear(24, dim)
+
+    def forward(self, x):
+        q = F.normalize(self.q_proj(x).unflatten(-1, (6, 4)), dim=-1)
+        k, v = (F.normalize(p(x).unflatten(-1, (2, 4)), dim=-1) for p in (self.k_proj, self.v_proj))
+        q, k, v = (a.repeat_interleave(6 // a.shape[2], dim=2).transpose(1, 2) for a in (q, k, v))
+        return self.o_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
 @dataclass
 class OptionalConfig(Config):
     num_key_value_heads: int | None = None
@@ -292,6 +307,18 @@ class CausalUnlessPadded(Fused):
     def forward(self, x, key_padding_mask=None):
         see = None if key_padding_mask is None else ~key_padding_mask[:, None, None]
         return self.mixed(*self.heads(x), attn_mask=see, is_causal=see is None)
+
+
+class CausalBuffer(Fused):
+    """Its buffer has the name of a flag."""
+
+    def __init__(self, d_model, n_heads):
+        super().__init__(d_model, n_heads)
+        self.register_buffer("causal", torch.ones(32, 32, dtype=torch.bool).tril())
+
+    def forward(self, x):
+        n = x.shape[1]
+        return self.mixed(*self.heads(x), attn_mask=self.causal[:n, :n])
 
 
 class NullKey(Fused):

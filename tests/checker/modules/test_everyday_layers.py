@@ -46,6 +46,7 @@ VERDICTS = {
     "SameBucket": (("unknown",), ("causal-unasked",)),
     "CausalUnlessMasked": ((), ("causal-without-mask",)),
     "CausalUnlessPadded": (("causal-missing",), ()),
+    "CausalBuffer": ((), ("causal-unasked",)),
     "NullKey": ((), ("registers",)),
     "NullKeyHidesLast": (("unknown",), ()),
     "FixedWidths": ((), ()),
@@ -78,3 +79,8 @@ def test_writing_into_the_tokens_is_a_hazard():
     verdict = hw.check(layers.WritesIntoTokens)
     assert verdict.ok
     assert verdict.hazards == ("input-changed",)
+
+
+@pytest.mark.exhaustive
+def test_normalised_keys_of_groups_are_measured():
+    assert hw.check(layers.NormedGroups).mistakes == ("unknown",)

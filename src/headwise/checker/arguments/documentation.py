@@ -97,6 +97,10 @@ _ALIGNED_WITH_LAST = re.compile(
     re.I,
 )
 _REACH = re.compile(r"radius|bandwidth|half")  # names of windows that do not count it
+# what True means is said of what the sentence before is about
+_END_OF_SENTENCE = re.compile(
+    r"\n\s*\n|(?<=[.;])\s(?!\W*(?:true|false|[01]|ones|zeros)\b)|\n(?=\s*(?!true|false)\w+\s*[:(])", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +295,7 @@ class Documentation:
 
     def _about(self, name: str) -> Iterator[str]:
         """Sentences that name an argument; if none says what True means, then others that speak of masks or padding."""
-        sentences = [" ".join(s.split()) for s in re.split(r"\n\s*\n|(?<=[.;])\s|\n(?=\s*\w+\s*[:(])", self.text)]
+        sentences = [" ".join(s.split()) for s in _END_OF_SENTENCE.split(self.text)]
         with_name = [s for s in sentences if re.search(rf"\b{re.escape(name)}\b", s)]
         yield from with_name
         if any(re.search(_YES, s.lower()) for s in with_name):

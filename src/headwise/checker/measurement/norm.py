@@ -43,7 +43,8 @@ def _without_lengths(convention: CallingConvention) -> bool:
     before = convention.call(case).output
     for name in ("q", "k") if "q" in case else ("Wq", "Wk"):
         axis = 1 if "q" in case else 0
-        heads = case[name].shape[1] if "q" in case else case.get("heads", 1)
+        groups = case.get("key_heads" if name == "Wk" else "heads", case.get("heads", 1))
+        heads = case[name].shape[1] if "q" in case else groups
         lengths = np.repeat(np.arange(heads) + 2.0, case[name].shape[axis] // heads)  # each head's own
         lengths = lengths.reshape(-1, *[1] * (case[name].ndim - 1 - axis))
         longer, negated = (convention.call(case | {name: times * case[name]}).output for times in (lengths, -1))

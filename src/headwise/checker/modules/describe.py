@@ -145,7 +145,7 @@ def target_of(match: Match) -> Target:
 def _is_causal(call: Call) -> bool:
     """Whether a flag that it stores says so; that of a layer that takes a mask may be for others to read."""
     roles = {role_of(name) for name in inspect.signature(call.layer.forward).parameters}
-    flags = [value for name, value in call.layer.attributes.items() if _CAUSAL.fullmatch(name)]
+    flags = [n for name, n in call.layer.attributes.items() if _CAUSAL.fullmatch(name) and isinstance(n, bool)]
     return flags == [True] and len(call.tokens) == 1 and not roles & {"mask", "causal", "context", "k", "v"}
 
 

@@ -68,7 +68,9 @@ def to_verdict(
         codes.append("tokens-scrambled" if scrambled and not findings.unexplained else "unknown")
     mistakes = tuple(code for code in codes if CATALOGUE[code].level == "mistake")
     by_design = [*(_BY_DESIGN[c] for c in findings.codes if c in components), *_normalized_residual(explanation)]
-    conventions = tuple(dict.fromkeys([*_conventions(findings), *by_design]))
+    of_phrases = {convention.phrase: code for code, convention in CONVENTIONS.items()}
+    stored = [of_phrases[phrase] for phrase in inferred if phrase in of_phrases]
+    conventions = tuple(dict.fromkeys([*stored, *_conventions(findings), *by_design]))
     accepted = [a for a in calls if a.response.output is not None]
     changes = dict(zip(explanation.codes, explanation.changes, strict=True)) if explanation else {}
     # by angles that it makes itself, in a wrong way: those that the definition should have are not known
@@ -91,7 +93,9 @@ def to_verdict(
         example=find_smallest(convention, calls, rng, _definition(findings)) if mistakes and not rotates else None,
         locations=find_locations(source, function, tuple(codes)),
         notes=(*findings.notes, *_of_empty_rows(calls, codes), *(hints(findings) if explanation is None else ())),
-        phrases=(*(_phrase(code, convention, changes.get(code, {})) for code in conventions), *inferred),
+        phrases=tuple(
+            dict.fromkeys([*(_phrase(code, convention, changes.get(code, {})) for code in conventions), *inferred])
+        ),
         library=next((a.response.framework for a in accepted), ""),
     )
 

@@ -41,8 +41,10 @@ def _lines(value: Any) -> Iterator[str]:
         yield from (f"{name} = {entry}" for name, entry in value.items())
     elif isinstance(value, list):
         yield from value
+    elif isinstance(value, tuple):
+        yield ", ".join(value) or "none"
     else:
-        yield ", ".join(value) or "none" if isinstance(value, tuple) else f"{value:,}" if isinstance(value, int) else value
+        yield f"{value:,}" if isinstance(value, int) else value
 
 
 def _tools(model: Any) -> dict[str, Any]:

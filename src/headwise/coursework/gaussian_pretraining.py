@@ -54,14 +54,9 @@ def gaussian_pretraining(recipe: TrainingConfig, on_step: Callable[[], None] = l
     predicted, _ = masked_prediction_forward(np.where(masked, 0, fresh), lengths, params, config)
     optimal = np.stack([conditional_mean(*pair) for pair in zip(fresh, masked, strict=True)])
     model, best, true = (x.reshape(fresh.shape)[masked].astype(np.float64) for x in (predicted, optimal, fresh))
-    return GaussianPretraining(
-        float(((model - true) ** 2).mean()),
-        float(((best - true) ** 2).mean()),
-        float((true**2).mean()),
-        float(masked.mean()),
-        float(np.corrcoef(model, best)[0, 1]),
-        asdict(recipe),
-    )
+    of_model, of_best, of_mean = (float(((prediction - true) ** 2).mean()) for prediction in (model, best, 0.0))
+    correlation = float(np.corrcoef(model, best)[0, 1])
+    return GaussianPretraining(of_model, of_best, of_mean, float(masked.mean()), correlation, asdict(recipe))
 
 
 def covariance() -> Array:

@@ -154,15 +154,10 @@ def _run(
     result = attend(x)  # raises ShapeError for arrays that do not fit
     swapped = np.arange(len(x))
     swapped[list(swap)] = swapped[list(reversed(swap))]
-    return HeadRun(
-        heads,
-        result,
-        attend(x[swapped]),
-        _equivariance(arrays, heads, orders),
-        equivariance_error(lambda tokens: causal_multi_head(tokens, arrays, heads).output),
-        equivariance_error(lambda tokens: attend(tokens + positions).output),
-        _leak(arrays, heads, rng),
-    )
+    equivariance = _equivariance(arrays, heads, orders)
+    causal = equivariance_error(lambda tokens: causal_multi_head(tokens, arrays, heads).output)
+    placed = equivariance_error(lambda tokens: attend(tokens + positions).output)
+    return HeadRun(heads, result, attend(x[swapped]), equivariance, causal, placed, _leak(arrays, heads, rng))
 
 
 def _equivariance(arrays: Mapping[str, Array], heads: int, orders: list[IntArray]) -> EquivarianceErrors:

@@ -50,15 +50,9 @@ def measure_dependence(
     members = attribution.players.members[:, ~tokens.prefix]
     if not (np.isfinite(attribution.attention).all() and np.isfinite(attribution.dependence).all()):
         raise DataError(f"{recommended.map} is not finite for this input")
-    return Dependence(
-        members.argmax(axis=0),
-        attribution.attention,
-        attribution.dependence,
-        recommended.map,
-        recommended.inputs,
-        recommended.confidence or 0.0,
-        recommended.data,
-    )
+    maps = attribution.attention, attribution.dependence
+    count, confidence, data = recommended.inputs, recommended.confidence or 0.0, recommended.data
+    return Dependence(members.argmax(axis=0), *maps, recommended.map, count, confidence, data)
 
 
 def _seconds_per_prediction(model: Model, input: Any) -> float:

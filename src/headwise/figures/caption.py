@@ -84,18 +84,14 @@ class Caption:
         """
         first, *others = map(as_latex, self.short)
         environment = "figure" if one_column else "figure*"
-        return "\n".join(
-            [
-                "% needs \\usepackage{graphicx}",
-                f"\\begin{{{environment}}}",
-                "  \\centering",
-                f"  \\includegraphics[width=\\linewidth]{{{figure}}}",
-                f"  \\caption[{as_latex(self.title)}]{{\\textbf{{{first}}} {' '.join(others)}}}",
-                f"  \\label{{fig:{figure}}}",
-                f"\\end{{{environment}}}",
-                "",
-            ]
-        )
+        return rf"""% needs \usepackage{{graphicx}}
+\begin{{{environment}}}
+  \centering
+  \includegraphics[width=\linewidth]{{{figure}}}
+  \caption[{as_latex(self.title)}]{{\textbf{{{first}}} {" ".join(others)}}}
+  \label{{fig:{figure}}}
+\end{{{environment}}}
+"""
 
     def alt(self) -> str:
         """The alternative text: a few plain sentences."""
@@ -148,15 +144,10 @@ def write_caption(
     The short one has the title, sentences on what is shown, as many findings as fit, and the last sentences; by default
     the title and what is shown.
     """
-    return Caption(
-        to_statements(values, title)[0],
-        to_statements(values, *shown),
-        to_statements(values, *reading),
-        to_statements(values, *findings),
-        to_statements(values, *limits),
-        to_statements(values, *alternative),
-        () if short is None else _shorten(values, [f"{title}.", *short[0]], *short[1:]),
-    )
+    groups = {"shown": shown, "reading": reading, "findings": findings, "limits": limits, "alternative": alternative}
+    parts = {name: to_statements(values, *templates) for name, templates in groups.items()}
+    summary = () if short is None else _shorten(values, [f"{title}.", *short[0]], *short[1:])
+    return Caption(to_statements(values, title)[0], **parts, short=summary)
 
 
 def _shorten(

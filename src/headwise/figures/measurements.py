@@ -49,13 +49,10 @@ def profile_heads(record: AttentionRecord) -> HeadProfiles:
     has_distance = among_tokens.any(axis=-1).mean(axis=-1)  # fraction of the tokens whose distance is defined
     between = record.token_distances
     distance = (among_tokens * between).sum(axis=-1).mean(axis=-1)
-    return HeadProfiles(
-        np.divide(distance, has_distance, out=np.full_like(distance, np.nan), where=has_distance > 0),
-        np.array([even_distance(record, visible) for visible in record.visible_by_layer]),
-        row_entropy,
-        uniform_entropy,
-        on_prefix.mean(axis=-1),
-    )
+    undefined = np.full_like(distance, np.nan)
+    distance = np.divide(distance, has_distance, out=undefined, where=has_distance > 0)
+    even = np.array([even_distance(record, visible) for visible in record.visible_by_layer])
+    return HeadProfiles(distance, even, row_entropy, uniform_entropy, on_prefix.mean(axis=-1))
 
 
 def even_distance(record: AttentionRecord, visible: BoolArray) -> float:

@@ -7,7 +7,7 @@ Source: Zerveas et al., "A Transformer-based Framework for Multivariate Time Ser
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -192,10 +192,16 @@ def _encoder_forward(
     embedded *= embedded.dtype.type(np.sqrt(config.d_model))
     rows, dropout = nn.dropout_forward(embedded + params["positions"][padding.positions], config.dropout, rng)
     layers = []
-    options: Any = {"heads": config.n_heads, "dropout": config.dropout, "rng": rng, "return_weights": return_weights}
     for i in range(config.n_layers):
-        layer = nn.subtree(params, f"layers.{i}")
-        rows, cache = nn.encoder_layer_forward(rows, layer, padding, **options)
+        rows, cache = nn.encoder_layer_forward(
+            rows,
+            nn.subtree(params, f"layers.{i}"),
+            padding,
+            heads=config.n_heads,
+            dropout=config.dropout,
+            rng=rng,
+            return_weights=return_weights,
+        )
         layers.append(cache)
     active, activation = nn.activation_forward(rows, "gelu_tanh")
     outputs, last_dropout = nn.dropout_forward(active, config.dropout, rng)

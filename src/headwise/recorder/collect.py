@@ -144,16 +144,8 @@ def join_steps(before: AttentionLayer, step: AttentionLayer) -> AttentionLayer |
     q, output = (np.concatenate(pair, axis=2) for pair in ((before.q, step.q), (before.output, step.output)))
     m = k.shape[2]
     masks = [_moved(before, 0, m), _moved(step, dropped, m)]
-    return replace(
-        before,
-        q=q,
-        k=k,
-        v=v,
-        output=output,
-        mask=_stacked(masks),
-        bias=_stacked_bias(before, step, dropped, m),
-        note=before.note or step.note,
-    )
+    mask, bias = _stacked(masks), _stacked_bias(before, step, dropped, m)
+    return replace(before, q=q, k=k, v=v, output=output, mask=mask, bias=bias, note=before.note or step.note)
 
 
 def _fit(before: AttentionLayer, step: AttentionLayer) -> bool:

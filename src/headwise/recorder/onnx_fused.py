@@ -76,15 +76,8 @@ def _attention(node: Any, i: list[Any], options: dict[str, Any], output: Array) 
     if options.get("is_causal") or i[6] is not None:
         stop = _causal_stop(n, offset) if options.get("is_causal") else np.asarray(i[6])[:, None] + np.zeros(n, int)
         rule = _limited(rule, stop, shape)
-    return {
-        "q": q,
-        "k": k,
-        "v": v,
-        "output": _split(output, options.get("q_num_heads")),
-        "scale": options.get("scale") or d**-0.5,
-        "softcap": options.get("softcap") or None,
-        **rule._asdict(),
-    }
+    output = _split(output, options.get("q_num_heads"))
+    return {"q": q, "k": k, "v": v, "output": output, **_scaling(options, d), **rule._asdict()}
 
 
 def _multi_head(node: Any, i: list[Any], options: dict[str, Any], output: Array) -> dict[str, Any]:
@@ -154,16 +147,8 @@ def _grouped(node: Any, i: list[Any], options: dict[str, Any], output: Array) ->
     mask = KeyMask(start[:, None], np.maximum(stop, start)[:, None], shape[3])
     sinks = np.zeros((1, heads), q.dtype) if options.get("smooth_softmax", 0) == 1 else None
     sinks = i[11].reshape(1, heads).astype(q.dtype) if i[11] is not None else sinks
-    return {
-        "q": q,
-        "k": k,
-        "v": v,
-        "output": _split(output, heads),
-        "mask": mask,
-        "sinks": sinks,
-        "scale": options.get("scale") or d**-0.5,
-        "softcap": options.get("softcap") or None,
-    }
+    fields = {"q": q, "k": k, "v": v, "output": _split(output, heads), "mask": mask, "sinks": sinks}
+    return fields | _scaling(options, d)
 
 
 _READERS: dict[tuple[str, str], Callable[[Any, list[Any], dict[str, Any], Any], dict[str, Any]]] = {
@@ -172,6 +157,11 @@ _READERS: dict[tuple[str, str], Callable[[Any, list[Any], dict[str, Any], Any], 
     ("com.microsoft", "Attention"): _packed,
     ("com.microsoft", "GroupQueryAttention"): _grouped,
 }
+
+
+def _scaling(options: dict[str, Any], d: int) -> dict[str, float | None]:
+    """Factor and softcap of the logits of heads of width d."""
+    return {"scale": options.get("scale") or d**-0.5, "softcap": options.get("softcap") or None}
 
 
 def _split(array: Array, heads: int | None) -> Array:

@@ -96,18 +96,10 @@ def find_arrays(
     heads = _choose_heads(run, matrices, arrays, options, assumptions)
     if tokens.array.ndim == 3 and not tokens.listed and len(tokens.array) > 1:
         assumptions.append(f"{tokens.expression} has {len(tokens.array)} sets of tokens; the first is used.")
-    sources = {role: tuple(c.expression for c in items) for role, items in matrices.members.items()}
-    return NotebookArrays(
-        arrays,
-        heads,
-        orientation.columns,
-        orientation.in_out,
-        {"X": (tokens.expression,), **sources},
-        matrices.heads,
-        tuple(_findings(tokens, matrices, orientation)),
-        reason,
-        tuple(assumptions),
-    )
+    sources: dict[str, tuple[str, ...]] = {"X": (tokens.expression,)}
+    sources |= {role: tuple(c.expression for c in items) for role, items in matrices.members.items()}
+    findings, texts = tuple(_findings(tokens, matrices, orientation)), tuple(assumptions)
+    return NotebookArrays(arrays, heads, *orientation, sources, matrices.heads, findings, reason, texts)
 
 
 def _taken(run: NotebookRun, take: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

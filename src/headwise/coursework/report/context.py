@@ -104,13 +104,9 @@ class ReportContext:
             with atomic_write(paths[-1]) as temporary:
                 np.savez(temporary, allow_pickle=False, **arrays)
         parts = {"What is shown": shown, "What it says": findings, BACKLINK_LABEL: (basis,)}
-        return FigureBlock(
-            svg_data_uri(paths),
-            title,
-            {heading: statements for heading, statements in parts.items() if statements},
-            tuple(str(path.relative_to(self.folder)) for path in paths),
-            (*shown, *findings),
-        )
+        stated = {heading: statements for heading, statements in parts.items() if statements}
+        files = tuple(str(path.relative_to(self.folder)) for path in paths)
+        return FigureBlock(svg_data_uri(paths), title, stated, files, (*shown, *findings))
 
 
 def tokenizers_plan(context: ReportContext) -> TokenizersPlan:

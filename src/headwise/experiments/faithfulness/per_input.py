@@ -57,14 +57,10 @@ def evaluate_input(run: ModelRun, label: int, scope: Scope, rng: np.random.Gener
     deletion, insertion = curves[..., 0, :], curves[..., 1, :]
     measures = [auc(deletion), auc(insertion), comprehensiveness(deletion), sufficiency(insertion)]
     by_ablation = np.stack(measures, axis=-1).reshape(len(curves), -1)
-    return Outcome(
-        {"predicted": run.explained, "correct": run.explained == label, "players": count},
-        {
-            "curves": curves,
-            "scores": np.concatenate([by_ablation, correlations[:, None]], axis=1),
-            "n_tied_first": (values == values.max(axis=1, keepdims=True)).sum(axis=1),
-        },
-    )
+    summary = {"predicted": run.explained, "correct": run.explained == label, "players": count}
+    scores = np.concatenate([by_ablation, correlations[:, None]], axis=1)
+    n_tied_first = (values == values.max(axis=1, keepdims=True)).sum(axis=1)
+    return Outcome(summary, {"curves": curves, "scores": scores, "n_tied_first": n_tied_first})
 
 
 def _curves(

@@ -109,15 +109,10 @@ def run(plan: SetsPlan, runner: Runner) -> SetsResult:
     poolings = []
     for spec in plan.specs:
         values = [next(outcomes).values for _ in range(plan.seeds)]
-        poolings.append(
-            PoolingResult(
-                spec.name,
-                sum(array.size for array in set_params(spec.model, np.random.default_rng(0)).values()),
-                tuple(run_values["error"] for run_values in values),
-                max(run_values["order_sensitivity"] for run_values in values),
-                max(run_values["order_sensitivity_double"] for run_values in values),
-            )
-        )
+        parameters = sum(array.size for array in set_params(spec.model, np.random.default_rng(0)).values())
+        errors = tuple(run_values["error"] for run_values in values)
+        orders = (max(v[name] for v in values) for name in ("order_sensitivity", "order_sensitivity_double"))
+        poolings.append(PoolingResult(spec.name, parameters, errors, *orders))
     return SetsResult(tuple(poolings), plan.seeds, plan.steps)
 
 
@@ -142,10 +137,6 @@ def _train(model: SetTransformerConfig, recipe: TrainingConfig, steps: int) -> O
     task = MaximumTask(model, recipe.seed, steps * recipe.batch_size)
     params = train(task, recipe, threads=num_threads()).params
     test = draw_sets(N_TEST, np.random.default_rng([recipe.seed, 9]))
-    return Outcome(
-        {
-            "error": mean_absolute_error(test, params, model),
-            "order_sensitivity": order_sensitivity(params, model, np.float32),
-            "order_sensitivity_double": order_sensitivity(params, model, np.float64),
-        }
-    )
+    error = mean_absolute_error(test, params, model)
+    single, double = (order_sensitivity(params, model, dtype) for dtype in (np.float32, np.float64))
+    return Outcome({"error": error, "order_sensitivity": single, "order_sensitivity_double": double})

@@ -93,18 +93,13 @@ class TokenizersPlan:
         for size in self.sizes:
             if not 1 <= size < total:
                 raise DataError(f"sizes: expected 1 to {total - 1}, fewer than all training digits; got {size}.")
-        return [
-            Job(
-                self.model_with(name),
-                replace(self.recipe, seed=self.recipe.seed + seed, epochs=matched_epochs(self.recipe, size, total)),
-                size,
-                digits.name,
-                digest,
-            )
-            for seed in range(self.seeds)
-            for size in (total, *self.sizes)
-            for name in self.tokenizers
-        ]
+        jobs = []
+        for seed in range(self.seeds):
+            for size in (total, *self.sizes):
+                epochs = matched_epochs(self.recipe, size, total)
+                recipe = replace(self.recipe, seed=self.recipe.seed + seed, epochs=epochs)
+                jobs += [Job(self.model_with(name), recipe, size, digits.name, digest) for name in self.tokenizers]
+        return jobs
 
 
 def matched_epochs(recipe: TrainingConfig, size: int, total: int) -> int:

@@ -110,19 +110,11 @@ def _panels(record: AttentionRecord) -> list[tuple[str, Array, Normalize, str]]:
     values = dependence.values_by_token
     largest = float(np.abs(values).max()) or 1.0
     is_signed = bool((values < 0).any())
+    attention = dependence.attention_by_token, scale_from_zero(dependence.attention), HEATMAP
+    scale = Normalize(-largest if is_signed else 0, largest)
     return [
-        (
-            "attention, all layers and heads",
-            dependence.attention_by_token,
-            scale_from_zero(dependence.attention),
-            HEATMAP,
-        ),
-        (
-            f"what the prediction depends on: {dependence.map}",
-            values,
-            Normalize(-largest if is_signed else 0, largest),
-            SIGNED if is_signed else HEATMAP,
-        ),
+        ("attention, all layers and heads", *attention),
+        (f"what the prediction depends on: {dependence.map}", values, scale, SIGNED if is_signed else HEATMAP),
     ]
 
 

@@ -55,14 +55,11 @@ def _short(sections: tuple[Section, ...]) -> tuple[Section, ...]:
     _, pictures, cuts = sections
     recorded = next((section for section in cuts.sections if section.anchor == "cuts-recorded"), None)
     claims = [block for block in cuts.all_blocks if isinstance(block, Table) and block.name == "claims"]
+    said = (pictures.blocks[0], *_first_figure(pictures))
+    compared = (*cuts.blocks, *_first_figure(cuts), *claims, *(recorded.blocks[-2:] if recorded else ()))
     return (
-        Section("short-pictures", pictures.heading, (pictures.blocks[0], *_first_figure(pictures)), number="2 (a)"),
-        Section(
-            "short-cuts",
-            cuts.heading,
-            (*cuts.blocks, *_first_figure(cuts), *claims, *(recorded.blocks[-2:] if recorded else ())),
-            number="2 (b)",
-        ),
+        Section("short-pictures", pictures.heading, said, number="2 (a)"),
+        Section("short-cuts", cuts.heading, compared, number="2 (b)"),
     )
 
 

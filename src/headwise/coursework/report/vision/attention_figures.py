@@ -139,15 +139,9 @@ def summarize_attention(
             tests.append(_test_order(image, rollout(image_weights)[0, 1:], params, config, rng))
             on_step()
     beats, correlation = np.array(tests).mean(axis=0)
-    return AttentionSummary(
-        len(data.labels),
-        fixed.round(4).tolist(),
-        ink.round(4).tolist(),
-        effective_number(maps).mean(axis=(0, 2)).round(3).tolist(),
-        float(beats),
-        float(correlation),
-        int(spread.argmax()),
-    )
+    fixed_by_head, ink_by_head = (shares.round(4).tolist() for shares in (fixed, ink))
+    tokens, test = effective_number(maps).mean(axis=(0, 2)).round(3).tolist(), (float(beats), float(correlation))
+    return AttentionSummary(len(data.labels), fixed_by_head, ink_by_head, tokens, *test, int(spread.argmax()))
 
 
 def _test_order(

@@ -105,17 +105,10 @@ def load_record() -> RowsRecord:
 def recorded_section() -> Section:
     """What was run, the accuracies, the differences from rows, and which of them survive."""
     record = load_record()
-    return Section(
-        "cuts-recorded",
-        "The long study, recorded",
-        (
-            Paragraph(_setup(record), _converged(record), _provenance(record)),
-            _accuracies(record),
-            _differences(record),
-            Paragraph(_criterion(record)),
-            Derivation(*map(Step, conclusion(record))),
-        ),
-    )
+    introduction = Paragraph(_setup(record), _converged(record), _provenance(record))
+    survivors = Derivation(*map(Step, conclusion(record)))
+    blocks = (introduction, _accuracies(record), _differences(record), Paragraph(_criterion(record)), survivors)
+    return Section("cuts-recorded", "The long study, recorded", blocks)
 
 
 def conclusion(record: RowsRecord) -> tuple[Statement, ...]:

@@ -158,12 +158,10 @@ class Transformer(BaseEstimator):
             if len(x) != len(y):
                 raise ShapeError(f"y: expected {len(x)} values, one per item of X; got {len(y)}.")
             self.n_features_in_ = x.shape[2]
-            images = self.kind_ == "images"
-            self._encoder = (
-                ImageEncoder.fit(x, self.tokenizer)
-                if images
-                else SequenceEncoder.fit(x, ordered=self.kind_ == "series")
-            )
+            if self.kind_ == "images":
+                self._encoder = ImageEncoder.fit(x, self.tokenizer)
+            else:
+                self._encoder = SequenceEncoder.fit(x, ordered=self.kind_ == "series")
         return self._transform(x), y
 
     def _transform(self, x: npt.NDArray[Any]) -> Inputs:

@@ -208,11 +208,8 @@ def probe_induction(model: Any, record: AttentionRecord) -> Array:
     Empty for other models. A head that attends from a token to the one that followed its previous occurrence performs
     induction (Olsson et al., arXiv 2209.11895).
     """
-    vocabulary = (
-        getattr(getattr(model, "preprocessor", None), "tokenizer", None)
-        if record.kind == "text" and record.is_causal
-        else None
-    )
+    causal_text = record.kind == "text" and record.is_causal
+    vocabulary = getattr(getattr(model, "preprocessor", None), "tokenizer", None) if causal_text else None
     if vocabulary is None:
         return np.zeros((0, 0, 0, 0), np.float32)
     rng = np.random.default_rng(0)

@@ -24,15 +24,11 @@ def measure_roles(record: AttentionRecord) -> HeadRoles:
 def token_roles(record: AttentionRecord) -> TokenRoles:
     """Places, identity, delimiters and parts of the keys."""
     prefix, named = record.is_prefix, record.kind in ("text", "other") and bool(record.words)
-    nothing = np.zeros(0, np.int64)
+    if not named:
+        return TokenRoles(_cells(record), prefix, np.zeros(0, np.int64), np.zeros(0, bool), record.segments)
     words = [word.strip().casefold() for word in record.words]
-    return TokenRoles(
-        _cells(record),
-        prefix,
-        np.unique(words, return_inverse=True)[1].reshape(-1).astype(np.int64) if named else nothing,
-        _delimiters(words, prefix) if named else nothing.astype(bool),
-        record.segments,
-    )
+    identity = np.unique(words, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return TokenRoles(_cells(record), prefix, identity, _delimiters(words, prefix), record.segments)
 
 
 def _cells(record: AttentionRecord) -> IntArray:
@@ -44,9 +40,8 @@ def _cells(record: AttentionRecord) -> IntArray:
     if len(top) * len(left) != record.num_tokens or min(len(top), len(left)) == 1:
         return np.arange(m)[:, None]  # rows of pixels, or patches that overlap irregularly, in reading order
     cells = np.zeros((m, 2), np.int64)
-    cells[record.content] = np.stack(
-        [np.searchsorted(top, record.boxes[:, 0]), np.searchsorted(left, record.boxes[:, 1])], axis=1
-    )
+    rows, columns = np.searchsorted(top, record.boxes[:, 0]), np.searchsorted(left, record.boxes[:, 1])
+    cells[record.content] = np.stack([rows, columns], axis=1)
     return cells
 
 

@@ -77,12 +77,10 @@ def _environment() -> Any:
         from markupsafe import Markup
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
+    loader = ChoiceLoader([PackageLoader("headwise.grading"), PackageLoader("headwise.document")])
+    escape = select_autoescape(["html"])
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader("headwise.grading"), PackageLoader("headwise.document")]),
-        autoescape=select_autoescape(["html"]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+        loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     environment.filters |= {"points": points, "mistake": CATALOGUE.__getitem__, "sentence": _sentence, "plain": _plain}
     environment.filters |= {"report": _report, "report_html": lambda task: Markup(markdown.render(_report(task)))}

@@ -169,11 +169,8 @@ class SeriesTransformer(_WithoutGradients):
     def look(self, input: Array) -> Capture:
         """Outputs and the attention of every layer."""
         outputs, cache = series_forward(input[None], np.array([len(input)]), self.params, self.config)
-        layers = cache.encoder.layers
-        return Capture(
-            outputs,
-            tuple(_layer(f"layers.{i}.attention", layer.attention.attention, i) for i, layer in enumerate(layers)),
-        )
+        calls = (layer.attention.attention for layer in cache.encoder.layers)
+        return Capture(outputs, tuple(_layer(f"layers.{i}.attention", call, i) for i, call in enumerate(calls)))
 
     def predict(self, input: Array, keep: BoolArray | None = None) -> Array:
         """Outputs; the variables of steps that are not kept are set to zero, their mean."""

@@ -163,11 +163,8 @@ def _patches(model: LoadedModel, input: Any, embedding: ImageEmbedding) -> Token
         area = preprocessor.crop_box(*preprocessor.open(input).size)
     grid = embedding.patch_grid(height, width)
     boxes = patch_boxes(area, (height, width), embedding.patch, grid)
-    labels = [
-        _PREFIX_LABELS[name].format(i + 1)
-        for name in embedding.prefix
-        for i in range(len(np.atleast_2d(model.params[f"embedding.{name}"])))
-    ]
+    counts = {name: len(np.atleast_2d(model.params[f"embedding.{name}"])) for name in embedding.prefix}
+    labels = [_PREFIX_LABELS[name].format(i + 1) for name, count in counts.items() for i in range(count)]
     prefix = np.arange(len(labels) + len(boxes)) < len(labels)
     located = np.concatenate([np.zeros((len(labels), 4), np.int64), boxes])
     return Tokens("image", located, prefix, (*labels, *patch_labels(*grid)), patches=grid)

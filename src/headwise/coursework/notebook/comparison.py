@@ -155,9 +155,8 @@ def _parameters(tree: ast.Module, name: str) -> list[tuple[str, bool]]:
     positional = [*node.args.posonlyargs, *node.args.args]
     required = len(positional) - len(node.args.defaults)
     pairs = [(arg.arg, i >= required) for i, arg in enumerate(positional)]
-    return pairs + [
-        (arg.arg, default is not None) for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-    ]
+    keyword_only = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    return pairs + [(arg.arg, default is not None) for arg, default in keyword_only]
 
 
 def _arguments(

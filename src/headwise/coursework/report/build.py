@@ -113,13 +113,10 @@ def _finish(page: Page, command: str, course: CourseNotebook | None) -> Report:
     context, chapters = page.context, [page.chapters[name] for name in page.parts]
     number = str(len(PARTS) + 1)
     provenance = _provenance(chapters, context.budget.name, command, page.seconds, page.elapsed, number)
-    document = Document(
-        TITLE,
-        (*SUBTITLE, _basis(context.budget, page.parts)),
-        tuple(statement for chapter in chapters for statement in chapter.headline),
-        (*page.front, *(chapter.section for chapter in chapters), provenance),
-        ("solution.html", "solution.ipynb"),
-    )
+    headlines = tuple(statement for chapter in chapters for statement in chapter.headline)
+    sections = (*page.front, *(chapter.section for chapter in chapters), provenance)
+    basis = (*SUBTITLE, _basis(context.budget, page.parts))
+    document = Document(TITLE, basis, headlines, sections, ("solution.html", "solution.ipynb"))
     context.progress.stage("printing", 2)
     short = [section for chapter in chapters for section in chapter.short]
     study = context.coursework if "attention" in page.parts else None

@@ -35,10 +35,8 @@ def compare_with_reference(r: FaithfulnessResult, tests: Sequence[RankingTest], 
         if names:
             values = {"other": other, "total": len(r.scope.criteria), "names": join_with_and(names)}
             yield Statement(_OUTCOMES[outcome], values)
-    by_verdict = {
-        verdict: [test for test in tests if test.ranking in r.scope.maps and test.verdict == verdict]
-        for verdict in ("better", "worse")
-    }
+    tested = [test for test in tests if test.ranking in r.scope.maps]
+    by_verdict = {verdict: [t for t in tested if t.verdict == verdict] for verdict in ("better", "worse")}
     if not by_verdict["better"]:
         yield Statement("No map is shown to be better than {other} by any criterion.", {"other": other})
     if groups["mixed"]:

@@ -44,10 +44,10 @@ def draw_gains(scope: Scope, gains: Array) -> Figure:
         for j, measure in enumerate(MEASURES):
             for i in range(len(scope.ablations)):
                 rows = np.arange(n) + 0.17 * (i - (len(scope.ablations) - 1) / 2)
-                _draw_intervals(grid.flat[j], rows, areas[:, :, i, j], *_ablation_style(i))
+                _draw_intervals(grid.flat[j], rows, areas[:, :, i, j], *_color_and_marker(i))
             grid.flat[j].set_title(measure)
         shapley, legend = grid.flat[len(MEASURES)], grid.flat[len(MEASURES) + 1]
-        _draw_intervals(shapley, np.arange(float(n)), gains[..., -1], *_ablation_style(0))
+        _draw_intervals(shapley, np.arange(float(n)), gains[..., -1], *_color_and_marker(0))
         shapley.set(title="Shapley values", xlabel="rank correlation")
         for axes in grid.flat[: len(MEASURES) + 1]:
             _label_rows(axes, scope.rankings)
@@ -55,7 +55,7 @@ def draw_gains(scope: Scope, gains: Array) -> Figure:
             axes.set_xlabel("better than chance by")
         legend.axis("off")
         for i, name in enumerate(scope.ablations):
-            color, marker = _ablation_style(i)
+            color, marker = _color_and_marker(i)
             legend.plot([], [], color=color, marker=marker, ms=3.5, linewidth=1, label=name)
         legend.legend(loc="center", title="missing tokens", title_fontsize=7)
     return figure
@@ -107,8 +107,8 @@ def draw_randomization(stages: Sequence[str], maps: Sequence[str], correlations:
     return figure
 
 
-def _ablation_style(i: int) -> tuple[str, str]:
-    """Colour and marker of an ablation."""
+def _color_and_marker(i: int) -> tuple[str, str]:
+    """Colour and marker of an ablation or a map."""
     return CATEGORIES[i % len(CATEGORIES)], _MARKERS[i % len(_MARKERS)]
 
 
@@ -129,15 +129,9 @@ def _label_rows(axes: Axes, names: Sequence[str]) -> None:
 
 def _lines(maps: int) -> list[dict[str, Any]]:
     """Colour, marker and dashes for each map, no two alike; grey dashes for baseline, control and chance."""
-    styles = [
-        {
-            "color": CATEGORIES[i % len(CATEGORIES)],
-            "marker": _MARKERS[i % len(_MARKERS)],
-            "linestyle": ("-", (0, (5, 1)), (0, (2, 1)))[i // len(CATEGORIES) % 3],
-            "linewidth": 1,
-            "ms": 3,
-            "mew": 0,
-        }
-        for i in range(maps)
-    ]
+    styles: list[dict[str, Any]] = []
+    for i in range(maps):
+        color, marker = _color_and_marker(i)
+        dashes = ("-", (0, (5, 1)), (0, (2, 1)))[i // len(CATEGORIES) % 3]
+        styles.append({"color": color, "marker": marker, "linestyle": dashes, "linewidth": 1, "ms": 3, "mew": 0})
     return [*styles, *({"color": color, "linewidth": 1.2, "linestyle": dash} for color, dash in _REFERENCE_LINES)]

@@ -111,8 +111,6 @@ def baseline_map(model: Model, input: Any, x: Array | None) -> Array:
 def _contrast(pixels: Array, boxes: IntArray, prefix: BoolArray) -> Array:
     """Standard deviation of the pixels (..., Y, X) in the box of each token, zero for prefix tokens."""
     contrast = np.zeros(len(prefix))
-    contrast[~prefix] = [
-        pixels[..., top : top + height, left : left + width].std(axis=(-2, -1)).mean()
-        for top, left, height, width in boxes
-    ]
+    cells = (pixels[..., top : top + height, left : left + width] for top, left, height, width in boxes)
+    contrast[~prefix] = [cell.std(axis=(-2, -1)).mean() for cell in cells]
     return contrast

@@ -87,9 +87,8 @@ def drawing_subject(
 ) -> Subject:
     """A vision transformer of this package on images (B, Y, X)."""
     metadata = checkpoint.metadata
-    trained_on = str(
-        metadata.get("data") or (f"{metadata['trained_on']:,} digits" if "trained_on" in metadata else "unknown data")
-    )
+    count = f"{metadata['trained_on']:,} digits" if "trained_on" in metadata else "unknown data"
+    trained_on = str(metadata.get("data") or count)
     return Subject(name, partial(_vit, checkpoint), examples, data, "images", held_out, trained_on)
 
 

@@ -154,15 +154,11 @@ def _all_scores(result: FaithfulnessResult) -> Table:
 
 
 def _all_tests(result: FaithfulnessResult) -> Table:
-    rows = [
-        (
-            *(test.ranking, test.other, test.criterion.measure, test.criterion.ablation),
-            *_numbers(np.array([test.gain, test.low, test.high])),
-            f"{test.p:.5f}",
-            test.verdict,
-        )
-        for test in (*result.against_chance, *result.against_baseline, *result.against_each_other)
-    ]
+    rows = []
+    for test in (*result.against_chance, *result.against_baseline, *result.against_each_other):
+        compared = test.ranking, test.other, test.criterion.measure, test.criterion.ablation
+        numbers = _numbers(np.array([test.gain, test.low, test.high]))
+        rows.append((*compared, *numbers, f"{test.p:.5f}", test.verdict))
     columns = ("map", "than", "measure", "missing", "better by", "low", "high", "p, corrected", "verdict")
     return Table(Statement("Every test; more is better for every measure."), columns, tuple(rows), "all-tests")
 

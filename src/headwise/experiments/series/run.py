@@ -33,16 +33,12 @@ def run(plan: SeriesPlan, runner: Runner) -> SeriesResult:
     outcomes = runner.run(
         plan.data.name, list_runs(plan, runner), lambda outcome: f"{outcome.values['n_correct'] / n_test:.1%}"
     )
-    results = tuple(
-        SeriesRun(method, seed, n_test=n_test, **outcome.values)
-        for (method, seed), outcome in zip(plan.runs(), outcomes, strict=True)
-    )
-    params = {
-        method: dict(outcome.arrays)
-        for (method, seed), outcome in zip(plan.runs(), outcomes, strict=True)
-        if seed == 0 and outcome.arrays
-    }
-    return SeriesResult(plan, results, params)
+    results, params = [], {}
+    for (method, seed), outcome in zip(plan.runs(), outcomes, strict=True):
+        results.append(SeriesRun(method, seed, n_test=n_test, **outcome.values))
+        if seed == 0 and outcome.arrays:
+            params[method] = dict(outcome.arrays)
+    return SeriesResult(plan, tuple(results), params)
 
 
 def list_runs(plan: SeriesPlan, runner: Runner) -> list[Run]:

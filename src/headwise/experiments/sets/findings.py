@@ -30,16 +30,10 @@ def table(result: SetsResult) -> Table:
     rows = []
     for pooling in result.poolings:
         paper = PUBLISHED_ERRORS.get(pooling.name)
-        rows.append(
-            (
-                pooling.name,
-                f"{pooling.parameters:,}",
-                f"{pooling.mean:.4f}",
-                "–" if pooling.std is None else f"{pooling.std:.4f}",
-                "–" if paper is None else "{:.3g} ± {:.2g}".format(*paper),
-                f"{pooling.order_sensitivity:.0e}, {pooling.order_sensitivity_double:.0e}",
-            )
-        )
+        std = "–" if pooling.std is None else f"{pooling.std:.4f}"
+        published = "–" if paper is None else "{:.3g} ± {:.2g}".format(*paper)
+        order = f"{pooling.order_sensitivity:.0e}, {pooling.order_sensitivity_double:.0e}"
+        rows.append((pooling.name, f"{pooling.parameters:,}", f"{pooling.mean:.4f}", std, published, order))
     title = Statement(
         "Mean absolute error for the largest of {least} to {most} numbers from {low} to {high}, over {seeds}; paper: "
         "quoted from memory from table {number} of arXiv {arxiv}; order: how much another order of the members changes "

@@ -15,16 +15,11 @@ def table(result: TablesResult) -> Table:
         "Scores over {seeds}, {level:.0%} intervals; every row is predicted by a model that was not trained on it.",
         {"seeds": pluralize(result.seeds, "seed"), "level": 0.95},
     )
-    rows = tuple(
-        (
-            scores.table,
-            f"{scores.rows:,}",
-            "accuracy" if scores.classes else "R²",
-            *(_with_interval(scores.interval(model)) for model in MODELS),
-        )
-        for scores in result.tables
-    )
-    return Table(title, ("table", "rows", "score", *MODELS), rows, "scores")
+    rows = []
+    for scores in result.tables:
+        means = [_with_interval(scores.interval(model)) for model in MODELS]
+        rows.append((scores.table, f"{scores.rows:,}", "accuracy" if scores.classes else "R²", *means))
+    return Table(title, ("table", "rows", "score", *MODELS), tuple(rows), "scores")
 
 
 def findings(result: TablesResult) -> Findings:
@@ -47,13 +42,8 @@ def findings(result: TablesResult) -> Findings:
 
 def _compare(scores: TableScores, other: str) -> Statement:
     difference, p = scores.difference(other), scores.p(other)
-    values = {
-        "table": scores.table,
-        "other": other,
-        "points": abs(difference.mean) * 100,
-        "unit": "points of accuracy" if scores.classes else "points of the variance",
-        "p": p,
-    }
+    points, unit = abs(difference.mean) * 100, "points of accuracy" if scores.classes else "points of the variance"
+    values = {"table": scores.table, "other": other, "points": points, "unit": unit, "p": p}
     if p > ALPHA:
         return Statement("{table}: no difference from the {other} is shown (p = {p:.2g}).", values)
     direction = "more" if difference.mean > 0 else "less"

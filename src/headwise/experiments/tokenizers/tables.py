@@ -42,17 +42,9 @@ def _differences(result: TokenizersResult) -> Table:
     rows = []
     for pair in result.pairs:
         difference = result.difference(pair)
-        rows.append(
-            (
-                f"{pair.name} − {pair.base}",
-                f"{100 * difference.mean:+.2f}",
-                difference.ends("{:+.2f}", 100) or "–",
-                f"{pair.p_seeds:.2g}",
-                f"{pair.digits_better} / {pair.digits_worse}",
-                f"{pair.p_digits:.2g}",
-                pair.verdict,
-            )
-        )
+        points = f"{100 * difference.mean:+.2f}", difference.ends("{:+.2f}", 100) or "–"
+        digits = f"{pair.digits_better} / {pair.digits_worse}", f"{pair.p_digits:.2g}"
+        rows.append((f"{pair.name} − {pair.base}", *points, f"{pair.p_seeds:.2g}", *digits, pair.verdict))
     return Table(
         Statement(
             "Differences in points, seed by seed: mean, {level:.0%} interval, p of the exact sign-flip test over "
@@ -72,18 +64,11 @@ def _costs(result: TokenizersResult) -> Table:
     for entry in result.entries:
         cost = entry.cost
         changing = cost.parameters["embedding"] + cost.parameters["positions"]
-        rows.append(
-            (
-                entry.name,
-                f"{cost.tokens} of {cost.inputs}",
-                f"{width} × {cost.inputs} + {width} = {cost.parameters['embedding']:,}",
-                f"{1 + cost.tokens} × {width} = {cost.parameters['positions']:,}",
-                f"{cost.total - changing:,}",
-                f"{cost.total:,}",
-                f"{cost.multiply_adds / 1e6:.2f}",
-                f"{entry.step_seconds / first.step_seconds:.2f}",
-            )
-        )
+        embedding = f"{width} × {cost.inputs} + {width} = {cost.parameters['embedding']:,}"
+        positions = f"{1 + cost.tokens} × {width} = {cost.parameters['positions']:,}"
+        parameters = embedding, positions, f"{cost.total - changing:,}", f"{cost.total:,}"
+        work = f"{cost.multiply_adds / 1e6:.2f}", f"{entry.step_seconds / first.step_seconds:.2f}"
+        rows.append((entry.name, f"{cost.tokens} of {cost.inputs}", *parameters, *work))
     return Table(
         Statement(
             "What depends on the tokenizer: tokens and the numbers in each; parameters of the embedding (matrix and "

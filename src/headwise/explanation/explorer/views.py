@@ -138,11 +138,8 @@ def _role(record: AttentionRecord, position: dict[str, int]) -> list[Statement]:
     main = int(record.roles.main[head])
     if main < 0:
         return [Statement("The head has no role beyond chance.")]
-    facts = {
-        "role": record.role_phrase(head),
-        "score": float(record.roles.scores[(main, *head)]),
-        "chance": float(record.roles.chance[main, head[0]]),
-    }
+    score, chance = record.roles.scores[(main, *head)], record.roles.chance[main, head[0]]
+    facts = {"role": record.role_phrase(head), "score": float(score), "chance": float(chance)}
     if record.roles.names[main] == "uniform":
         return [Statement("The head is uniform: {score:.0%} of the visible tokens are effective.", facts)]
     return [Statement("The head’s main role is {role}, with a score of {score:.2f} (chance: {chance:.2f}).", facts)]

@@ -151,11 +151,9 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
 def _describe_panels(record: AttentionRecord) -> Iterator[str]:
     row = "row <class rollout>" if record.has_class_token else "mean of all rows, <received rollout>,"
     row = "last row" if record.reader and not record.has_class_token else row
-    panels = (
-        "panels on the right, from layer <zero> alone to all layers up to {last_layer}"
-        if len(record.weights) > 1
-        else "panel on the right"
-    )
+    panels = "panel on the right"
+    if len(record.weights) > 1:
+        panels = "panels on the right, from layer <zero> alone to all layers up to {last_layer}"
     yield (
         f"The {panels}: the {row} of <rollout>, where <residual mixture> is half the mean over heads and half the "
         "residual connection."

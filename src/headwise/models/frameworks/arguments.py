@@ -73,13 +73,9 @@ class InputReader:
     @classmethod
     def of(cls, names: Sequence[str], options: InputOptions, reads_images: bool, preprocess: Any) -> InputReader:
         """The reader of a model with these arguments; `preprocess` is the user's or what the model states."""
-        return cls(
-            names,
-            ImageReader(preprocess if reads_images else None),
-            None if options.tokenizer is None else TextReader(options.tokenizer),
-            reads_images,
-            None if reads_images else options.preprocess,
-        )
+        images = ImageReader(preprocess if reads_images else None)
+        texts = None if options.tokenizer is None else TextReader(options.tokenizer)
+        return cls(names, images, texts, reads_images, None if reads_images else options.preprocess)
 
     def read(self, input: Any) -> Arguments:
         """The arguments for one input.

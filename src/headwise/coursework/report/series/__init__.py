@@ -67,9 +67,8 @@ def _headline(result: SeriesResult) -> Statement:
     text = "; ".join(
         f"{METHOD_LABELS[name]} {mean:.1%}" for name, mean in sorted(means.items(), key=lambda item: -item[1])
     )
-    return Statement(
-        "On {data}, mean accuracy over the runs of each method: {means}.", {"data": result.data.name, "means": text}
-    )
+    values = {"data": result.data.name, "means": text}
+    return Statement("On {data}, mean accuracy over the runs of each method: {means}.", values)
 
 
 def _experiment(result: SeriesResult, context: ReportContext) -> Section:

@@ -119,10 +119,8 @@ def summarize_attention(
     data: LabelledImages, params: Params, config: ViTConfig, seed: int, on_step: Callable[[], None] = lambda: None
 ) -> AttentionSummary:
     """Measure the attention of every digit; `on_step` is called after each."""
-    batches = [
-        predict_with_attention(data.images[start : start + _BATCH], params, config)
-        for start in range(0, len(data.images), _BATCH)
-    ]
+    starts = range(0, len(data.images), _BATCH)
+    batches = [predict_with_attention(data.images[start : start + _BATCH], params, config) for start in starts]
     weights = np.concatenate([batch.weights for batch in batches])
     right = np.concatenate([batch.probabilities for batch in batches]).argmax(axis=1) == data.labels
     maps = drop_class_token(weights[..., 0, :])[0]  # (B, L, H, N)

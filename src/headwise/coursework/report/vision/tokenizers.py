@@ -150,15 +150,11 @@ def _figures(result: TokenizersResult, context: ReportContext) -> Iterator[tuple
 def shapes_table(first: ViTConfig, second: ViTConfig) -> Table:
     """Every parameter of the two models, with one row for the same parameter of all blocks, and the activations."""
     shapes = [_shapes(model) for model in (first, second)]
-    rows = [
-        (
-            "tokens, and values in each",
-            *(_times(m.image_tokenizer.num_tokens, m.image_tokenizer.token_dim) for m in (first, second)),
-        )
-    ]
+    sizes = [(m.image_tokenizer.num_tokens, m.image_tokenizer.token_dim) for m in (first, second)]
+    rows = [("tokens, and values in each", *(_times(*size) for size in sizes))]
     rows += [(_label(name, first.n_layers), *(by_name[name] for by_name in shapes)) for name in shapes[0]]
     rows += [
-        ("attention weights of a head", *(_times(*2 * (1 + m.image_tokenizer.num_tokens,)) for m in (first, second))),
+        ("attention weights of a head", *(_times(1 + n, 1 + n) for n, _ in sizes)),
         ("parameters in total", *(f"{sum(array.size for array in _params(m).values()):,}" for m in (first, second))),
     ]
     return Table(

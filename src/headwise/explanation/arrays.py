@@ -97,11 +97,8 @@ def from_arrays(
         weights, dropped_weight = _renormalize(weights)
     verified = bool(arrays.get("verified", np.zeros(1)).all())
     check_attention_weights(weights, verified=verified)
-    shared: dict[str, Any] = {
-        "dropped_weight": dropped_weight,
-        "unverified": not verified,
-        "visible": causal_mask(weights),
-    }
+    shared: dict[str, Any] = {"dropped_weight": dropped_weight, "unverified": not verified}
+    shared["visible"] = causal_mask(weights)
     words = layout.words or names_in(arrays, "words") or names_in(arrays, "tokens")
     if words or (layout.grid is None and weights.shape[2] != weights.shape[3]):
         return text_record(weights, words, names_in(arrays, "queries"), shared)
@@ -199,11 +196,8 @@ def stack_layers(arrays: Mapping[str, npt.NDArray[Any]], index: int | None = Non
     layers = [_to_four_axes(name, candidates[name]) for name in names]
     if len({layer.shape for layer in layers}) > 1 or len(layers[0]) > 1:
         shapes = _describe_shapes({name: candidates[name].shape for name in names})
-        hint = (
-            ' Capture those of one shape, with layers= or --layers: "encoder.*", or places.'
-            if "kinds" in arrays
-            else ""
-        )
+        hint = ' Capture those of one shape, with layers= or --layers: "encoder.*", or places.'
+        hint = hint if "kinds" in arrays else ""
         raise ShapeError(
             f"weights: expected one array, or one for each layer, all of the same shape; got {shapes}.{hint}"
         )
@@ -272,11 +266,8 @@ def _grid(layout: TokenLayout, image: Array | None, tokens: int) -> tuple[int, i
     if layout.patch is not None and image is not None:
         rows, columns = (side // part for side, part in zip(image.shape[:2], layout.patch, strict=True))
         return rows, columns
-    options = [
-        f"{'with' if extra else 'without'} a class token {tokens - extra} ({_factors(tokens - extra)})"
-        for extra in (1, 0)
-        if tokens > extra
-    ]
+    counts = {"with": tokens - 1, "without": tokens}
+    options = [f"{word} a class token {count} ({_factors(count)})" for word, count in counts.items() if count > 0]
     raise DataError(
         f"grid: expected the rows and columns of tokens; the arrays have {tokens}: {', or '.join(options)}. Pass one, "
         "such as --grid 4x4, or the size of the patches and the image."

@@ -88,12 +88,8 @@ class View:
     def facts(self, maps: Array, heads: list[Head]) -> dict[str, float | int | str]:
         """What a caption states about the panels and their scales."""
         scale = self.scales(maps, heads)
-        return {
-            "panels": len(heads),
-            "scale_mode": scale.mode,
-            "scale_max": float(max(maps[head].max() for head in heads)),
-            "scale_quantile": _QUANTILE,
-        }
+        largest = float(max(maps[head].max() for head in heads))
+        return {"panels": len(heads), "scale_mode": scale.mode, "scale_max": largest, "scale_quantile": _QUANTILE}
 
 
 DEFAULT_VIEW = View()

@@ -42,8 +42,5 @@ def define_column_list_adapter(sandbox: Sandbox, node: ast.FunctionDef) -> str:
 def parameters_text(names: Sequence[str], defaults: Sequence[ast.expr], more: Sequence[str] = ()) -> list[str]:
     """Parameters of a definition: names, `more` after those without a default, and the defaults of the last."""
     required = len(names) - len(defaults)
-    return [
-        *names[:required],
-        *more,
-        *(f"{name}={ast.unparse(default)}" for name, default in zip(names[required:], defaults, strict=True)),
-    ]
+    optional = zip(names[required:], defaults, strict=True)
+    return [*names[:required], *more, *(f"{name}={ast.unparse(default)}" for name, default in optional)]

@@ -87,11 +87,8 @@ def target_weight(rows: Rows, targets: BoolArray) -> TargetWeight:
     expected = k * mean
     excess = (on_targets - expected).sum(axis=1)
     bound = (np.minimum(k * peak, total) - expected).max(axis=1)
-    return TargetWeight(
-        np.asarray(on_targets.mean(axis=1, dtype=np.float64)),
-        float((k / v).mean()),
-        bennett(excess, variance.sum(axis=1), bound),
-    )
+    weight = np.asarray(on_targets.mean(axis=1, dtype=np.float64))
+    return TargetWeight(weight, float((k / v).mean()), bennett(excess, variance.sum(axis=1), bound))
 
 
 def bennett(excess: Array, variance: Array, bound: Array) -> Array:

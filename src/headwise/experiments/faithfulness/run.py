@@ -222,12 +222,8 @@ def randomization_test(
         replaced |= {name: fresh[name] for name in names}
         randomized = with_params(model, replaced)
         runs = [ModelRun(randomized, run.input, run.explained, limit) for run in trained_runs]
-        correlations.append(
-            [
-                [_correlation(before, compute_map(run, name)) for before, name in zip(row, maps, strict=True)]
-                for row, run in zip(expected, runs, strict=True)
-            ]
-        )
+        after = [[compute_map(run, name) for name in maps] for run in runs]
+        correlations.append([list(map(_correlation, *rows)) for rows in zip(expected, after, strict=True)])
     return np.array(correlations).swapaxes(1, 2)
 
 

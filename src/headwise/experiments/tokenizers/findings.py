@@ -46,14 +46,11 @@ def _setup(r: TokenizersResult) -> Iterator[Statement]:
             "epochs": pluralize(r.recipe.epochs, "epoch"),
         },
     )
-    verdict = (
-        "the models are of equal size, to within {most:.0%}."
-        if r.parameter_excess <= MAX_EXCESS
-        else ("more than {most:.0%}, so the models are not of equal size.")
-    )
+    equal = "the models are of equal size, to within {most:.0%}."
+    unequal = "more than {most:.0%}, so the models are not of equal size."
     yield Statement(
         "Only the embedding and the positions change their shapes; the largest model has {excess:.1%} more parameters "
-        "than the smallest: " + verdict,
+        "than the smallest: " + (equal if r.parameter_excess <= MAX_EXCESS else unequal),
         {"excess": r.parameter_excess, "most": MAX_EXCESS},
     )
     most, least = (choose(r.entries, key=lambda entry: entry.cost.multiply_adds) for choose in (max, min))
@@ -241,15 +238,11 @@ def _sizes(r: TokenizersResult) -> Iterator[Statement]:
         for pair in r.pairs:
             extra = correct[r.names.index(pair.name)] - correct[r.names.index(pair.base)]
             p, difference = sign_flip_test(extra.tolist()), t_interval(extra / r.n_test)
-            template = (
-                "Trained on {size:,} digits, {name} and {base} show no difference"
-                if p > ALPHA
-                else "Trained on {size:,} digits, {name} is more accurate than {base}"
-                if difference.mean > 0
-                else "Trained on {size:,} digits, {name} is less accurate than {base}"
-            )
+            verdict = "and {base} show no difference"
+            if p <= ALPHA:
+                verdict = f"is {'more' if difference.mean > 0 else 'less'} accurate than {{base}}"
             yield Statement(
-                f"{template} ({_interval(difference)}, p = {{p:.2g}}).",
+                f"Trained on {{size:,}} digits, {{name}} {verdict} ({_interval(difference)}, p = {{p:.2g}}).",
                 {"size": size, "name": pair.name, "base": pair.base, "p": p, **_points(difference)},
             )
 

@@ -43,11 +43,8 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
             layout.parts(f"blocks.{group * inner + j}", layer, _BLOCK)
     shared = tuple(int(i / (depth / groups)) * inner + j for i in range(depth) for j in range(inner))
     block = BlockOptions(AttentionOptions(heads, heads), activation, norm, post_norm=True)
-    network = Network(
-        TextEmbedding(norm),
-        TrunkOptions((block,) * len(shared), groups=shared),
-        _heads(layout, activation, norm, config.get("tie_word_embeddings", True)),
-    )
+    by_output = _heads(layout, activation, norm, config.get("tie_word_embeddings", True))
+    network = Network(TextEmbedding(norm), TrunkOptions((block,) * len(shared), groups=shared), by_output)
     names = tuple(
         f"{layout.prefix}encoder.albert_layer_groups.{group // inner}.albert_layers.{group % inner}.attention"
         for group in shared

@@ -59,11 +59,8 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     for i in range(depth):
         layout.parts(f"blocks.{i}", f"encoder.layer.{i}", _BLOCK)
     block = BlockOptions(AttentionOptions(heads, heads), activation, norm, post_norm=True)
-    network = Network(
-        TextEmbedding(norm, padding_id=padding),
-        TrunkOptions((block,) * depth),
-        _heads(layout, activation, norm, config.get("tie_word_embeddings", True)),
-    )
+    by_output = _heads(layout, activation, norm, config.get("tie_word_embeddings", True))
+    network = Network(TextEmbedding(norm, padding_id=padding), TrunkOptions((block,) * depth), by_output)
     names = layout.modules("encoder.layer.{}.attention.self", depth)
     return Architecture(family, "text", network, layout.sources, names, _UNUSED)
 

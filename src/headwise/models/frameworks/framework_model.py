@@ -105,11 +105,8 @@ class FrameworkModel:
         keep = with_prefix_tokens(keep, tokens.prefix)
         if not len(keep):
             return np.zeros((0, len(self.predict(input))), np.float32)
-        return in_batches(
-            lambda sets: self._scores(arguments, self._without(arguments, tokens, sets), sets),
-            keep,
-            _SUBSETS_AT_ONCE if self.batches else 1,
-        )
+        at_once = _SUBSETS_AT_ONCE if self.batches else 1
+        return in_batches(lambda sets: self._scores(arguments, self._without(arguments, tokens, sets), sets), keep, at_once)
 
     def gradients(self, input: Any, target: int) -> tuple[Array, ...]:
         """Gradients of the target's score with respect to the weights of each layer, (1, H, N, M) each.

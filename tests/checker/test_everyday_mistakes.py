@@ -189,3 +189,33 @@ def test_optional_biases_that_belong_together():
     verdict = hw.check(self_attention)
     assert verdict.ok
     assert any("some of the biases alone" in words for words in verdict.untested)
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def scaled_with_slopes(q, k, v, slopes):
+    """q, k, v (B, H, N, d)"""
+    distances = np.abs(np.arange(q.shape[2])[:, None] - np.arange(k.shape[2]))
+    return softmax((q @ k.swapaxes(-1, -2) - slopes[:, None, None] * distances) / np.sqrt(q.shape[-1])) @ v
+
+
+def mask_of_heads(x, Wq, Wk, Wv, num_heads, mask=None):
+    """x: (B, N, D), mask: (B, N, N), True where a query may attend."""
+    q, k, v = ((x @ w).reshape(*x.shape[:2], num_heads, -1).transpose(0, 2, 1, 3) for w in (Wq, Wk, Wv))
+    s = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    p = softmax(s if mask is None else np.where(mask[np.newaxis], s, -1e9))
+    return (p @ v).transpose(0, 2, 1, 3).reshape(*x.shape[:2], -1)
+
+
+@pytest.mark.parametrize(
+    ("function", "mistake"),
+    [
+        (scaled_with_slopes, "bias-before-scale"),
+        (mask_of_heads, "unknown"),
+    ],
+)
+def test_slopes_and_axes(function, mistake):
+    assert hw.check(function).mistakes == (mistake,)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
-from headwise.checker.reference.definition import distances, rotated_halves, rotated_neighbours
+from headwise.checker.reference.definition import bias, distances, rotated_halves, rotated_neighbours
 from headwise.checker.reference.stages import SLOPES, Turn, alibi, rotary_after
 from headwise.checker.reference.state import Change, Stage, Trace
 from headwise.checker.user_code.numpy_guard import np
@@ -78,7 +78,9 @@ def rotations(which: str) -> tuple[Change, ...]:
 
 
 def bias_first(t: Trace) -> None:
-    t.s = (t.q @ t.k.swapaxes(-1, -2) + t.case.get("bias", 0)) * t.scale
+    t.s = t.q @ t.k.swapaxes(-1, -2)
+    bias(t)
+    t.s = t.s * t.scale
 
 
 def bias_turned(t: Trace) -> None:

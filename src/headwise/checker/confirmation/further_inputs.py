@@ -55,6 +55,8 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     if _refuses_items(findings.convention, documentation):
         return _with_note(findings, "but it does not take several items at once, as it says that it does")
     calls = [*findings.rounds[0], *findings.rounds[1]]
+    if _refuses_masks_of_items(findings.convention, calls, documentation):
+        return _with_note(findings, "but it does not take another mask for each item, as it says that it does")
     agrees = _precision(findings.explanation, calls)
     if agrees is None:
         return findings
@@ -110,6 +112,15 @@ def _refuses_items(convention: CallingConvention, documentation: Documentation) 
     stated = documentation.axes(interface.kind)
     single = "B" not in interface.axes and not interface.batched and not interface.packed
     return bool(stated) and single and all("B" in axes for axes in stated)
+
+
+def _refuses_masks_of_items(
+    convention: CallingConvention, calls: list[Observation], documentation: Documentation
+) -> bool:
+    """Whether it says that its mask is (B, N, M), and raises with every mask that is another for each item."""
+    masked = [a for a in calls if a.probe.name == "mask-each" and len(a.probe.case["mask"]) > 1]
+    stated = documentation.mask_layouts(str(convention.names.get("mask")))
+    return stated == ("BNM",) and bool(masked) and all(a.response.output is None for a in masked)
 
 
 def _refused_groups(calls: list[Observation], documentation: Documentation) -> Iterator[str]:

@@ -3,12 +3,14 @@
 import json
 import re
 import sys
+from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner
 
 import headwise as hw
 from headwise.checker.diff import diff
+from headwise.checker.user_code import statements
 from headwise.cli import application
 from headwise.errors import DataError
 from layers import plain_layers
@@ -76,9 +78,40 @@ def test_the_only_function_needs_no_name(tmp_path):
 SILENT = "class Silent(Exception):\n    def __str__(self): raise ValueError\n"
 
 
+UNSCALED = """
+def attention(q, k, v):
+    s = q @ k.swapaxes(-1, -2)
+    s = np.exp(s - s.max(-1, keepdims=True))
+    return s / s.sum(-1, keepdims=True) @ v
+"""
+
+
+def test_statements_that_fail_cost_only_themselves(tmp_path, monkeypatch):
+    monkeypatch.setattr(statements, "_SECONDS", 0.2)
+    text = f"from __future__ import annotations\nimport numpy as np\nimport not_there\n{UNSCALED}"
+    (tmp_path / "mine.py").write_text(f"{text}name = input()\nassert attention(1, 2, 3) == 4\nwhile True: pass\n")
+    result = run("check", tmp_path / "mine.py")
+    assert result.exit_code == 1
+    assert "mine.py: line 3 failed: ModuleNotFoundError: No module named 'not_there'; so did 3 more" in result.stderr
+    assert "scale-missing" in result.stdout
+    loaded = statements.run_statements(ModuleType("m"), "input()\nwhile True: pass\nx = 1", "m.py")
+    assert [(failure.line, failure.error.partition(":")[0]) for failure in loaded] == [
+        (1, "EOFError"),
+        (2, "it took too long"),
+    ]
+
+
+def test_a_wrapped_function_needs_no_name(tmp_path):
+    wrapper = "class Jitted:\n    def __init__(self, f): functools.update_wrapper(self, f)\n"
+    wrapper += "    def __call__(self, *args): return self.__wrapped__(*args)\n"
+    (tmp_path / "mine.py").write_text(f"import functools\nimport numpy as np\n{wrapper}@Jitted{UNSCALED}")
+    assert "scale-missing" in run("check", tmp_path / "mine.py").output
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        ("unwritten.py", "def attention(q, k, v):\n    ...\n", "returned None: its return is missing, or it is not"),
         ("missing.py", None, "no such file"),
         ("broken.py", "def f(:\n", "fails when it is imported: SyntaxError"),
         ("exits.py", "raise SystemExit(0)\n", "fails when it is imported: SystemExit"),

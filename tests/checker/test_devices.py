@@ -60,7 +60,7 @@ def test_code_for_another_device(tmp_path: Path, text: str, right: str, wrong: s
         for scale, mistakes in ((right, ()), (wrong, ("scale-missing",))):
             path = tmp_path / "theirs.py"
             path.write_text(text.replace("{scale}", scale))
-            function, source = load_function(str(path))
+            function, source, _ = load_function(str(path))
             assert check(function, source=source).mistakes == mistakes
     finally:
         torch.set_default_device(before)

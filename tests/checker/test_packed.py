@@ -153,7 +153,7 @@ def test_the_attention_of_a_file_is_preferred_to_its_helpers(tmp_path):
         "def columns(x):\n    return np.exp(x) / np.exp(x).sum(axis=0)\n\n"
         "def mine(q, k, v):\n    return columns((q @ k.T).T).T @ v\n"
     )
-    function, _ = load_function(str(tmp_path / "mine.py"))
+    function, *_ = load_function(str(tmp_path / "mine.py"))
     assert function.__name__ == "mine"
 
 

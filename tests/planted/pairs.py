@@ -18,18 +18,18 @@ SILENT = {
     "heads-attend-heads",
     "mask-ignored": "mask-inverted mask-on-queries mask-not-broadcast",
     "softmax-missing": "softmax-axis softmax-global softmax-twice softmax-base-2 mask-after-softmax scale-model-width "
-    "scale-missing scale-no-root scale-inverted scale-tokens scale-after-softmax",  # divided by its sum
+    "scale-missing scale-no-root scale-inverted scale-tokens scale-heads scale-after-softmax",  # divided by its sum
     "bias-missing": "softcap-order",  # where it is after the bias, and not after the mask
     "mask-added-as-number": "mask-leaks-nan mask-finite-fill mask-after-softmax softcap-order",
     "mask-after-softmax": "mask-finite-fill mask-all-hidden-nan softcap-order",  # nothing is hidden before the softmax
     "mask-finite-fill": "softmax-overflow softcap-order",  # exp(−10⁹) is zero
     "qv-swapped": "groups-tiled",  # with fewer key heads, the shapes do not fit
     "norm-added": "softmax-overflow positions-added",  # normed tokens are never large, and lose a constant
-    "softmax-axis": "softmax-global mix-transposed",
+    "softmax-axis": "softmax-global mix-transposed weights-transposed-out",  # with qk-swapped it is mix-transposed
     "mix-transposed": "qk-swapped weights-transposed-out",
     "softmax-keepdims": "softmax-axis softmax-global softmax-missing softmax-twice softmax-over-heads"
     " softmax-over-batch online-not-rescaled mask-all-hidden-nan qk-norm-across-heads weights-transposed-out",
-    "softmax-global": "mask-all-hidden-nan",  # a whole matrix is never hidden
+    "softmax-global": "mask-all-hidden-nan mix-transposed",  # a whole matrix is never hidden; transposed, qk-swapped
     "softmax-over-heads": "softmax-axis softmax-global softmax-over-batch softmax-missing heads-ignored",
     "softmax-over-batch": "softmax-axis softmax-global softmax-missing",
     "online-not-rescaled": "softmax-axis softmax-global softmax-over-heads softmax-over-batch softmax-twice "

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import inspect
 import linecache
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import reduce
 from pathlib import Path
-from types import CodeType, ModuleType
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from headwise.checker.detection.calling_conventions import infer_calling_conventions
 from headwise.checker.detection.refusal import UncallableError
@@ -20,40 +19,54 @@ from headwise.checker.modules import find_targets, is_module
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.user_code.devices import prepare_devices
 from headwise.checker.user_code.execution import user_code
-from headwise.checker.user_code.notebooks import notebook_code
+from headwise.checker.user_code.notebooks import name_cells, notebook_code
+from headwise.checker.user_code.statements import Failure, run_statements
 from headwise.errors import DataError, HeadwiseError, describe_exception
 from headwise.files import check_file
 
 _SUFFIXES = (".py", ".ipynb")
 
 
-def load_function(
-    where: str, kind: str = "auto", requirements: Requirements | None = None
-) -> tuple[Callable[..., Any], str]:
-    """Import ``FILE.py``, ``FILE.ipynb`` or ``FILE.py:NAME`` and return the function or class, and the file's text.
+class LoadedFunction(NamedTuple):
+    """What a file was loaded for."""
+
+    function: Callable[..., Any]  # or a class or module
+    source: str  # the text of the file
+    note: str  # the statements that failed, which the rest did without; empty if all ran
+
+
+def load_function(where: str, kind: str = "auto", requirements: Requirements | None = None) -> LoadedFunction:
+    """Run ``FILE.py``, ``FILE.ipynb`` or ``FILE.py:NAME`` and return the function or class.
 
     A name may lead to a part of an object, as ``model.encoder``. Without a name it is the only function of the file
-    that can be called as attention, else its only class or object that holds weights. The cells of a notebook are run
-    in order; a statement that fails costs only itself.
+    that can be called as attention, else its only class or object that holds weights. A statement that fails or takes
+    long costs only itself, since files end with tests that a wrong function fails, and notebooks train models.
 
-    Raises DataError if there is no such file, it fails when imported, or there is no such function, or more than one.
+    Raises DataError if there is no such file, it is not Python, or there is no such function, or more than one.
     """
     file, colon, name = where.rpartition(":")
     if not colon or not file.endswith(_SUFFIXES):
         file, name = where, ""
     path = _existing(Path(file))
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     prepare_devices(text)
-    if path.suffix == ".ipynb":
-        try:
-            text, _ = notebook_code(text)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{file}: expected a notebook; got something else ({error}).") from None
-        module = _run_statements(path, text)
-    else:
-        module = _imported(path)
-    if name:
-        return _named(module, file, name), text
+    module, text, failures = _run(path, text)
+    note = _note(text, failures)
+    try:
+        found = _named(module, file, name) if name else _chosen(module, file, kind, text, requirements)
+    except DataError as error:
+        if not failures:
+            raise
+        if not (_functions(module) or _modules(module)):
+            raise DataError(f"{file}: fails when it is imported: {failures[0].error}") from None
+        raise DataError(f"{note} {error}") from None
+    return LoadedFunction(found, text, note)
+
+
+def _chosen(
+    module: ModuleType, file: str, kind: str, text: str, requirements: Requirements | None
+) -> Callable[..., Any]:
+    """The only function, class or object of a file that can be checked."""
     functions = _functions(module)
     called = {n: f for n, f in functions.items() if _can_be_called(f, kind, text, requirements)}
     fitting = {n: f for n, f in called.items() if _projects(f, kind, text, requirements)}
@@ -63,12 +76,21 @@ def load_function(
     if len(fitting) != 1:
         defined = ", ".join((*functions, *_modules(module)))
         present = f"found {'these: ' if fitting else 'none among '}{', '.join(fitting) or defined}. Name it: FILE:NAME"
-        present += ", or check all with --notebook" if path.suffix == ".ipynb" else ""
+        present += ", or check all with --notebook" if file.endswith(".ipynb") else ""
         raise DataError(
             f"{file}: expected one function or module that can be called as attention; "
             f"{present if defined else 'it defines none'}."
         )
-    return next(iter(fitting.values())), text
+    return next(iter(fitting.values()))
+
+
+def _note(text: str, failures: Sequence[Failure]) -> str:
+    """Which statements failed, in one line."""
+    if not failures:
+        return ""
+    first = name_cells(text, f"line {failures[0].line} failed: {failures[0].error}")
+    others = f"; so did {len(failures) - 1} more" if len(failures) > 1 else ""
+    return f"{first}{others}; the rest was run."
 
 
 def import_object(path: Path, name: str) -> Any:
@@ -130,26 +152,34 @@ def _importing_from(folder: Path) -> Iterator[None]:
         sys.dont_write_bytecode = before
 
 
-def _run_statements(path: Path, text: str) -> ModuleType:
-    """A module of the statements of a notebook that do not fail."""
-    module = ModuleType(f"checked_{path.stem}")
-    module.__file__ = file = f"{path}:code"
-    sys.modules[module.__name__] = module
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # where inspect looks for sources
+def _run(path: Path, text: str) -> tuple[ModuleType, str, list[Failure]]:
+    """A module of the statements of a file or notebook that do not fail, the text of its code, and the others."""
+    module, file = ModuleType(f"checked_{path.stem}"), str(path.resolve())
+    if path.suffix == ".ipynb":
+        try:
+            text, _ = notebook_code(text)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: expected a notebook; got something else ({error}).") from None
+        file = f"{file}:code"
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # where inspect looks
+    module.__file__ = file
+    sys.modules[module.__name__] = module  # dataclasses and inspect look a module up by its name
     with _importing_from(path.parent):
-        for statement in ast.parse(text).body:
-            try:
-                code: CodeType = compile(ast.Module([statement], []), file, "exec")
-                with user_code():
-                    exec(code, vars(module))  # the user's own notebook, which is to be run
-            except Exception:
-                continue
-    return module
+        try:
+            return module, text, run_statements(module, text, file)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # it cannot be parsed
+            raise DataError(f"{path}: fails when it is imported: {describe_exception(error)}") from None
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    functions = {n: f for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
-    return {n: f for n, f in functions.items() if not n.startswith("_")}
+    """The functions that a file defines, also wrapped ones, as by ``jax.jit``."""
+    own = {n: f for n, f in vars(module).items() if getattr(f, "__module__", None) == module.__name__}
+    return {n: f for n, f in own.items() if not n.startswith("_") and _is_function(f)}
+
+
+def _is_function(value: Any) -> bool:
+    wrapped = callable(value) and not inspect.isclass(value) and getattr(value, "__wrapped__", None)
+    return inspect.isfunction(wrapped or value)
 
 
 def _modules(module: ModuleType) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from headwise.checker.core import check as find_mistakes
 from headwise.checker.loading import load_function
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.user_code.notebooks import name_cells
+from headwise.cli.console import messages
 from headwise.cli.notebook_options import NotebookFile, check_notebook, report_format
 from headwise.errors import DataError
 
@@ -43,7 +44,15 @@ StrictOption = Annotated[bool, typer.Option(help="Count hazards as mistakes.")]
 
 def load_adapter(adapter: str | None) -> Callable[..., Any] | str | None:
     """The value of `AdapterOption` as `headwise.check` takes it."""
-    return adapter if adapter in (None, "torch") else load_function(str(adapter))[0]
+    return adapter if adapter in (None, "torch") else load(str(adapter), "auto")[0]
+
+
+def load(where: str, kind: str, requirements: Requirements | None = None) -> tuple[Callable[..., Any], str]:
+    """A function of a file and the file's text; says which statements of the file failed."""
+    function, source, note = load_function(where, kind, requirements)
+    if note:
+        messages.print(f"headwise: {where}: {note}", soft_wrap=True)
+    return function, source
 
 
 def check(
@@ -82,7 +91,7 @@ def check(
         raise typer.Exit(0 if check_notebook(notebook, format) else 1)
     assert file is not None
     required = convention or []
-    function, source = load_function(file, kind.value, Requirements.of(weights, mask, required, args))
+    function, source = load(file, kind.value, Requirements.of(weights, mask, required, args))
     verdict = find_mistakes(
         function,
         kind.value,

@@ -8,7 +8,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from headwise.checker.diff import diff as compare
-from headwise.checker.loading import load_function
 from headwise.checker.reference.conventions import Requirements
 from headwise.cli.check import (
     AdapterOption,
@@ -20,6 +19,7 @@ from headwise.cli.check import (
     MaskOption,
     StrictOption,
     WeightsOption,
+    load,
     load_adapter,
 )
 from headwise.cli.inputs import text_or_path
@@ -85,11 +85,11 @@ def diff(
     options: dict[str, Any] = {"kind": kind.value, "weights": weights, "mask": mask, "convention": convention or []}
     requirements = Requirements.of(weights, mask, options["convention"], args)
     options |= {"adapter": load_adapter(adapter), "args": args, "init": init, "inside": inside}
-    a, source_of_a = load_function(first, kind.value, requirements)
+    a, source_of_a = load(first, kind.value, requirements)
     if notebook is not None:
         results = diff_notebook(a, source_of_a, notebook, options)
     else:
-        b, source_of_b = load_function(str(second), kind.value, requirements)
+        b, source_of_b = load(str(second), kind.value, requirements)
         results = iter([compare(a, b, sources=(source_of_a, source_of_b), **options)])
     same = True
     for result in results:

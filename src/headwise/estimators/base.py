@@ -100,9 +100,15 @@ class Transformer(BaseEstimator):
         self.model_ = self._encoder.build_model(
             n_outputs, ModelSize(self.d_model, self.n_layers, self.n_heads, self.d_ff)
         )
-        settings = {name: getattr(self, name) for name in ("batch_size", "learning_rate", "weight_decay")}
-        seed = int(rng.randint(2**31 - 1))
-        recipe = TrainingConfig(epochs=self.max_iter, **settings, max_shift=0, max_rotation=0, seed=seed)
+        recipe = TrainingConfig(
+            epochs=self.max_iter,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            max_shift=0,
+            max_rotation=0,
+            seed=int(rng.randint(2**31 - 1)),
+        )
         task = self._task(Examples(inputs, targets), recipe.seed)
         with self._progress() as on_epoch:
             patience = self.n_iter_no_change if task.validation is not None else None

@@ -123,8 +123,11 @@ class SequenceEncoder(DataEncoder):
         variables = self._variables
         if self.ordered:
             return SeriesModel(SeriesTransformerConfig(variables, self.max_length, outputs, **vars(sizes)))
-        sizes_of_set: Any = {name: getattr(sizes, name) for name in ("d_model", "n_layers", "n_heads")}
-        return SetModel(SetTransformerConfig(variables, outputs, **sizes_of_set, layer_norm=True))
+        d_model, n_layers, n_heads = sizes.d_model, sizes.n_layers, sizes.n_heads
+        config = SetTransformerConfig(
+            variables, outputs, d_model=d_model, n_layers=n_layers, n_heads=n_heads, layer_norm=True
+        )
+        return SetModel(config)
 
     @property
     def token_names(self) -> tuple[str, ...]:

@@ -123,7 +123,10 @@ class CallingConvention:
                         {name: a for name, a in case.items() if name[0] in "Wb" and name[1:] in ("q", "k", "v", "o")}
                     )
                 positional, keywords = self._bind(copies)
-                response = self._read(self.function(*positional, **keywords), case)
+                result = self.function(*positional, **keywords)
+                if result is None:
+                    return Response(None, error="returned None: its return is missing, or it is not written yet")
+                response = self._read(result, case)
         except Exception as error:  # whatever the function raises is an outcome, not a failure of ours
             return Response(None, error=describe_exception(error))
         changed = tuple(name for name, a in copies.items() if not _same(a, arguments[name]))

@@ -11,7 +11,8 @@ from headwise.errors import HeadwiseError
 
 # These are errors of the code whatever the arguments; others may be due to the form in which a call passed them.
 _OF_CODE = re.compile(
-    r"(NameError|UnboundLocalError|ImportError|ModuleNotFoundError|NotImplementedError|AnswerError|SubmissionError)\b"
+    r"(NameError|UnboundLocalError|ImportError|ModuleNotFoundError|NotImplementedError|AnswerError|SubmissionError"
+    r"|returned None)\b"
 )
 
 
@@ -44,11 +45,12 @@ def refuse(
     if problems and problems[0].startswith("unknown argument"):
         cause = problems[0]
     wanted = "attention" if kind == "auto" else kind
-    text = (
-        f"function: {name or 'it'} cannot be called as {wanted}: {cause}.\n"
-        "Pass kind= or args= to state what its arguments are, or adapter= to make the call, starting from\n\n"
-        f"{_skeleton(name, kind, parameters)}"
-    )
+    text = f"function: {name or 'it'} cannot be called as {wanted}: {cause}."
+    if not _OF_CODE.match(error):
+        text += (
+            "\nPass kind= or args= to state what its arguments are, or adapter= to make the call, starting from\n\n"
+            f"{_skeleton(name, kind, parameters)}"
+        )
     refusal = UncallableError(text)
     refusal.called_as, refusal.error = how, error
     return refusal

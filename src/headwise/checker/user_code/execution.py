@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import io
 import os
+import sys
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, NoReturn, TextIO
@@ -21,7 +22,7 @@ def user_code() -> Iterator[None]:
     The block cannot end the process: `os._exit` raises SystemExit, and what is no `Exception` becomes a
     `UserCodeError`. Ctrl-C still interrupts it.
     """
-    functions, leave, process = vars(builtins).copy(), os._exit, os.getpid()
+    functions, leave, process, stdin = vars(builtins).copy(), os._exit, os.getpid(), sys.stdin
 
     def exit_(status: int) -> NoReturn:
         if os.getpid() != process:  # a child of the block, which has to end
@@ -29,6 +30,7 @@ def user_code() -> Iterator[None]:
         raise SystemExit(status)
 
     os._exit = exit_
+    sys.stdin = io.StringIO()  # nobody answers
     try:
         with contextlib.redirect_stdout(_nowhere("out")), contextlib.redirect_stderr(_nowhere("err")), on_processor():
             yield
@@ -37,7 +39,7 @@ def user_code() -> Iterator[None]:
     except BaseException as error:
         raise UserCodeError from error
     finally:
-        os._exit = leave
+        os._exit, sys.stdin = leave, stdin
         if vars(builtins) != functions:
             vars(builtins).update(functions)
 

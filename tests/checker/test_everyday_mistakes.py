@@ -219,3 +219,10 @@ def mask_of_heads(x, Wq, Wk, Wv, num_heads, mask=None):
 )
 def test_slopes_and_axes(function, mistake):
     assert hw.check(function).mistakes == (mistake,)
+
+
+@pytest.mark.parametrize("masked", ["{}", "s = {}"])
+def test_logits_with_a_mask_that_are_not_kept(masked):
+    mask = masked.format("np.where(np.tril(np.ones(s.shape)) == 0, -np.inf, s)")
+    found = named(SINGLE.replace("    e = ", f"    {mask}\n    e = "), **RIGHT)
+    assert found == (() if masked.startswith("s") else ("causal-missing",))

@@ -103,7 +103,8 @@ def _with_built_in_limits(
         )
 
     masked = "mask" in interface.takes and not interface.key_mask  # a mask of keys alone makes nothing causal
-    stated = documentation.causal and "causal" not in interface.takes and not masked
+    stated = documentation.causal or documentation.drops_causal_mask
+    stated = stated and "causal" not in interface.takes and not masked
     if documentation.patterned:
         unset = _with_window_unset(convention)
         if _has_pattern(unset, bool(requirements.causal or stated)):

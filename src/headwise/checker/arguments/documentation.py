@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from headwise.checker.arguments.mask_words import YES, polarity
 from headwise.checker.arguments.packed import LAYOUTS
 from headwise.checker.arguments.roles import normalize, role_of
 from headwise.checker.user_code.source import class_members, nodes_in, parse
@@ -44,32 +45,10 @@ _PRODUCT = re.compile(
     r"(?:@\s*|\bdot\(\s*(?:[\w.]+\s*,\s*)?|\bmatmul\(\s*[\w.]+\s*,\s*)(\w+)(?:\[[^\]]*\])?(\.T\b|\.transpose|\.swapaxes)?"
 )
 
-_VISIBLE = (
-    r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
-    r"(are|is) there\b|present|exist|looked at|tak\w+ part|influenc|consider)"
-)
-_HIDDEN = (
-    r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|"
-    r"not (to )?(be )?(there|present|exist|attend|allow|visible|seen|valid|influenc|consider))"
-)
-_YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
 _NAME_HIDES = re.compile(r"\w*paddingmask|(is)?pad(ding)?|hidden|blocked|ignored?")
 _NAME_ATTENDS = re.compile(
     r"visible|keep|allowed|(is|key)?valid(mask|tokens)?|nonpad(ding)?|(is)?(present|real)|exists?|alive"
 )
-_CONDITION = re.compile(  # "weights are masked out where the mask is False"
-    rf"([^.,;:]{{3,80}})\b(?:if|when|where|wherever|whenever)\b[^.;]{{0,60}}?(?:\b(?:is|are|equals?|of)\b|=)\W*"
-    rf"(?:({_YES})|({_NO}))"
-)
-_MARKS = r"\b(marks?|marking|flags?|indicates?|tells?)\b"
-_ADDITIVE = re.compile(
-    r"additive|float mask|added to the (attention )?(scores|logits)|large negative|"
-    r"-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)|"
-    r"\b0\b[^.=]{0,30}\b(and|or|,)[^.=]{0,15}-\s*(1e\d+|10{3,}|inf)",
-    re.I,
-)
-
-_EITHER = re.compile(r"1/0|0/1|true/false|ones? and zeros?|1s? and 0s?|zero / non")
 # whether a window counts the query's own key, with the name of the argument in place of WINDOW
 _OWN_KEY_COUNTS = (
     r"own (key|token|position)?.{0,20}(among|includ|count)|includ\w+ (itself|its own|the current)|"
@@ -197,6 +176,16 @@ class Documentation:
         return bool(re.search(r"tril\b|triu\b|np\.tri\b|causal", self.source, re.IGNORECASE))
 
     @property
+    def drops_causal_mask(self) -> bool:
+        """Whether its code computes logits with a mask, and does not keep them: ``logits.masked_fill(…)`` as a line."""
+        calls = []
+        with contextlib.suppress(SyntaxError, ValueError):
+            statements = [n.value for n in nodes_in(parse(textwrap.dedent(self.code))) if isinstance(n, ast.Expr)]
+            calls = [value.func for value in statements if isinstance(value, ast.Call)]
+        dropped = any(isinstance(call, ast.Attribute) and call.attr in ("masked_fill", "where") for call in calls)
+        return dropped and self.mentions_causal
+
+    @property
     def patterned(self) -> bool:
         """Whether it says that a query sees a pattern of keys, such as those of its block."""
         return bool(
@@ -218,7 +207,7 @@ class Documentation:
     def mask(self, name: str) -> str:
         """``"attends"``, ``"hides"`` or ``"adds"`` if it says what the mask of this name means, else nothing."""
         for sentence in self._about(name):
-            if meaning := _polarity(sentence):
+            if meaning := polarity(sentence):
                 return meaning
         plain = normalize(name)
         return "hides" if _NAME_HIDES.fullmatch(plain) else "attends" if _NAME_ATTENDS.fullmatch(plain) else ""
@@ -226,7 +215,7 @@ class Documentation:
     def numbers_in_mask(self, name: str) -> bool:
         """Whether it says what 1 or 0 means in the mask of this name."""
         return any(
-            re.search(r"\b([01]|ones|zeros)\b", s) and _polarity(s) in ("attends", "hides") for s in self._about(name)
+            re.search(r"\b([01]|ones|zeros)\b", s) and polarity(s) in ("attends", "hides") for s in self._about(name)
         )
 
     def adds_numbers(self, name: str) -> bool:
@@ -298,7 +287,7 @@ class Documentation:
         sentences = [" ".join(s.split()) for s in _END_OF_SENTENCE.split(self.text)]
         with_name = [s for s in sentences if re.search(rf"\b{re.escape(name)}\b", s)]
         yield from with_name
-        if any(re.search(_YES, s.lower()) for s in with_name):
+        if any(re.search(YES, s.lower()) for s in with_name):
             return  # the others say it of another mask
         yield from (s for s in sentences if s not in with_name and re.search(r"mask|padding", s, re.IGNORECASE))
 
@@ -315,36 +304,6 @@ def _of_output(text: str) -> bool:
     """Whether what follows is the shape of the output matrix alone, whose rows or columns are those of all heads."""
     names = re.findall(r"\w+", re.split(r"[.;)\]\n]", text)[-1])
     return {role for name in names if (role := role_of(name) or "")[:1] == "W"} == {"Wo"}
-
-
-def _polarity(sentence: str) -> str:
-    text = re.sub(r"\b([01])\.0?(?![\w.])", r"\1", sentence.lower())
-    if _EITHER.search(text) and not re.search(r"=\s*\w", text):
-        return ""
-    if _ADDITIVE.search(text):
-        return "adds"
-    for subject, visible, hidden in (
-        (_YES, "attends", "hides"),
-        (_NO, "hides", "attends"),
-        (_MARKS, "attends", "hides"),
-    ):
-        for match in re.finditer(subject, text):
-            clause = re.split(_NO if subject is _YES else _YES, text[match.end() : match.end() + 70])[0]
-            stated = {meaning: re.search(words, clause) for meaning, words in ((visible, _VISIBLE), (hidden, _HIDDEN))}
-            first = min((m.start(), meaning) for meaning, m in stated.items() if m) if any(stated.values()) else None
-            if first and not re.search(r"^\W*(,|\.)", clause):
-                return first[1]
-    return _conditional_polarity(text)
-
-
-def _conditional_polarity(text: str) -> str:
-    """As `_polarity`, of a sentence that says what happens before it says where."""
-    for match in _CONDITION.finditer(text):
-        visible, hidden = (re.search(words, match[1]) for words in (_VISIBLE, _HIDDEN))
-        if visible or hidden:
-            attends = bool(visible and (not hidden or visible.start() < hidden.start()))
-            return "attends" if attends == bool(match[2]) else "hides"
-    return ""
 
 
 def _axis(name: str) -> str:

@@ -1,0 +1,59 @@
+"""What a sentence says of True, or of 1, in a mask."""
+
+from __future__ import annotations
+
+import re
+
+_VISIBLE = (
+    r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
+    r"(are|is) there\b|present|exist|looked at|tak\w+ part|influenc|consider)"
+)
+_HIDDEN = (
+    r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|"
+    r"not (to )?(be )?(there|present|exist|attend|allow|visible|seen|valid|influenc|consider))"
+)
+YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
+_CONDITION = re.compile(  # "weights are masked out where the mask is False"
+    rf"([^.,;:]{{3,80}})\b(?:if|when|where|wherever|whenever)\b[^.;]{{0,60}}?(?:\b(?:is|are|equals?|of)\b|=)\W*"
+    rf"(?:({YES})|({_NO}))"
+)
+_MARKS = r"\b(marks?|marking|flags?|indicates?|tells?)\b"
+_ADDITIVE = re.compile(
+    r"additive|float mask|added to the (attention )?(scores|logits)|large negative|"
+    r"-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)|"
+    r"\b0\b[^.=]{0,30}\b(and|or|,)[^.=]{0,15}-\s*(1e\d+|10{3,}|inf)",
+    re.I,
+)
+
+_EITHER = re.compile(r"1/0|0/1|true/false|ones? and zeros?|1s? and 0s?|zero / non")
+
+
+def polarity(sentence: str) -> str:
+    """``"attends"``, ``"hides"`` or ``"adds"`` if a sentence says what a mask means, else nothing."""
+    text = re.sub(r"\b([01])\.0?(?![\w.])", r"\1", sentence.lower())
+    if _EITHER.search(text) and not re.search(r"=\s*\w", text):
+        return ""
+    if _ADDITIVE.search(text):
+        return "adds"
+    for subject, visible, hidden in (
+        (YES, "attends", "hides"),
+        (_NO, "hides", "attends"),
+        (_MARKS, "attends", "hides"),
+    ):
+        for match in re.finditer(subject, text):
+            clause = re.split(_NO if subject is YES else YES, text[match.end() : match.end() + 70])[0]
+            stated = {meaning: re.search(words, clause) for meaning, words in ((visible, _VISIBLE), (hidden, _HIDDEN))}
+            first = min((m.start(), meaning) for meaning, m in stated.items() if m) if any(stated.values()) else None
+            if first and not re.search(r"^\W*(,|\.)", clause):
+                return first[1]
+    return _conditional_polarity(text)
+
+
+def _conditional_polarity(text: str) -> str:
+    """As `polarity`, of a sentence that says what happens before it says where."""
+    for match in _CONDITION.finditer(text):
+        visible, hidden = (re.search(words, match[1]) for words in (_VISIBLE, _HIDDEN))
+        if visible or hidden:
+            attends = bool(visible and (not hidden or visible.start() < hidden.start()))
+            return "attends" if attends == bool(match[2]) else "hides"
+    return ""

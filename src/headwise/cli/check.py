@@ -12,7 +12,7 @@ from headwise.checker.core import check as find_mistakes
 from headwise.checker.loading import load_function
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.user_code.notebooks import name_cells
-from headwise.cli.console import messages
+from headwise.cli.console import messages, running
 from headwise.cli.notebook_options import NotebookFile, check_notebook, report_format
 from headwise.errors import DataError
 
@@ -91,19 +91,20 @@ def check(
         raise typer.Exit(0 if check_notebook(notebook, format) else 1)
     assert file is not None
     required = convention or []
-    function, source = load(file, kind.value, Requirements.of(weights, mask, required, args))
-    verdict = find_mistakes(
-        function,
-        kind.value,
-        adapter=load_adapter(adapter),
-        weights=weights,
-        mask=mask,
-        convention=required,
-        args=args,
-        init=init,
-        inside=inside,
-        source=source,
-    )
+    with running(f"checking {file}"):
+        function, source = load(file, kind.value, Requirements.of(weights, mask, required, args))
+        verdict = find_mistakes(
+            function,
+            kind.value,
+            adapter=load_adapter(adapter),
+            weights=weights,
+            mask=mask,
+            convention=required,
+            args=args,
+            init=init,
+            inside=inside,
+            source=source,
+        )
     text = verdict.report(format).rstrip("\n")
     print(text if json else name_cells(source, text))
     raise typer.Exit(0 if verdict.ok and not (strict and verdict.hazards) else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from headwise.progress import show_progress
 from headwise.shapes import Array
@@ -23,6 +26,11 @@ messages = Console(stderr=True, highlight=False, markup=False)  # must not end u
 
 
 progress_bars = partial(show_progress, messages)  # in a ``with`` statement
+
+
+def running(what: str) -> Status:
+    """A sign on the terminal, in a ``with`` statement, that something runs; also while the streams are redirected."""
+    return Console(file=sys.stderr).status(Text(f"{what} …"))
 
 
 @contextmanager

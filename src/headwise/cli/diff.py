@@ -22,6 +22,7 @@ from headwise.cli.check import (
     load,
     load_adapter,
 )
+from headwise.cli.console import running
 from headwise.cli.inputs import text_or_path
 from headwise.cli.notebook_options import NotebookFile, diff_notebook, report_format
 from headwise.data.array_files import load_npz
@@ -85,12 +86,13 @@ def diff(
     options: dict[str, Any] = {"kind": kind.value, "weights": weights, "mask": mask, "convention": convention or []}
     requirements = Requirements.of(weights, mask, options["convention"], args)
     options |= {"adapter": load_adapter(adapter), "args": args, "init": init, "inside": inside}
-    a, source_of_a = load(first, kind.value, requirements)
-    if notebook is not None:
-        results = diff_notebook(a, source_of_a, notebook, options)
-    else:
-        b, source_of_b = load(str(second), kind.value, requirements)
-        results = iter([compare(a, b, sources=(source_of_a, source_of_b), **options)])
+    with running(f"comparing {first} and {second or notebook}"):
+        a, source_of_a = load(first, kind.value, requirements)
+        if notebook is not None:
+            results = list(diff_notebook(a, source_of_a, notebook, options))
+        else:
+            b, source_of_b = load(str(second), kind.value, requirements)
+            results = [compare(a, b, sources=(source_of_a, source_of_b), **options)]
     same = True
     for result in results:
         print(result.report(format).rstrip("\n"))

@@ -101,6 +101,23 @@ def test_statements_that_fail_cost_only_themselves(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("init", [(), ("", "blocks")])
+def test_relative_imports_refer_to_the_package_of_the_file(tmp_path, init):
+    package = f"net{len(init)}"  # another one for each case: modules stay imported
+    folder = tmp_path / package / "blocks"
+    folder.mkdir(parents=True)
+    for name in init:
+        (tmp_path / package / name / "__init__.py").write_text("")
+    (tmp_path / package / "scores.py").write_text("def scores(q, k): return q @ k.swapaxes(-1, -2)\n")
+    (folder / "softmax.py").write_text("from numpy import exp\n")
+    code = UNSCALED.replace("q @ k.swapaxes(-1, -2)", "scores(q, k)").replace("np.exp", "exp")
+    (folder / "mine.py").write_text(f"from ..scores import scores\nfrom .softmax import exp\n{code}")
+    result = run("check", folder / "mine.py")
+    assert "scale-missing" in result.stdout
+    assert "failed" not in result.stderr
+    assert hw.checker.loading.import_object(folder / "mine.py", "attention")
+
+
 def test_a_wrapped_function_needs_no_name(tmp_path):
     wrapper = "class Jitted:\n    def __init__(self, f): functools.update_wrapper(self, f)\n"
     wrapper += "    def __call__(self, *args): return self.__wrapped__(*args)\n"

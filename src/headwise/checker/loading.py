@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import linecache
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -124,13 +125,13 @@ def _named(module: ModuleType, file: str, name: str) -> Callable[..., Any]:
 
 
 def _imported(path: Path) -> ModuleType:
-    name = f"checked_{path.stem}"
+    name, root = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and inspect look a module up by its name
-    with _importing_from(path.parent):
+    with _importing_from(root, path.parent):
         try:
             with user_code():
                 spec.loader.exec_module(module)
@@ -139,22 +140,35 @@ def _imported(path: Path) -> ModuleType:
     return module
 
 
+def _module_name(path: Path) -> tuple[str, Path]:
+    """The name of a file as a module, and the folder of its package, which relative imports of it refer to."""
+    levels = re.findall(r"^\s*from\s+(\.+)\w*\s+import\b|$", path.read_text(encoding="utf-8", errors="replace"), re.M)
+    folders: list[Path] = []
+    for folder in path.resolve().parents if any(levels) else ():
+        if len(folders) >= len(max(levels)) and not (folder / "__init__.py").exists():
+            break
+        folders.append(folder)
+    root = folders[-1].parent if folders else path.parent
+    return ".".join((*(folder.name for folder in reversed(folders)), f"checked_{path.stem}")), root
+
+
 @contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """Find modules next to the user's file, also when a function is called, and leave no compiled files there."""
-    place, before = str(folder.resolve()), sys.dont_write_bytecode
-    sys.path.insert(0, place)
+def _importing_from(*folders: Path) -> Iterator[None]:
+    """Find modules in these folders, also when a function is called, and leave no compiled files there."""
+    places, before = [str(folder.resolve()) for folder in folders], sys.dont_write_bytecode
+    sys.path[:0] = places
     sys.dont_write_bytecode = True
     try:
         yield
     finally:
-        sys.path[:] = [path for path in sys.path if path != place] + [place]
+        sys.path[:] = [path for path in sys.path if path not in places] + list(dict.fromkeys(places))
         sys.dont_write_bytecode = before
 
 
 def _run(path: Path, text: str) -> tuple[ModuleType, str, list[Failure]]:
     """A module of the statements of a file or notebook that do not fail, the text of its code, and the others."""
-    module, file = ModuleType(f"checked_{path.stem}"), str(path.resolve())
+    name, root = _module_name(path)
+    module, file = ModuleType(name), str(path.resolve())
     if path.suffix == ".ipynb":
         try:
             text, _ = notebook_code(text)
@@ -162,9 +176,9 @@ def _run(path: Path, text: str) -> tuple[ModuleType, str, list[Failure]]:
             raise DataError(f"{path}: expected a notebook; got something else ({error}).") from None
         file = f"{file}:code"
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # where inspect looks
-    module.__file__ = file
+    module.__file__, module.__package__ = file, name.rpartition(".")[0]
     sys.modules[module.__name__] = module  # dataclasses and inspect look a module up by its name
-    with _importing_from(path.parent):
+    with _importing_from(root, path.parent):
         try:
             return module, text, run_statements(module, text, file)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # it cannot be parsed

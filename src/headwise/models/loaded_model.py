@@ -244,8 +244,8 @@ class LoadedModel:
     def record(self, **arrays: npt.ArrayLike | None) -> Capture:
         """Run the model once and return every attention call; see `__call__` for the arguments."""
         output, cache = self._run(arrays, keep=True, return_weights=False)
-        attentions = (block.attention for block in cache.trunk.blocks)
-        calls = [(name, a.attention, a.o) for name, a in zip(self.architecture.attention_names, attentions, strict=True)]
+        blocks = zip(self.architecture.attention_names, cache.trunk.blocks, strict=True)
+        calls = [(name, block.attention.attention, block.attention.o) for name, block in blocks]
         pooled = {name: head for name, head in cache.heads.items() if isinstance(head, AttentionPoolingCache)}
         calls += [(f"heads.{name}", head.attention, head.o) for name, head in pooled.items()]
         layers = tuple(record_call(name, call, o, i) for i, (name, call, o) in enumerate(calls))

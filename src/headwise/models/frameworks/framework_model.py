@@ -106,7 +106,11 @@ class FrameworkModel:
         if not len(keep):
             return np.zeros((0, len(self.predict(input))), np.float32)
         at_once = _SUBSETS_AT_ONCE if self.batches else 1
-        return in_batches(lambda sets: self._scores(arguments, self._without(arguments, tokens, sets), sets), keep, at_once)
+
+        def scores(sets: BoolArray) -> Array:
+            return self._scores(arguments, self._without(arguments, tokens, sets), sets)
+
+        return in_batches(scores, keep, at_once)
 
     def gradients(self, input: Any, target: int) -> tuple[Array, ...]:
         """Gradients of the target's score with respect to the weights of each layer, (1, H, N, M) each.

@@ -95,6 +95,9 @@ def test_statements_that_fail_cost_only_themselves(tmp_path, monkeypatch):
     assert "mine.py: line 3 failed: ModuleNotFoundError: No module named 'not_there'; so did 3 more" in result.stderr
     assert "scale-missing" in result.stdout
     loaded = statements.run_statements(ModuleType("m"), "input()\nwhile True: pass\nx = 1", "m.py")
+    parsed = ModuleType("m")
+    assert not statements.run_statements(parsed, "import argparse\nargs = argparse.ArgumentParser().parse_args()", "m")
+    assert not vars(parsed.args)
     assert [(failure.line, failure.error.partition(":")[0]) for failure in loaded] == [
         (1, "EOFError"),
         (2, "it took too long"),
@@ -116,6 +119,18 @@ def test_relative_imports_refer_to_the_package_of_the_file(tmp_path, init):
     assert "scale-missing" in result.stdout
     assert "failed" not in result.stderr
     assert hw.checker.loading.import_object(folder / "mine.py", "attention")
+
+
+def test_modules_of_the_current_folder_are_found(tmp_path, monkeypatch):
+    (tmp_path / "project_a").mkdir()
+    (tmp_path / "project_a" / "helpers_a.py").write_text("from numpy import exp\n")
+    code = f"import numpy as np\nfrom project_a.helpers_a import exp\n{UNSCALED.replace('np.exp', 'exp')}"
+    (tmp_path / "project_a" / "mine.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    result = run("check", "project_a/mine.py")
+    assert "scale-missing" in result.stdout
+    assert result.stderr == ""
 
 
 def test_a_wrapped_function_needs_no_name(tmp_path):

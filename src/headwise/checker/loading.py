@@ -154,9 +154,13 @@ def _module_name(path: Path) -> tuple[str, Path]:
 
 @contextmanager
 def _importing_from(*folders: Path) -> Iterator[None]:
-    """Find modules in these folders, also when a function is called, and leave no compiled files there."""
+    """Find modules in these folders first and in the current one last, also when a function is called.
+
+    No compiled files are left there.
+    """
     places, before = [str(folder.resolve()) for folder in folders], sys.dont_write_bytecode
-    sys.path[:0] = places
+    current = [str(Path.cwd())] if str(Path.cwd()) not in sys.path else []
+    sys.path[:] = [*places, *sys.path, *current]
     sys.dont_write_bytecode = True
     try:
         yield

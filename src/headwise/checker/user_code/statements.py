@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import codeop
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def run_statements(module: ModuleType, text: str, file: str) -> list[Failure]:
         try:
             # codeop passes on what it is given to `compile`, which takes a tree too
             code = compile_statement(ast.Module([statement], []), file, "exec")  # type: ignore[arg-type]
-            with user_code(), _time_limit(seconds):
+            with user_code(), _time_limit(seconds), _without_options(file):
                 exec(code, vars(module))  # the user's own code, which is to be run
         except UserCodeError as error:
             late = isinstance(error.__cause__, _OutOfTimeError)
@@ -54,6 +55,16 @@ def run_statements(module: ModuleType, text: str, file: str) -> list[Failure]:
         except Exception as error:  # whatever somebody's code raises
             failures.append(Failure(statement.lineno, describe_exception(error)))
     return failures
+
+
+@contextmanager
+def _without_options(file: str) -> Iterator[None]:
+    """The command line of a file that is run alone, for scripts that parse it."""
+    before, sys.argv = sys.argv, [file]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from textwrap import indent
 from types import ModuleType
 
 import pytest
@@ -100,8 +101,17 @@ def test_statements_that_fail_cost_only_themselves(tmp_path, monkeypatch):
     assert not vars(parsed.args)
     assert [(failure.line, failure.error.partition(":")[0]) for failure in loaded] == [
         (1, "EOFError"),
-        (2, "it took too long"),
+        (2, "it was stopped after 0 s"),
     ]
+
+
+@pytest.mark.parametrize("name", ["Solution.attention", "Layer.forward"])
+def test_a_method_of_a_class_needs_no_instance(tmp_path, name):
+    solution = "class Solution:" + indent(UNSCALED.replace("(q", "(self, q"), "    ")
+    layer = "class Layer:\n    def __init__(self): self.Wq = self.Wk = self.Wv = np.ones((4, 4))\n"
+    layer += "    def forward(self, x): return attention(x @ self.Wq, x @ self.Wk, x @ self.Wv)\n"
+    (tmp_path / "mine.py").write_text(f"import numpy as np\n{UNSCALED}\n{solution}\n{layer}")
+    assert "scale-missing" in run("check", f"{tmp_path / 'mine.py'}:{name}").output
 
 
 @pytest.mark.parametrize("init", [(), ("", "blocks")])
@@ -151,7 +161,7 @@ def test_a_wrapped_function_needs_no_name(tmp_path):
         ("silent_call.py", f"{SILENT}def f(q, k, v): raise Silent\n", "f cannot be called as attention"),
         ("stops.py", "raise GeneratorExit\n", "fails when it is imported: GeneratorExit"),
         ("asynchronous.py", "async def f(q, k, v): return v\n", "f is asynchronous"),
-        ("empty.py", "x = 1\n", "attention; it defines none."),
+        ("empty.py", "x = 1\n", "attention; it defines none; put the code into one."),
         ("several.py", SOURCE, "found these: ours, theirs. Name it"),
         ("weights.npz", "PK", "expected Python code (.py) or a notebook (.ipynb)"),
         ("notes.txt:f", "f", "no such file"),

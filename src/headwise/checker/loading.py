@@ -80,7 +80,7 @@ def _chosen(
         present += ", or check all with --notebook" if file.endswith(".ipynb") else ""
         raise DataError(
             f"{file}: expected one function or module that can be called as attention; "
-            f"{present if defined else 'it defines none'}."
+            f"{present if defined else 'it defines none; put the code into one'}."
         )
     return next(iter(fitting.values()))
 
@@ -116,12 +116,25 @@ def _existing(path: Path) -> Path:
 def _named(module: ModuleType, file: str, name: str) -> Callable[..., Any]:
     value: Any = None
     with suppress(AttributeError):
-        value = reduce(getattr, name.split("."), module)
+        *owners, last = name.split(".")
+        value = _bound(reduce(getattr, owners, module), last)
     if not callable(value) and not is_module(value):
         names = ", ".join((*_functions(module), *_modules(module))) or "none"
         raise DataError(f"{file}: expected a function or module {name}; it defines {names}.")
     function: Callable[..., Any] = value
     return function
+
+
+def _bound(owner: Any, name: str) -> Any:
+    """A part of an object; of a class, its method on an instance, or the class itself where its weights are needed."""
+    value = getattr(owner, name)
+    if not inspect.isclass(owner) or not inspect.isfunction(inspect.getattr_static(owner, name)):
+        return value
+    if name in ("forward", "__call__", "call") and is_module(owner):
+        return owner
+    with suppress(Exception), user_code():  # whatever its constructor raises
+        return getattr(owner(), name)
+    return value
 
 
 def _imported(path: Path) -> ModuleType:

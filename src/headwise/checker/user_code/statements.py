@@ -51,7 +51,8 @@ def run_statements(module: ModuleType, text: str, file: str) -> list[Failure]:
                 exec(code, vars(module))  # the user's own code, which is to be run
         except UserCodeError as error:
             late = isinstance(error.__cause__, _OutOfTimeError)
-            failures.append(Failure(statement.lineno, "it took too long" if late else describe_exception(error)))
+            text = f"it was stopped after {seconds:.0f} s" if late else describe_exception(error)
+            failures.append(Failure(statement.lineno, text))
         except Exception as error:  # whatever somebody's code raises
             failures.append(Failure(statement.lineno, describe_exception(error)))
     return failures

@@ -1,9 +1,9 @@
 """Running a user's file or notebook statement by statement: one that fails costs only itself."""
 
 from __future__ import annotations
+import __future__
 
 import ast
-import codeop
 import signal
 import sys
 import threading
@@ -18,6 +18,7 @@ from headwise.errors import UserCodeError, describe_exception
 
 # What a statement may take, and all together; so no cell that trains a model for minutes is waited for.
 _SECONDS, _SECONDS_IN_ALL = 10.0, 60.0
+_FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _UNLIMITED = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)  # an import cut off leaves half a module
 
 
@@ -38,21 +39,21 @@ def run_statements(module: ModuleType, text: str, file: str) -> list[Failure]:
 
     Raises SyntaxError if the text is not Python.
     """
-    compile_statement = codeop.Compile()  # remembers imports from __future__
+    future = 0  # what has been imported from __future__
     end = time.monotonic() + _SECONDS_IN_ALL
     failures = []
     for statement in ast.parse(text, file).body:
         limited = not isinstance(statement, _UNLIMITED)
         seconds = max(min(_SECONDS, end - time.monotonic()), 0.1) if limited else 0
         try:
-            # codeop passes on what it is given to `compile`, which takes a tree too
-            code = compile_statement(ast.Module([statement], []), file, "exec")  # type: ignore[arg-type]
+            code = compile(ast.Module([statement], []), file, "exec", future, dont_inherit=True)
+            future |= code.co_flags & _FUTURE
             with user_code(), _time_limit(seconds), _without_options(file):
                 exec(code, vars(module))  # the user's own code, which is to be run
         except UserCodeError as error:
             late = isinstance(error.__cause__, _OutOfTimeError)
-            text = f"it was stopped after {seconds:.0f} s" if late else describe_exception(error)
-            failures.append(Failure(statement.lineno, text))
+            message = f"it was stopped after {seconds:.0f} s" if late else describe_exception(error)
+            failures.append(Failure(statement.lineno, message))
         except Exception as error:  # whatever somebody's code raises
             failures.append(Failure(statement.lineno, describe_exception(error)))
     return failures

@@ -121,10 +121,11 @@ def test_relative_imports_refer_to_the_package_of_the_file(tmp_path, init):
     folder.mkdir(parents=True)
     for name in init:
         (tmp_path / package / name / "__init__.py").write_text("")
-    (tmp_path / package / "scores.py").write_text("def scores(q, k): return q @ k.swapaxes(-1, -2)\n")
+    (tmp_path / package / "inner").mkdir()
+    (tmp_path / package / "inner" / "scores.py").write_text("def scores(q, k): return q @ k.swapaxes(-1, -2)\n")
     (folder / "softmax.py").write_text("from numpy import exp\n")
     code = UNSCALED.replace("q @ k.swapaxes(-1, -2)", "scores(q, k)").replace("np.exp", "exp")
-    (folder / "mine.py").write_text(f"from ..scores import scores\nfrom .softmax import exp\n{code}")
+    (folder / "mine.py").write_text(f"from ..inner.scores import scores\nfrom .softmax import exp\n{code}")
     result = run("check", folder / "mine.py")
     assert "scale-missing" in result.stdout
     assert "failed" not in result.stderr

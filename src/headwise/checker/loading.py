@@ -155,10 +155,11 @@ def _imported(path: Path) -> ModuleType:
 
 def _module_name(path: Path) -> tuple[str, Path]:
     """The name of a file as a module, and the folder of its package, which relative imports of it refer to."""
-    levels = re.findall(r"^\s*from\s+(\.+)\w*\s+import\b|$", path.read_text(encoding="utf-8", errors="replace"), re.M)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    depth = max(map(len, re.findall(r"^\s*from\s+(\.+)[\w.]*\s+import\b", text, re.MULTILINE)), default=0)
     folders: list[Path] = []
-    for folder in path.resolve().parents if any(levels) else ():
-        if len(folders) >= len(max(levels)) and not (folder / "__init__.py").exists():
+    for folder in path.resolve().parents if depth else ():
+        if len(folders) >= depth and not (folder / "__init__.py").exists():
             break
         folders.append(folder)
     root = folders[-1].parent if folders else path.parent

@@ -320,6 +320,44 @@ def test_additive_attention_is_self_attention_without_queries_and_keys(heads, tu
     np.testing.assert_allclose(layer.weights(), expected, atol=1e-6)
 
 
+class Steps(torch.nn.Module):
+    """Attention of each token to those so far, whose keys and values are in a cache."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = torch.nn.Linear(D, 3 * D)
+
+    def forward(self, x):
+        steps = self.qkv(x).view(B, N, 3, H, d).permute(2, 0, 3, 1, 4)
+        k, v, rows = steps[1, :, :, :0], steps[2, :, :, :0], []
+        for n in range(N):
+            q, new_k, new_v = self.qkv(x[:, n : n + 1]).view(B, 1, 3, H, d).permute(2, 0, 3, 1, 4)
+            k, v = torch.cat([k, new_k], 2), torch.cat([v, new_v], 2)
+            rows.append(scores(q, k).softmax(-1) @ v)
+        return torch.cat(rows, 2)
+
+
+def autocast():
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+@pytest.mark.parametrize("context", [torch.inference_mode, autocast])
+def test_contexts_in_which_operations_arrive_otherwise(context):
+    """Whole products in inference mode, and copies of parameters, which autocast also keeps from earlier runs."""
+    torch.manual_seed(0)
+    model, x = Steps().eval(), torch.randn(B, N, D)
+    expected = hw.capture(model, x).weights()
+    encoder = torch.nn.TransformerEncoderLayer(D, H, batch_first=True).eval()
+    with context():
+        model(x)
+        found, of_encoder = hw.capture(model, x), hw.capture(encoder, x)
+    assert [(layer.kind, layer.shape) for layer in found.layers] == [("self", (B, H, N, N))]
+    assert found.proven
+    assert of_encoder.proven
+    assert not of_encoder.ignored
+    np.testing.assert_allclose(found.weights(), expected, atol=1e-5 if context is torch.inference_mode else 1e-2)
+
+
 def test_mapped_kernel():
     q, k, v = torch.randn(3, B, H, N, d)
     found = hw.capture(torch.vmap(F.scaled_dot_product_attention), q, k, v)

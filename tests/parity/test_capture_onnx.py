@@ -209,12 +209,17 @@ def test_einsum_and_a_bias(tmp_path, rng):
         helper.make_node("Einsum", ["p", "v"], ["y"], "/x/y/Einsum_1", equation="bhnm,bmhe->bnhe"),
     ]
     constants = [("c", np.array(0.3, np.float32)), ("bias", bias)]
-    path = saved(tmp_path / "m.onnx", nodes, [value(n, None) for n in "qkv"], ["y"], constants)
+    inputs = [value(n, None) for n in "qkv"]
+    path = saved(tmp_path / "m.onnx", nodes, inputs, ["y"], constants)
     (layer,) = hw.capture(path, q=q, k=k, v=v).layers
     p = softmax(np.einsum("bnhd,bmhd->bhnm", q, k) * np.float32(0.3) + bias)
     np.testing.assert_allclose(layer.weights(), p, atol=1e-6)
     assert (layer.name, layer.proven, layer.bias.shape) == ("x.y", True, (1, H, N, M))
     np.testing.assert_allclose(layer.output, np.einsum("bhnm,bmhe->bhne", p, v), atol=1e-6)
+    nodes[-1].name = "node_matmul_1"  # as torch's newer exporter names it
+    nodes[-1].metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'x', 'x.attn', 'matmul_1']")
+    path = saved(tmp_path / "m.onnx", nodes, inputs, ["y"], constants)
+    assert [layer.name for layer in hw.capture(path, q=q, k=k, v=v, layers="x.*").layers] == ["x.attn"]
 
 
 def test_softcap(tmp_path, rng):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headwise.recorder.onnx_graph import Graph, attributes
+from headwise.recorder.onnx_graph import Graph, attributes, module_of
 from headwise.recorder.onnx_plan import Operand, SoftmaxPlan
 
 _PRODUCTS = ("MatMul", "Einsum", "MatMulInteger", "QLinearMatMul", "FusedMatMul")
@@ -29,7 +29,7 @@ def find_softmax(graph: Graph, softmax: Any) -> SoftmaxPlan | None:
         return None
     axis = rank % len(letters[0]) if rank < 0 else rank
     plan = SoftmaxPlan(
-        _module(product), axis, softmax.input[0], inputs[1 if left else 0], _result(graph, product), letters
+        module_of(product), axis, softmax.input[0], inputs[1 if left else 0], _result(graph, product), letters
     )
     plan.rounding = _rounding(graph, name, operand)
     plan.quantized = plan.rounding is not None
@@ -151,10 +151,3 @@ def _letters(node: Any, left: bool) -> tuple[str, str, str] | None:
         b = "bhem" if options.get("transB") else "bhme"
         out = "bhne"
     return (a, b, out) if left else (b, a, out)
-
-
-def _module(node: Any) -> str:
-    """Name of the module that a node belongs to, as exporters write it."""
-    name = node.name or node.output[0]
-    parts = [part for part in name.strip("/").split("/") if part]
-    return ".".join(parts[:-1]) if len(parts) > 1 else name

@@ -11,7 +11,7 @@ import numpy as np
 from headwise.errors import CaptureError
 from headwise.recorder.key_mask import KeyMask, intersect
 from headwise.recorder.logits import Rule, rule_of_bias
-from headwise.recorder.onnx_graph import attributes, domain_of
+from headwise.recorder.onnx_graph import attributes, domain_of, module_of
 from headwise.shapes import Array
 
 _UNKNOWN = ("QAttention", "PackedAttention", "PackedMultiHeadAttention", "SparseAttention", "LongformerAttention",
@@ -54,8 +54,7 @@ def find_fused(node: Any) -> FusedPlan | None:
         if node.op_type in _UNKNOWN and "Bias" not in node.op_type:
             raise CaptureError(f"model: the operator {node.op_type} ({node.name}) cannot be followed.")
         return None
-    parts = [part for part in (node.name or node.output[0]).strip("/").split("/") if part]
-    return FusedPlan(".".join(parts[:-1]) or parts[0], node, read)
+    return FusedPlan(module_of(node), node, read)
 
 
 def _wide(array: Any) -> Any:

@@ -82,6 +82,17 @@ def attributes(node: Any) -> dict[str, Any]:
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in by_name.items()}
 
 
+def module_of(node: Any) -> str:
+    """Name of the module that a node belongs to, as torch's exporters write it; else the node's own name."""
+    scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
+    path = scopes.strip("[]").replace("'", "").split(", ")  # of modules, outermost first, and of the operation
+    if len(path) > 1 and path[-2]:
+        return path[-2]
+    name = node.name or node.output[0]
+    parts = [part for part in name.strip("/").split("/") if part]
+    return ".".join(parts[:-1]) if len(parts) > 1 else name
+
+
 def domain_of(node: Any) -> str:
     """The domain of a node's operator; empty for those of ONNX itself."""
     return "" if node.domain == "ai.onnx" else str(node.domain)

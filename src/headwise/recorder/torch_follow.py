@@ -34,6 +34,7 @@ class Follower:
         self.softmaxes: list[Softmax] = []
         self.inside = ""  # the function that is running, where its name says more than those of its operations
         self._parameters, self._module, self._attend = parameters, module, attend
+        self._copies: list[Tensor] = []  # of parameters, in another type, as autocast makes them
 
     def follow(self, operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
         """Note what one operation made of its arguments."""
@@ -84,6 +85,9 @@ class Follower:
         if name in SHAPING and name not in ("clone", "_to_copy"):
             return  # the result shares the storage of the argument
         operands = [*tensors_in(args), *tensors_in(kwargs.values())]
+        if name in ("clone", "_to_copy") and self._is_parameter(args[0]):
+            self._copies.append(result)  # so that its address is no other tensor's during the run
+            self._parameters.add(result.untyped_storage()._cdata)
         sources = self._sources(namespace, name, operands)
         for out in tensors_in([result]):
             if not any(out is tensor for tensor in operands) or sources:

@@ -62,6 +62,7 @@ def trace_torch(
         warnings.filterwarnings("ignore", "flex_attention called without torch.compile", UserWarning)
         operations = stack.enter_context(_Operations(recorder))
         stack.enter_context(_Functions(recorder, operations))
+        torch.clear_autocast_cache()  # casts of parameters are seen to be casts
         output = model(*args, **kwargs)
     recorded = collector.finish()
     softmaxes = recorder.follower.softmaxes
@@ -207,6 +208,11 @@ class _Operations(TorchDispatchMode):  # every operation, below autograd
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if not self.paused and torch.is_inference_mode_enabled() and hasattr(func, "decompose"):
+            with self:  # without autograd, products and attention arrive whole
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         result = func(*args, **kwargs)
         if self.paused or not hasattr(func, "_schema"):
             return result

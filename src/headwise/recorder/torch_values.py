@@ -54,8 +54,11 @@ class Softmax:
         self.result = self.result if reason else None
 
     def note_move(self, operation: str) -> None:
-        """Set which operation moved the elements of its result, after which they are not followed."""
-        if self.reason == UNUSED:
+        """Set which operation moved the elements of its result, after which they are not followed.
+
+        Rows of two axes are weights of experts or classes.
+        """
+        if self.reason == UNUSED and self.shape is not None and len(self.shape) > 2:
             self.reason = f"{operation} moves its elements, as in attention computed in chunks"
 
 

@@ -56,6 +56,28 @@ def test_tiles_agree_with_dense(engine, option, rng):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.parametrize(("items", "n"), [(6, 67), (1, 600)])
+def test_blocks_of_several_heads_and_of_several_queries_agree_with_dense(items, n, rng):
+    heads, groups, m, d = 6, 3, 83, 7
+    shapes = ((heads, n, d), (groups, m, d), (groups, m, d), (heads, n, d))
+    arrays = [rng.normal(size=(items, *shape)) for shape in shapes]
+    every, first = rng.random((items, heads, n, m)) < 0.5, rng.normal(size=(1, 1, n, 1))
+    for options in (
+        {"mask": every, "bias": rng.normal(size=(heads, 1, m))},
+        {"mask": every[:, :1], "bias": rng.normal(size=(items, heads, n, m)), "softcap": 2.0},
+        {"causal": True, "align": "end", "lengths": rng.integers(0, m, items), "bias": first},
+        {"bias": 100 * first},  # some queries far from what an exponential takes without a maximum, others not
+    ):
+        for found, expected in zip(
+            both(*arrays, "blockwise", **options), both(*arrays, "dense", **options), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-11)
+    p, q = (
+        hw.attention(*arrays[:3], engine=engine, return_weights=True, **options)[1] for engine in ("blockwise", "dense")
+    )
+    np.testing.assert_allclose(p, q, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("option", TILES)
 def test_few_queries_and_many_keys_agree_with_dense(option, dtype, rng):

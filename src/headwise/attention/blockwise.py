@@ -1,23 +1,32 @@
 """The blockwise engine: tiles and a running log-sum-exp, in NumPy alone. Memory is linear in the number of tokens.
 
-Where ‖q‖ · max‖k‖ shows that no exponential can overflow or vanish, nothing is subtracted, else the running maximum.
+Where no logit can be so large that an exponential overflows or vanishes, nothing is subtracted, else the running
+maximum.
 
-Letters in the comments: r queries and c keys of a tile, d and e widths of a key and a value.
+Letters in the comments: g key heads of a block, r its queries of all heads that read one of them, one head after
+another; c keys of a tile, d and e widths of a key and a value.
 """
 
 from __future__ import annotations
 
+import math
+import threading
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from headwise.attention.base import ForwardCache, Gradients
 from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
-from headwise.attention.masks import mask_tile
-from headwise.attention.tiles import accumulate_bias_gradient, backward_schedule, key_blocks, split_range
+from headwise.attention.masks import hide, mask_tile
+from headwise.attention.tiles import backward_schedule, key_blocks, split_range
 from headwise.parallel.threads import parallel_for, single_threaded_blas
 from headwise.shapes import Array
 
 # A tile of float32 takes a megabyte; half as many rows where a causal mask or a window leaves more of it hidden.
 ROWS, COLUMNS = 512, 512
+_UNITS = 8  # at least, where there are as many key heads, so that cores have something to share
 MAX_SAFE_LOGIT = 40.0  # exp(±40) and sums of millions of it are ordinary numbers in float32
 
 
@@ -28,18 +37,20 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
     o = np.empty((*lead, heads, n, inputs.v.shape[-1]), inputs.q.dtype)
     shift, total = (np.empty((*lead, heads, n, 1), inputs.q.dtype) for _ in range(2))
     p = np.zeros(inputs.shape, inputs.q.dtype) if weights else None
-    bounded = _bounded(inputs)
-    units = [(index, rows) for index in np.ndindex(*lead, heads) for rows in split_range(0, n, _rows(inputs))]
+    bounded, blocks = _bounded(inputs), _blocks(inputs)
+    memory = _TileMemory(1, _groups_at_once(inputs) * _tile_size(inputs), inputs.q.dtype)
 
     def attend(i: int) -> None:
-        index, rows = units[i]
+        block = blocks[i]
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by name, or repeated
-            o[index][rows], shift[index][rows], total[index][rows] = _attend(inputs, index, rows, bool(bounded[index]))
+            results = _attend(block, bool(block.of(bounded).all()), memory)
+            for array, result in zip((o, shift, total), results, strict=True):
+                block.of(array)[..., block.rows, :] = result.reshape(block.shape(result.shape[-1]))
             if p is not None:
-                _write_weights(inputs, index, rows, shift[index][rows], total[index][rows], p[index])
+                _write_weights(block, *results[1:], block.of(p), memory)
 
     with single_threaded_blas():
-        parallel_for(attend, len(units))
+        parallel_for(attend, len(blocks))
     check_overflow(inputs, shift, total)
     return p, ForwardCache(inputs, o, shift, total, all_finite(o))
 
@@ -52,13 +63,15 @@ def backward(cache: ForwardCache, do: Array) -> Gradients:
     partial = [np.zeros(inputs.q.shape, do.dtype) for _ in range(units[:, 4].max(initial=0) + 1)]
     dk, dv = np.zeros(inputs.k.shape, do.dtype), np.zeros(inputs.v.shape, do.dtype)
     dbias = None if inputs.bias is None else np.zeros(inputs.bias.shape, do.dtype)
-    items = list(np.ndindex(*inputs.shape[:-3]))
+    items, memory = list(np.ndindex(*inputs.shape[:-3])), _TileMemory(2, _tile_size(inputs), do.dtype)
 
     def accumulate(i: int) -> None:
-        for item, group, low, high, number in units[starts[i] : starts[i + 1]]:
-            keys, grads = slice(int(low), int(high)), (partial[number], dk, dv, dbias)
-            with np.errstate(over="ignore", invalid="ignore"):  # of `do` that is not finite
-                _accumulate_gradients(cache, (*items[item], int(group)), keys, do, delta, grads)
+        for item, group, low, high, number in units[starts[i] : starts[i + 1]].tolist():
+            for rows in split_range(0, inputs.shape[-2], _rows(inputs)):
+                block = _Block(inputs, items[item], slice(group, group + 1), rows)
+                with np.errstate(over="ignore", invalid="ignore"):  # of `do` that is not finite
+                    grads = (partial[number], dk, dv, dbias)
+                    _accumulate_gradients(cache, block, slice(low, high), do, delta, grads, memory)
 
     with single_threaded_blas():
         parallel_for(accumulate, len(starts) - 1)
@@ -70,14 +83,80 @@ def backward(cache: ForwardCache, do: Array) -> Gradients:
     return Gradients(dq, dk, dv, dbias, all_finite(dq, dk, dv))
 
 
-def _attend(inputs: AttentionInputs, index: tuple[int, ...], rows: slice, bounded: bool) -> tuple[Array, Array, Array]:
-    """Output (r, e), shift (r, 1) and total (r, 1) of one block of queries."""
-    q, k, v = _scaled(inputs, index, rows), inputs.k[_group(inputs, index)], inputs.v[_group(inputs, index)]
-    o, total = np.zeros((len(q), v.shape[-1]), q.dtype), np.zeros((len(q), 1), q.dtype)
+@dataclass(slots=True)
+class _Block:
+    """Some queries of one item, in all the heads that read some of its key heads."""
+
+    inputs: AttentionInputs
+    item: tuple[int, ...]
+    groups: slice
+    rows: slice
+
+    @property
+    def heads(self) -> slice:
+        """The query heads."""
+        return slice(*(group * _repeat(self.inputs) for group in (self.groups.start, self.groups.stop)))
+
+    def shape(self, width: int) -> tuple[int, ...]:
+        """(query heads, queries of each, width)."""
+        return self.heads.stop - self.heads.start, self.rows.stop - self.rows.start, width
+
+    def of(self, a: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """View the query heads in an array (..., H, ·, ·)."""
+        own: npt.NDArray[Any] = a[self.item][self.heads]
+        return own
+
+    def queries(self, a: Array) -> Array:
+        """(..., H, N, x) -> (g, r, x)."""
+        return self.of(a)[:, self.rows].reshape(self.groups.stop - self.groups.start, -1, a.shape[-1])
+
+    def keys(self, a: Array) -> Array:
+        """(..., G, M, x) -> (g, M, x), a view."""
+        own: Array = a[self.item][self.groups]
+        return own
+
+    def scaled_queries(self) -> Array:
+        """The queries times `scale`, or times its sign where they could overflow or a softcap applies the rest."""
+        scale, softcap = self.inputs.scale, self.inputs.softcap
+        factor = scale if softcap is None and abs(scale) <= 1 else np.sign(scale)
+        return np.asarray(self.queries(self.inputs.q) * self.inputs.q.dtype.type(factor))
+
+    def tile(self, array: Array, keys: slice) -> Array:
+        """View a tile of a mask or bias, broadcastable to (query heads, queries of each, c)."""
+        return mask_tile(array, self.item, self.heads, self.rows, keys)
+
+
+class _TileMemory(threading.local):
+    """Memory of each thread for some tiles, so that it is not requested from the system again for each."""
+
+    def __init__(self, count: int, size: int, dtype: np.dtype[Any]) -> None:
+        self.tiles = [np.empty(size, dtype) for _ in range(count)]
+
+    def tile(self, number: int, *shape: int) -> Array:
+        """One of the tiles, in this shape."""
+        return self.tiles[number][: math.prod(shape)].reshape(shape)
+
+
+def _blocks(inputs: AttentionInputs) -> list[_Block]:
+    """Blocks of all queries of all heads."""
+    *lead, _, n, _ = inputs.shape
+    return [
+        _Block(inputs, item, groups, rows)
+        for item in np.ndindex(*lead)
+        for groups in split_range(0, inputs.groups, _groups_at_once(inputs))
+        for rows in split_range(0, n, _rows(inputs))
+    ]
+
+
+def _attend(block: _Block, bounded: bool, memory: _TileMemory) -> tuple[Array, Array, Array]:
+    """Output (g, r, e), shift (g, r, 1) and total (g, r, 1) of a block."""
+    inputs, q = block.inputs, block.scaled_queries()
+    k, v = block.keys(inputs.k), block.keys(inputs.v)
+    o, total = np.zeros((*q.shape[:2], v.shape[-1]), q.dtype), np.zeros((*q.shape[:2], 1), q.dtype)
     top = np.full_like(total, 0 if bounded else -np.inf)
-    ones, buffer, product = np.ones((COLUMNS, 1), q.dtype), np.empty((len(q), COLUMNS), q.dtype), np.empty_like(o)
-    for keys in key_blocks(inputs, index[:-1], rows, slice(0, len(k)), COLUMNS):
-        u, _ = _logits(inputs, index, rows, keys, q, k[keys], buffer)
+    ones, product = np.ones((COLUMNS, 1), q.dtype), np.empty_like(o)
+    for keys in key_blocks(inputs, block.item, block.rows, slice(0, k.shape[-2]), COLUMNS):
+        u, _ = _logits(block, keys, q, k[:, keys], memory)
         if not bounded:
             higher = np.maximum(top, u.max(axis=-1, keepdims=True))
             shrink = np.exp(top - _or_zero(higher))  # of what was summed under the old maximum
@@ -86,64 +165,59 @@ def _attend(inputs: AttentionInputs, index: tuple[int, ...], rows: slice, bounde
             top = higher
             u -= _or_zero(top)
         np.exp(u, out=u)
-        total += u @ ones[: u.shape[1]]  # (r, c) @ (c, 1) is faster than a sum
-        o += np.matmul(u, v[keys], out=product)
+        total += u @ ones[: u.shape[-1]]  # (g, r, c) @ (c, 1) is faster than a sum
+        o += np.matmul(u, v[:, keys], out=product)
     return o * _reciprocal(total), _or_zero(top), total
 
 
-def _write_weights(
-    inputs: AttentionInputs, index: tuple[int, ...], rows: slice, shift: Array, total: Array, p: Array
-) -> None:
-    """Write the attention weights of one block of queries into p (N, M)."""
-    q, k = _scaled(inputs, index, rows), inputs.k[_group(inputs, index)]
-    for keys in key_blocks(inputs, index[:-1], rows, slice(0, len(k)), COLUMNS):
-        u, _ = _logits(inputs, index, rows, keys, q, k[keys], np.empty((len(q), COLUMNS), q.dtype))
-        p[rows, keys] = np.exp(u - shift) * _reciprocal(total)
+def _write_weights(block: _Block, shift: Array, total: Array, p: Array, memory: _TileMemory) -> None:
+    """Write the attention weights of a block into p (query heads, N, M)."""
+    inputs, q, inverse = block.inputs, block.scaled_queries(), _reciprocal(total)
+    k = block.keys(inputs.k)
+    for keys in key_blocks(inputs, block.item, block.rows, slice(0, k.shape[-2]), COLUMNS):
+        u, _ = _logits(block, keys, q, k[:, keys], memory)
+        p[:, block.rows, keys] = (np.exp(u - shift) * inverse).reshape(block.shape(u.shape[-1]))
 
 
 def _accumulate_gradients(
     cache: ForwardCache,
-    pair: tuple[int, ...],
+    block: _Block,
     chunk: slice,
     do: Array,
     delta: Array,
     grads: tuple[Array, Array, Array, Array | None],
+    memory: _TileMemory,
 ) -> None:
-    """Add the gradients that pass through a chunk of the keys of (item, key head); dq and dk still lack `scale`."""
+    """Add the gradients that pass from a block through a chunk of its keys; dq and dk still lack `scale`."""
     inputs, (dq, dk, dv, dbias) = cache.inputs, grads
-    k, v = inputs.k[pair], inputs.v[pair]
-    repeat = inputs.shape[-3] // inputs.groups
-    size = min(_rows(inputs), inputs.shape[-2]), min(COLUMNS, inputs.shape[-1])
-    buffer, second = (np.empty(size, do.dtype) for _ in range(2))
-    for head in range(pair[-1] * repeat, (pair[-1] + 1) * repeat):
-        index = (*pair[:-1], head)
-        for rows in split_range(0, inputs.shape[-2], _rows(inputs)):
-            q, scaled, dq_r = inputs.q[index][rows], _scaled(inputs, index, rows), dq[index][rows]
-            # p = u / total, so that with do' = do / total:  dv = uᵀ do',  ds = u ∘ (do' vᵀ − Σ do' ∘ o)
-            shift, inverse = cache.shift[index][rows], _reciprocal(cache.total[index][rows])
-            do_r, delta_r = do[index][rows] * inverse, delta[index][rows] * inverse
-            for keys in key_blocks(inputs, pair[:-1], rows, chunk, COLUMNS):
-                u, tanh = _logits(inputs, index, rows, keys, scaled, k[keys], buffer)
-                if shift.any():
-                    u -= shift
-                np.exp(u, out=u)
-                dv[pair][keys] += u.T @ do_r  # o = p v
-                ds = np.matmul(do_r, v[keys].T, out=second[: len(q), : u.shape[1]])
-                ds -= delta_r  # p = softmax(s):  ds = p ∘ (dp − Σ p dp), and Σ p dp = do · o
-                ds *= u
-                if dbias is not None:
-                    accumulate_bias_gradient(dbias, index, rows, keys, ds)
-                if tanh is not None:
-                    ds *= 1 - tanh**2  # s = c tanh(t / c):  dt = ds (1 − tanh²)
-                dq_r += ds @ k[keys]  # t = scale q kᵀ
-                dk[pair][keys] += ds.T @ q
+    k, v, dk, dv = (block.keys(a) for a in (inputs.k, inputs.v, dk, dv))
+    q, scaled, shift = block.queries(inputs.q), block.scaled_queries(), block.queries(cache.shift)
+    # p = u / total, so that with do' = do / total:  dv = uᵀ do',  ds = u ∘ (do' vᵀ − Σ do' ∘ o)
+    inverse = _reciprocal(block.queries(cache.total))
+    do, delta, dq_r = block.queries(do) * inverse, block.queries(delta) * inverse, np.zeros_like(q)
+    shifted = bool(shift.any())
+    for keys in key_blocks(inputs, block.item, block.rows, chunk, COLUMNS):
+        u, tanh = _logits(block, keys, scaled, k[:, keys], memory)
+        if shifted:
+            u -= shift
+        np.exp(u, out=u)
+        dv[:, keys] += u.mT @ do  # o = p v
+        ds = np.matmul(do, v[:, keys].mT, out=memory.tile(1, *u.shape))
+        ds -= delta  # p = softmax(s):  ds = p ∘ (dp − Σ p dp), and Σ p dp = do · o
+        ds *= u
+        if dbias is not None:
+            _add(block.tile(dbias, keys), ds.reshape(block.shape(ds.shape[-1])))
+        if tanh is not None:
+            ds *= 1 - tanh**2  # s = c tanh(t / c):  dt = ds (1 − tanh²)
+        dq_r += ds @ k[:, keys]  # t = scale q kᵀ
+        dk[:, keys] += ds.mT @ q
+    block.of(dq)[:, block.rows] += dq_r.reshape(block.shape(dq_r.shape[-1]))
 
 
-def _logits(
-    inputs: AttentionInputs, index: tuple[int, ...], rows: slice, keys: slice, q: Array, k: Array, buffer: Array
-) -> tuple[Array, Array | None]:
-    """Logits of one tile (r, c), −inf where hidden, written to `buffer`; and the softcap's tanh."""
-    s: Array = np.matmul(q, k.T, out=buffer[: len(q), : len(k)])
+def _logits(block: _Block, keys: slice, q: Array, k: Array, memory: _TileMemory) -> tuple[Array, Array | None]:
+    """Logits of one tile (g, r, c), −inf where hidden, in the thread's memory; and the softcap's tanh."""
+    inputs = block.inputs
+    s = np.matmul(q, k.mT, out=memory.tile(0, *q.shape[:2], k.shape[-2]))
     tanh = None
     if inputs.softcap is None and abs(inputs.scale) > 1:
         s *= abs(inputs.scale)
@@ -153,39 +227,54 @@ def _logits(
         s *= factor
         tanh = np.tanh(s)
         np.multiply(tanh, inputs.softcap, out=s)
+    of_heads = s.reshape(block.shape(s.shape[-1]))  # a view
     if inputs.bias is not None:
-        s += mask_tile(inputs.bias, index, rows, keys)
-    allowed = inputs.mask.tile(index, rows, keys)
+        of_heads += block.tile(inputs.bias, keys)
+    allowed = inputs.mask.tile(block.item, block.heads, block.rows, keys)
     if allowed is not None:
-        np.copyto(s, -np.inf, where=~allowed)
+        hide(of_heads, allowed)
     return s, tanh
 
 
-def _scaled(inputs: AttentionInputs, index: tuple[int, ...], rows: slice) -> Array:
-    """A block of queries times `scale`, or times its sign where they could overflow or a softcap applies the rest."""
-    factor = inputs.scale if inputs.softcap is None and abs(inputs.scale) <= 1 else np.sign(inputs.scale)
-    return np.asarray(inputs.q[index][rows] * inputs.q.dtype.type(factor))
-
-
 def _rows(inputs: AttentionInputs) -> int:
-    """Queries of a tile."""
-    return ROWS if inputs.mask.left is None and inputs.mask.right is None else ROWS // 2
+    """Queries of a block in each head."""
+    rows = ROWS if inputs.mask.left is None and inputs.mask.right is None else ROWS // 2
+    return max(rows // _repeat(inputs), 1)
 
 
-def _bounded(inputs: AttentionInputs) -> Array:
-    """For each head, whether no logit can exceed `MAX_SAFE_LOGIT` in size: |q · k| ≤ ‖q‖ ‖k‖."""
-    *lead, heads, _, _ = inputs.shape
-    if inputs.bias is not None:
-        return np.zeros((*lead, heads), np.bool_)
+def _groups_at_once(inputs: AttentionInputs) -> int:
+    """Key heads of a block: several where their logits take no more than a tile."""
+    *lead, _, _, _ = inputs.shape
+    fitting = ROWS * COLUMNS // max(_tile_size(inputs), 1)
+    return max(1, min(fitting, math.prod(lead) * inputs.groups // _UNITS))
+
+
+def _tile_size(inputs: AttentionInputs) -> int:
+    """Logits of the largest tile of one key head."""
+    *_, n, m = inputs.shape
+    return _repeat(inputs) * min(_rows(inputs), n) * min(COLUMNS, m)
+
+
+def _repeat(inputs: AttentionInputs) -> int:
+    """Query heads that read one key head."""
+    return inputs.shape[-3] // max(inputs.groups, 1)
+
+
+def _bounded(inputs: AttentionInputs) -> npt.NDArray[np.bool_]:
+    """Whether no logit of a head can exceed `MAX_SAFE_LOGIT` in size (..., H, 1, 1): |q · k| ≤ ‖q‖ ‖k‖."""
     with np.errstate(over="ignore", invalid="ignore"):
         longest = [np.sqrt(np.einsum("...d,...d->...", a, a).max(axis=-1, initial=0)) for a in (inputs.q, inputs.k)]
-        bound = longest[0] * np.repeat(longest[1], heads // inputs.groups, axis=-1) * abs(inputs.scale)
-    return np.asarray(bound <= MAX_SAFE_LOGIT)
+        bound = longest[0] * np.repeat(longest[1], _repeat(inputs), axis=-1) * abs(inputs.scale)
+        if inputs.bias is not None and inputs.bias.size:
+            bias = inputs.bias
+            bound = bound + np.maximum(bias.max(axis=(-2, -1)), -bias.min(axis=(-2, -1)))
+    return np.asarray(bound <= MAX_SAFE_LOGIT)[..., None, None]
 
 
-def _group(inputs: AttentionInputs, index: tuple[int, ...]) -> tuple[int, ...]:
-    """The key head that a query head reads."""
-    return (*index[:-1], index[-1] * inputs.groups // inputs.shape[-3])
+def _add(target: Array, gradient: Array) -> None:
+    """Add a gradient to an array along whose axes of size 1 it was repeated."""
+    repeated = tuple(axis for axis, size in enumerate(target.shape) if size == 1)
+    target += gradient.sum(axis=repeated, keepdims=True) if repeated else gradient
 
 
 def _or_zero(top: Array) -> Array:

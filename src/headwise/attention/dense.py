@@ -9,6 +9,7 @@ import numpy as np
 
 from headwise.attention.base import ForwardCache, Gradients
 from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
+from headwise.attention.masks import hide
 from headwise.shapes import Array
 
 
@@ -62,7 +63,7 @@ def logits(inputs: AttentionInputs) -> tuple[Array, Array | None]:
             s = s + inputs.bias
     allowed = inputs.mask.full()
     if allowed is not None:
-        s = np.where(allowed, s, -np.inf)
+        hide(s, allowed)
     return s, tanh
 
 

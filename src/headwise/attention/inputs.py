@@ -251,9 +251,10 @@ def _allowed(inputs: AttentionInputs, index: tuple[int, ...], rows: slice) -> Bo
     """Which keys these rows may attend to, including −inf in the bias."""
     m = inputs.shape[-1]
     allowed = np.ones((rows.stop - rows.start, m), np.bool_)
-    tile = inputs.mask.tile(index, rows, slice(0, m))
+    where = index[:-1], slice(index[-1], index[-1] + 1), rows, slice(0, m)
+    tile = inputs.mask.tile(*where)
     if tile is not None:
-        allowed &= tile
+        allowed &= tile[0]
     if inputs.bias is not None:
-        allowed &= ~np.isneginf(mask_tile(inputs.bias, index, rows, slice(0, m)))
+        allowed &= ~np.isneginf(mask_tile(inputs.bias, *where)[0])
     return allowed

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from headwise.errors import MaskError
-from headwise.shapes import BoolArray, IntArray, as_array
+from headwise.shapes import Array, BoolArray, IntArray, as_array
 
 Align = Literal["start", "end"] | None
 Window = tuple[int | None, int | None] | None
@@ -35,19 +35,16 @@ class AttentionMask:
     left: int | None
     right: int | None
 
-    def tile(self, index: tuple[int, ...], rows: slice, columns: slice) -> BoolArray | None:
-        """Allowed pairs in one tile of one head, broadcastable to (rows, columns); None if all are allowed.
-
-        ``index`` is the item's index followed by the head.
-        """
-        first, last = self.key_range(index[:-1], rows)
+    def tile(self, item: tuple[int, ...], heads: slice, rows: slice, columns: slice) -> BoolArray | None:
+        """Allowed pairs in one tile of some heads, broadcastable to (heads, rows, columns); None if all are allowed."""
+        first, last = self.key_range(item, rows)
         allowed: BoolArray | None = None
         if columns.start < first.max(initial=0) or columns.stop > last.min(initial=columns.stop):
-            allowed = self._window(rows.start + int(self.offset[index[:-1]]), rows.stop - rows.start, columns)
-            if self.lengths is not None and columns.stop > self.lengths[index[:-1]]:
-                allowed = allowed & (np.arange(columns.start, columns.stop) < self.lengths[index[:-1]])
+            allowed = self._window(rows.start + int(self.offset[item]), rows.stop - rows.start, columns)[None]
+            if self.lengths is not None and columns.stop > self.lengths[item]:
+                allowed = allowed & (np.arange(columns.start, columns.stop) < self.lengths[item])
         if self.array is not None:
-            masked = mask_tile(self.array, index, rows, columns)
+            masked = mask_tile(self.array, item, heads, rows, columns)
             allowed = masked if allowed is None else allowed & masked
         return allowed
 
@@ -187,6 +184,17 @@ def _mask(mask: npt.ArrayLike | None, shape: tuple[int, ...]) -> BoolArray | Non
     return array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
 
 
+def hide(s: Array, allowed: BoolArray) -> None:
+    """Set the logits that are not allowed to −inf, in place.
+
+    A minimum is computed for many numbers at once; a masked copy takes ten times as long for a mask without a pattern.
+    """
+    limit = allowed.astype(s.dtype)
+    limit -= 0.5
+    limit *= np.inf  # +inf where allowed, −inf where hidden
+    np.fmin(s, limit, out=s)  # a hidden NaN is no longer one
+
+
 def is_broadcastable(source: tuple[int, ...], target: tuple[int, ...]) -> bool:
     """Whether an array of shape `source` broadcasts to `target`."""
     return len(source) <= len(target) and all(
@@ -194,7 +202,10 @@ def is_broadcastable(source: tuple[int, ...], target: tuple[int, ...]) -> bool:
     )
 
 
-def mask_tile(array: npt.NDArray[Any], index: tuple[int, ...], rows: slice, columns: slice) -> npt.NDArray[Any]:
-    """Cut (rows, columns) of one head from a mask or bias; axes of size 1 stay so."""
-    head: npt.NDArray[Any] = array[tuple(i if size > 1 else 0 for i, size in zip(index, array.shape, strict=False))]
-    return head[rows if head.shape[0] > 1 else slice(None), columns if head.shape[1] > 1 else slice(None)]
+def mask_tile(
+    array: npt.NDArray[Any], item: tuple[int, ...], heads: slice, rows: slice, columns: slice
+) -> npt.NDArray[Any]:
+    """View (heads, rows, columns) of one item of a mask or bias; axes of size 1 stay so."""
+    own: npt.NDArray[Any] = array[tuple(i if size > 1 else 0 for i, size in zip(item, array.shape, strict=False))]
+    parts = zip((heads, rows, columns), own.shape, strict=True)
+    return own[tuple(part if size > 1 else slice(None) for part, size in parts)]

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from headwise.attention.inputs import AttentionInputs
-from headwise.shapes import Array, IntArray
+from headwise.shapes import IntArray
 
 _PARTIALS = 32 * 2**20  # bytes that the partial dq may take
 _CHUNKS = 8
@@ -61,13 +61,3 @@ def _grid(items: int, groups: int, m: int, count: int) -> tuple[IntArray, IntArr
     item, group, number = np.indices((items, groups, count)).reshape(3, -1)
     units = np.stack([item, group, m * number // count, m * (number + 1) // count, number], axis=1).astype(np.intp)
     return np.arange(len(units) + 1, dtype=np.intp), units
-
-
-def accumulate_bias_gradient(dbias: Array, index: tuple[int, ...], rows: slice, keys: slice, ds: Array) -> None:
-    """Add one tile's gradient to that of a bias of shape (..., H, N, M), any axis of which may be 1."""
-    at = tuple(i if size > 1 else 0 for i, size in zip(index, dbias.shape, strict=False))
-    summed = tuple(axis for axis in (0, 1) if dbias.shape[axis - 2] == 1)
-    target = dbias[at]
-    target[rows if target.shape[0] > 1 else slice(None), keys if target.shape[1] > 1 else slice(None)] += ds.sum(
-        axis=summed, keepdims=True
-    )

@@ -56,7 +56,7 @@ test-all: $(VENV)/dev.stamp browser ## run the tests with the exhaustive ones
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not parity"
 
 fuzz: $(VENV)/dev.stamp ## damaged files, invalid command lines and hostile arguments, more of them than the tests have
-	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -n auto tests/fuzz
+	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -n auto -m "not parity" tests/fuzz
 
 kills: $(VENV)/dev.stamp ## kill commands at random times, resume them and compare; 25 times each
 	KILLS=25 $(BIN)/python -m pytest -n auto -m exhaustive tests/test_kills.py

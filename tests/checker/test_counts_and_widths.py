@@ -141,6 +141,7 @@ def with_a_key_less_for_one_query(q, k, v, window):
     return windowed(q, k, v, window, step=0)
 
 
+@pytest.mark.exhaustive  # all searches of a function that nothing explains
 def test_fewer_queries_than_keys_are_tried_with_a_window_that_has_to_be_passed():
     verdict = hw.check(with_window)
     assert verdict.ok

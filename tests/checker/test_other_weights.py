@@ -167,7 +167,7 @@ def test_a_mistake_next_to_it_and_other_weights_that_are_not_stated_are_not_righ
 @pytest.mark.parametrize(
     ("function", "name"),
     [
-        (performer_attention, "linear attention"),
+        pytest.param(performer_attention, "linear attention", marks=pytest.mark.exhaustive),
         (linear_attention_without_sums, "linear attention"),
         (relu_attention_over_the_root, "ReLU attention"),
     ],

@@ -31,6 +31,7 @@ def finished(folder):
     return {path: path.stat().st_mtime_ns for path in folder.glob("runs/[!.]*.json")}
 
 
+@pytest.mark.exhaustive  # tests/experiments/test_protocol.py resumes runs
 def test_interrupted_it_resumes_and_prints_the_result(tmp_path, monkeypatch):
     monkeypatch.setattr("headwise.cli.study.tokenizers.load_digits", few)
     out = tmp_path / "out"

@@ -106,6 +106,7 @@ def test_too_few_processes():
         next(run_tasks({"any": lambda: 1}, processes=0))
 
 
+@pytest.mark.exhaustive  # tests/attention/test_cluster.py kills a worker, too
 @pytest.mark.filterwarnings("ignore")  # what the sockets of a killed worker report
 def test_a_killed_worker_loses_only_its_own_attempt(tmp_path):
     flag = tmp_path / "pid"

@@ -124,7 +124,7 @@ def test_open_to_others_it_warns_and_ctrl_c_ends_it_well():
 def test_under_load_ctrl_c_stops_it_with_one_line():
     with run_server() as (process, where), ExitStack() as stack:
         head = f"POST /api/read HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(DIGIT)}\r\n\r\n".encode()
-        for _ in range(60):
+        for _ in range(20):
             stack.enter_context(reached(where)).sendall(head + DIGIT)
         assert httpx.get(where, timeout=PATIENCE).status_code == 200  # it has begun with the requests
         process.send_signal(signal.SIGINT)
@@ -218,6 +218,7 @@ def test_only_models_of_other_frameworks_are_preprocessed_for(monkeypatch):
     assert list(served) == [("a.onnx", "clip"), ("b.py:net", "clip"), ("folder", None)]
 
 
+@pytest.mark.exhaustive  # tests/test_installation.py tries the other extras
 def test_without_the_extra_it_says_how_to_install_it(tmp_path, monkeypatch):
     (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('No module named uvicorn', name='uvicorn')")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))

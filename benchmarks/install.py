@@ -92,7 +92,18 @@ from headwise.web.app import application
 application({name: pretrained_vit(name) for name in PRETRAINED})
 """,
     "lab,fast": "import headwise.cli, numba",
-    "all": "import headwise.cli, aeon, dask, gguf, numba, onnxruntime, starlette, tokenizers",
+    "all": """
+import subprocess, sys
+import headwise.cli, aeon, dask, gguf, numba, onnxruntime, starlette, tokenizers
+for study in (
+    "tokenizers --tokenizers 14x14 --seeds 2 --epochs 1",
+    "faithfulness --count 2 --players 4 --maps rollout,AttnLRP",
+    "series --seeds 2 --epochs 1 --pretrain-epochs 1 --width 8 --heads 2 --depth 1 --no-baselines",
+    "sets --seeds 1 --steps 20",
+    "tables wine --seeds 1",
+):
+    subprocess.run([sys.executable, "-m", "headwise", "study", *study.split()], check=True)
+""",
 }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from headwise.attention.base import ForwardCache, Gradients
 from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
 from headwise.attention.masks import hide, mask_tile
-from headwise.attention.tiles import backward_schedule, key_blocks, split_range
+from headwise.attention.tiles import backward_schedule, split_range
 from headwise.parallel.threads import parallel_for, single_threaded_blas
 from headwise.shapes import Array
 
@@ -121,7 +122,16 @@ class _Block:
         factor = scale if softcap is None and abs(scale) <= 1 else np.sign(scale)
         return np.asarray(self.queries(self.inputs.q) * self.inputs.q.dtype.type(factor))
 
-    def tile(self, array: Array, keys: slice) -> Array:
+    def tiles(self, keys: slice) -> Iterator[slice]:
+        """The tiles of these keys of which any query may see one."""
+        mask = self.inputs.mask
+        first, last = mask.key_range(self.item, self.rows)
+        start, stop = int(first.min(initial=keys.stop)), int(last.max(initial=0))
+        for tile in split_range(max(start // COLUMNS * COLUMNS, keys.start), min(stop, keys.stop), COLUMNS):
+            if mask.array is None or self.tile(mask.array, tile).any():
+                yield tile
+
+    def tile(self, array: npt.NDArray[Any], keys: slice) -> npt.NDArray[Any]:
         """View a tile of a mask or bias, broadcastable to (query heads, queries of each, c)."""
         return mask_tile(array, self.item, self.heads, self.rows, keys)
 
@@ -155,7 +165,7 @@ def _attend(block: _Block, bounded: bool, memory: _TileMemory) -> tuple[Array, A
     o, total = np.zeros((*q.shape[:2], v.shape[-1]), q.dtype), np.zeros((*q.shape[:2], 1), q.dtype)
     top = np.full_like(total, 0 if bounded else -np.inf)
     ones, product = np.ones((COLUMNS, 1), q.dtype), np.empty_like(o)
-    for keys in key_blocks(inputs, block.item, block.rows, slice(0, k.shape[-2]), COLUMNS):
+    for keys in block.tiles(slice(0, k.shape[-2])):
         u, _ = _logits(block, keys, q, k[:, keys], memory)
         if not bounded:
             higher = np.maximum(top, u.max(axis=-1, keepdims=True))
@@ -174,7 +184,7 @@ def _write_weights(block: _Block, shift: Array, total: Array, p: Array, memory: 
     """Write the attention weights of a block into p (query heads, N, M)."""
     inputs, q, inverse = block.inputs, block.scaled_queries(), _reciprocal(total)
     k = block.keys(inputs.k)
-    for keys in key_blocks(inputs, block.item, block.rows, slice(0, k.shape[-2]), COLUMNS):
+    for keys in block.tiles(slice(0, k.shape[-2])):
         u, _ = _logits(block, keys, q, k[:, keys], memory)
         p[:, block.rows, keys] = (np.exp(u - shift) * inverse).reshape(block.shape(u.shape[-1]))
 
@@ -196,7 +206,7 @@ def _accumulate_gradients(
     inverse = _reciprocal(block.queries(cache.total))
     do, delta, dq_r = block.queries(do) * inverse, block.queries(delta) * inverse, np.zeros_like(q)
     shifted = bool(shift.any())
-    for keys in key_blocks(inputs, block.item, block.rows, chunk, COLUMNS):
+    for keys in block.tiles(chunk):
         u, tanh = _logits(block, keys, scaled, k[:, keys], memory)
         if shifted:
             u -= shift

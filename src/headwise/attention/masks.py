@@ -45,7 +45,8 @@ class AttentionMask:
                 allowed = allowed & (np.arange(columns.start, columns.stop) < self.lengths[item])
         if self.array is not None:
             masked = mask_tile(self.array, item, heads, rows, columns)
-            allowed = masked if allowed is None else allowed & masked
+            if not masked.all():
+                allowed = masked if allowed is None else allowed & masked
         return allowed
 
     def _window(self, aligned: int, rows: int, columns: slice) -> BoolArray:

@@ -1,8 +1,8 @@
 """How attention is cut into units of work and tiles. This depends on the inputs alone, never on the threads.
 
-Forward, a unit is a block of queries of one head: it owns its rows of the output. Backward, a unit is a chunk of the
-keys of one key head, with all the queries that read it: it owns its rows of dk and dv, and holds a partial dq, which
-are added up in a fixed order. Units that would add to the same entries of dbias form one sequence.
+Forward, a unit is a block of queries, of one head or several: it owns its rows of the output. Backward, a unit is a
+chunk of the keys of one key head, with all the queries that read it: it owns its rows of dk and dv, and holds a partial
+dq, which are added up in a fixed order. Units that would add to the same entries of dbias form one sequence.
 """
 
 from __future__ import annotations
@@ -25,13 +25,6 @@ def split_range(start: int, stop: int, size: int) -> Iterator[slice]:
     """Cut start … stop into slices of at most `size`."""
     for first in range(start, stop, size):
         yield slice(first, min(first + size, stop))
-
-
-def key_blocks(inputs: AttentionInputs, item: tuple[int, ...], rows: slice, keys: slice, size: int) -> Iterator[slice]:
-    """Blocks of the keys that any of these queries may see, apart from the mask array."""
-    first, last = inputs.mask.key_range(item, rows)
-    start, stop = int(first.min(initial=keys.stop)), int(last.max(initial=0))
-    yield from split_range(max(start // size * size, keys.start), min(stop, keys.stop), size)
 
 
 def backward_schedule(inputs: AttentionInputs) -> tuple[IntArray, IntArray]:

@@ -64,15 +64,18 @@ def backward(cache: ForwardCache, do: Array) -> Gradients:
     partial = [np.zeros(inputs.q.shape, do.dtype) for _ in range(units[:, 4].max(initial=0) + 1)]
     dk, dv = np.zeros(inputs.k.shape, do.dtype), np.zeros(inputs.v.shape, do.dtype)
     dbias = None if inputs.bias is None else np.zeros(inputs.bias.shape, do.dtype)
-    items, memory = list(np.ndindex(*inputs.shape[:-3])), _TileMemory(2, _tile_size(inputs), do.dtype)
+    items, at_once = list(np.ndindex(*inputs.shape[:-3])), _groups_at_once(inputs)
+    memory = _TileMemory(2, at_once * _tile_size(inputs), do.dtype)
+    if inputs.bias is None:  # then every sequence is one unit, and several can be one
+        starts = np.append(starts[:-1:at_once], starts[-1])
 
     def accumulate(i: int) -> None:
-        for item, group, low, high, number in units[starts[i] : starts[i + 1]].tolist():
+        for item, groups, keys, number in _joined(units[starts[i] : starts[i + 1]].tolist(), at_once):
             for rows in split_range(0, inputs.shape[-2], _rows(inputs)):
-                block = _Block(inputs, items[item], slice(group, group + 1), rows)
+                block = _Block(inputs, items[item], groups, rows)
                 with np.errstate(over="ignore", invalid="ignore"):  # of `do` that is not finite
                     grads = (partial[number], dk, dv, dbias)
-                    _accumulate_gradients(cache, block, slice(low, high), do, delta, grads, memory)
+                    _accumulate_gradients(cache, block, keys, do, delta, grads, memory)
 
     with single_threaded_blas():
         parallel_for(accumulate, len(starts) - 1)
@@ -187,6 +190,16 @@ def _write_weights(block: _Block, shift: Array, total: Array, p: Array, memory: 
     for keys in block.tiles(slice(0, k.shape[-2])):
         u, _ = _logits(block, keys, q, k[:, keys], memory)
         p[:, block.rows, keys] = (np.exp(u - shift) * inverse).reshape(block.shape(u.shape[-1]))
+
+
+def _joined(units: list[list[int]], at_once: int) -> Iterator[tuple[int, slice, slice, int]]:
+    """Item, key heads, keys and number of the partial dq of units, of which those of adjacent heads are joined."""
+    while units:
+        (item, group, low, high, number), count = units[0], 1
+        while count < min(at_once, len(units)) and units[count] == [item, group + count, low, high, number]:
+            count += 1
+        yield item, slice(group, group + count), slice(low, high), number
+        units = units[count:]
 
 
 def _accumulate_gradients(

@@ -104,3 +104,32 @@ class Activated(Options):
 
     def projected(self, x):
         return self.activation(self.qkv(x))
+
+
+class OtherWidths(nn.Module):
+    """Keys and values of other tokens than the queries, by default of different widths."""
+
+    def __init__(self, text_dim=24, image_dim=20, value_dim=28, num_heads=4):
+        super().__init__()
+        self.attn = nn.MultiheadAttention(text_dim, num_heads, kdim=image_dim, vdim=value_dim, batch_first=True)
+
+    def forward(self, query, key, value):
+        return self.attn(query, key, value, need_weights=False)[0]
+
+
+class KeptForItems(nn.Module):
+    """Keys and values in an array for so many items, written at the places of the tokens."""
+
+    def __init__(self, dim, heads, max_batch_size=4, rotary_dim=4):
+        super().__init__()
+        self.heads, self.rotary_dim = heads, rotary_dim
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.register_buffer("kept", torch.zeros(2, max_batch_size, heads, 32, dim // heads))
+
+    def forward(self, x, input_pos):
+        q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in self.qkv(x).chunk(3, -1))
+        assert self.rotary_dim <= q.shape[-1]
+        kept = self.kept.to(x.dtype).clone()
+        kept[0, : len(x), :, input_pos], kept[1, : len(x), :, input_pos] = k, v
+        mask = torch.ones(32, 32).tril().bool()[input_pos]
+        return self.out(F.scaled_dot_product_attention(q, *kept[:, : len(x)], mask).transpose(1, 2).flatten(2))

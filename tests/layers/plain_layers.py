@@ -259,3 +259,33 @@ class OfNamedTupleUnscaled(OfNamedTuple):
 
 class OfFrozenDataclass(OfNamedTuple):
     matrices = FrozenMatrices
+
+
+class Affine:
+    """A linear layer."""
+
+    def __init__(self, width, rng):
+        self.W, self.b = rng.normal(size=(width, width)), np.zeros(width)
+
+    def __call__(self, x):
+        return x @ self.W + self.b
+
+
+class OfUnnamedLayers:
+    """Its names say nothing."""
+
+    def __init__(self, d_model=12):
+        rng = np.random.default_rng(0)
+        self.fc1, self.fc2, self.fc3, self.fc4 = (Affine(d_model, rng) for _ in range(4))
+
+    def __call__(self, x):
+        q, k, v = self.fc1(x), self.fc2(x), self.fc3(x)
+        return self.fc4(self.weights(q @ k.swapaxes(-1, -2)) @ v)
+
+    def weights(self, s):
+        return softmax(s / len(self.fc1.b) ** 0.5)
+
+
+class OfUnnamedLayersUnscaled(OfUnnamedLayers):
+    def weights(self, s):
+        return softmax(s)

@@ -43,11 +43,17 @@ class Clipped(nn.Module):
     def forward(self, x):
         q, k, v = (w(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
         places = torch.arange(x.shape[1])
-        index = (places - places[:, None]).clamp(-self.longest, self.longest) + self.longest
-        s = q @ k.mT + torch.einsum("bhid,ijd->bhij", q, self.rel_k[index])
+        index = self.clipped(places - places[:, None]) + self.longest
+        s = q @ k.mT + self.products(q, k, self.rel_k[index])
         p = self.scaled(s, q.shape[-1]).softmax(-1)
         o = p @ v + torch.einsum("bhij,ijd->bhid", p, self.of_values(index))
         return self.wo(o.transpose(1, 2).flatten(2))
+
+    def clipped(self, distances):
+        return distances.clamp(-self.longest, self.longest)
+
+    def products(self, q, k, vectors):
+        return torch.einsum("bhid,ijd->bhij", q, vectors)
 
     def of_values(self, index):
         return self.rel_v[index]
@@ -66,6 +72,26 @@ class ClippedValuesUnused(Clipped):
         return 0 * self.rel_v[index]
 
 
+class ClippedOfKeys(Clipped):
+    def products(self, q, k, vectors):
+        return torch.einsum("bhjd,ijd->bhij", k, vectors)
+
+
+class ClippedOfOtherQueries(Clipped):
+    def products(self, q, k, vectors):
+        return torch.einsum("bhjd,ijd->bhij", q, vectors)
+
+
+class ClippedFolded(Clipped):
+    def clipped(self, distances):
+        return super().clipped(distances).abs()
+
+
+class ClippedByPlace(Clipped):
+    def products(self, q, k, vectors):
+        return torch.einsum("bhid,jd->bhij", q, vectors[0])
+
+
 class Skewed(nn.Module):
     """Vectors of earlier distances alone, shifted into place (Huang et al., 2019)."""
 
@@ -82,6 +108,24 @@ class Skewed(nn.Module):
         s = q @ k.mT + products.view(*products.shape[:2], n + 1, n)[:, :, 1:]
         s = s.masked_fill(torch.ones(n, n).triu(1) > 0, -torch.inf) / q.shape[-1] ** 0.5
         return self.out((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class SkewedBare(nn.Module):
+    """Without an output matrix, which the table might be taken for."""
+
+    def __init__(self, dim=12, num_heads=3, max_len=64):
+        super().__init__()
+        self.num_heads, self.max_len = num_heads, max_len
+        self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
+        self.Er = nn.Parameter(torch.randn(max_len, dim // num_heads))
+
+    def forward(self, x):
+        n = x.shape[1]
+        q, k, v = (f(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for f in self.children())
+        places = torch.arange(n)
+        index = (places - places[:, None] + self.max_len - 1).clamp(max=self.max_len - 1)
+        s = (q @ k.mT + torch.einsum("bhid,ijd->bhij", q, self.Er[index])) / q.shape[-1] ** 0.5
+        return (s + torch.full((n, n), -torch.inf).triu(1)).softmax(-1).matmul(v).transpose(1, 2).flatten(2)
 
 
 class Image(nn.Module):

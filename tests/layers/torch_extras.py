@@ -71,14 +71,27 @@ class BiasAfterSoftmax(Heads):
 
 
 class Sinks(Heads):
-    def __init__(self, dim, heads=3):
+    def __init__(self, dim, heads=3, sliding_window=0):
         super().__init__(dim, heads)
+        self.sliding_window = sliding_window
         self.sinks = nn.Parameter(torch.zeros(heads))
 
     def forward(self, x):
         q, k, v = self.split(self.to_q(x)), self.split(self.to_k(x)), self.split(self.to_v(x))
         sinks = self.sinks[:, None, None].expand(len(x), -1, x.shape[1], 1)
-        return self.merge(torch.cat([self.logits(q, k), sinks], -1).softmax(-1)[..., :-1] @ v)
+        hidden = torch.full((x.shape[1], x.shape[1]), -torch.inf)
+        s = self.logits(q, k) + hidden.triu(1)
+        if self.sliding_window:
+            s = s + hidden.tril(-self.sliding_window)
+        return self.merge(self.weights(torch.cat([s, sinks], -1)) @ v)
+
+    def weights(self, logits):
+        return logits.softmax(-1)[..., :-1]
+
+
+class SinksUnused(Sinks):
+    def weights(self, logits):
+        return logits[..., :-1].softmax(-1)
 
 
 class Gated(Heads):

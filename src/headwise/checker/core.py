@@ -322,6 +322,8 @@ def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng:
                     f"With {' and '.join(target.tables)} as they are, an item of a batch changes the output of another."
                 )
                 findings = replace(findings, unexplained=True, notes=(*findings.notes, note))
+            if target.contradiction is not None and (note := target.contradiction()):
+                findings = replace(findings, unexplained=True, notes=(*findings.notes, note))
             judged = _Judged(target, findings)
             untested = (*untested, *target.tables)
             _refuse_untested_rotations(target, findings)

@@ -134,6 +134,8 @@ class Target:
         and whether each is one of several norms of queries and keys, another of which changes them.
     used_in_part : callable or None
         Which tables have entries that change nothing, in words, given the same, and the same with many tokens.
+    contradiction : callable or None
+        What its tables of distances do that none does, in a sentence; empty for none.
     train : callable or None
         Turns the training mode on or off, where there is one.
     state : callable or None
@@ -173,6 +175,7 @@ class Target:
     gate: str = ""
     without_effect: Callable[[Callable[[], bool]], dict[str, bool]] | None = None
     used_in_part: Callable[[Callable[[], bool], Callable[[], bool] | None], list[str]] | None = None
+    contradiction: Callable[[], str] | None = None
     train: Callable[[bool], None] | None = None
     state: Callable[[], Memory] | None = None
     causal: bool = False

@@ -21,6 +21,8 @@ VERDICTS = {
     "Downsampled": ((), ()),
     "DownsampledScaledByModel": (("scale-model-width",), ()),
     "Activated": ((), ()),
+    "OtherWidths": ((), ()),
+    "KeptForItems": ((), ("causal-unasked",)),
 }
 
 

@@ -24,6 +24,8 @@ VERDICTS = {
     layers.OfNamedTuple: (),
     layers.OfNamedTupleUnscaled: ("scale-missing",),
     layers.OfFrozenDataclass: (),
+    layers.OfUnnamedLayers: (),
+    layers.OfUnnamedLayersUnscaled: ("scale-missing",),
 }
 
 

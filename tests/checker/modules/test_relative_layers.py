@@ -18,7 +18,18 @@ VERDICTS = {
     "Clipped": ((), ""),
     "ClippedUnscaled": (("scale-missing",), ""),
     "ClippedValuesUnused": (("unknown",), "rel_v changes no output."),
+    "ClippedOfKeys": (("unknown",), "The products of rel_k are with the keys alone, and not with the queries."),
+    "ClippedOfOtherQueries": (
+        ("unknown",),
+        "The products of rel_k and rel_v are with the queries of the tokens that are attended to.",
+    ),
+    "ClippedFolded": (("unknown",), "rel_k is the same for keys before and after a query, and half of it has no use."),
+    "ClippedByPlace": (
+        ("unknown",),
+        "The logits with rel_k and rel_v differ between pairs of tokens at the same distance.",
+    ),
     "Skewed": ((), ""),
+    "SkewedBare": ((), ""),
     "Image": ((), ""),
     "ImageRowsAlone": (("unknown",), "rel_pos_w changes no output."),
 }

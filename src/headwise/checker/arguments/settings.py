@@ -13,7 +13,7 @@ GROUPED = SIZES | {"model": 24, "heads": 6, "key_heads": 2}  # for a class that 
 # for a class that is right so far: more of everything, also of tokens, on which code may branch
 OTHERS = SIZES | {"model": 32, "heads": 4, "key_heads": 4, "width": 8, "values": 8, "length": 128}
 SIZED = frozenset(
-    {"model", "heads", "width", "values", "length", "context", "dropout", "softcap"}
+    {"model", "heads", "width", "values", "length", "context", "dropout", "softcap", "items"}
 )  # these are set even with a default
 
 # names of arguments that are a configuration
@@ -39,12 +39,13 @@ _VALUES = {
     "softcap": 5.0,
     "queries": 4,
     "cross": False,
+    "items": 8,
 }
 
 # names in small letters and without underscores; a regular expression where there are too many to list
 _PATTERNS = {
     "rank": r"(kv|q)?lorarank|(kv|q)?(latent|compress\w*|down)(dim|size|rank)|d(dim)?c|rank",
-    "turned": r"(qk)?ropeheaddim|(d|dim)rope|ropedim|dh?r",
+    "turned": r"(qk)?ropeheaddim|(d|dim)rope|ropedim|dh?r|rot(ary)?(emb)?n?dims?",
     "unturned": r"(qk)?nopeheaddim|(d|dim)nope|nopedim",
     "bias": r"(use|qkv|kqv|with|add|has|enable|attn|attention|proj|qk|out)*bias(es)?",
     "dropout": r"(attn|attention|proj|resid|residual|out|hidden|embd|qkv|weight|probs)*"
@@ -61,6 +62,7 @@ _PATTERNS = {
     "window": r"(sliding|local|attn|attention)*window(size|len|length|width)?",
     "queries": r"(n|num|number)?(of)?(seeds?|latents?|queries|querytokens|probes|inducing\w*|inds|outputs)|latentlen",
     "cross": r"(is)?cross(attention|attn)|isdecoder",
+    "items": r"max(batchsize|batches|batch|bs|bsz)",
     "temperature": r"temp(erature)?",
     "scale": r"(attn|attention|softmax|sm|qk)?(scale|scaling)(factor)?",
     "values": r"(d|dim)(v|values?)|(v|value|values)(headdim|width|dim|size|channels)|valuedepth|dvalues?",

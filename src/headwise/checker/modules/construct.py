@@ -184,6 +184,8 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
         return {p.name: _identity()}
     value: Any = _called(cls, p) or _root(cls, p, sizes) if required else None
     value = value_of_setting(p.name, sizes, documentation_of(cls)) if value is None else value
+    if re.search(rf"\b[kv]dim\s*=\s*{p.name}\b", documentation_of(cls)):  # of torch.nn.MultiheadAttention
+        return {p.name: sizes["context"]} if required or _is_number(p.default) else {}
     if re.search(rf"\b{p.name}\[[01]\]", documentation_of(cls)) and role_of_setting(p.name) == "window":
         value = (2, 3)
     value = guessed_value(p.name, sizes) if required and value is None else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from headwise.checker.calling.responses import bare
 from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of, roles_without_weights
 from headwise.checker.modules.call import Call
 from headwise.checker.modules.calls import takes_any_count
+from headwise.checker.modules.distances import contradiction
 from headwise.checker.modules.extras import (
     components,
     make_neutral,
@@ -39,6 +40,7 @@ from headwise.checker.modules.select import Match
 from headwise.checker.reference.state import Change
 from headwise.checker.target import Target
 from headwise.checker.user_code.numpy_guard import np
+from headwise.shapes import Array
 
 _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
 # what True means in the masks of the frameworks' own layers
@@ -92,8 +94,8 @@ def _returns_logits(layer: Layer) -> bool:
     return bool(_LOGITS.search(document(layer.forward, layer.source, layer.function).code))
 
 
-def target_of(match: Match) -> Target:
-    """What the core probes."""
+def target_of(match: Match, filled: Mapping[str, Array]) -> Target:
+    """What the core probes; `filled` are its tables with random numbers."""
     reading = match.reading
     sizes, call = reading.sizes, call_with_tables(match)
     layer = call.layer
@@ -132,6 +134,7 @@ def target_of(match: Match) -> Target:
         gate=layer.gate.name if layer.gate else "",
         tables=tuple(p.name for p in tables(layer)),
         without_effect=functools.partial(without_effect, layer, sizes.heads),
+        contradiction=None if known else functools.partial(contradiction, call, reading, filled),
         used_in_part=None if known else functools.partial(used_in_part, layer, sizes.heads, count),
         train=layer.train,
         state=layer.state,
@@ -160,7 +163,7 @@ def _is_unscaled(layer: Layer) -> bool:
 
 def _window(layer: Layer) -> tuple[int, str] | None:
     """The window among its numbers, and what the comments say that it counts."""
-    sizes = [value for name, value in layer.numbers.items() if role_of(name) == "window"]
+    sizes = [value for name, value in layer.numbers.items() if role_of(name) == "window" and value > 0]
     return (sizes[0], Documentation(layer.name, _comments(layer.documentation).lower()).window) if sizes else None
 
 

@@ -20,6 +20,7 @@ _OF_HEADS = re.compile(
 )
 _OF_POSITIONS = re.compile(r"pos|rel|rpe|bias_table|cpb|distance|sink|alibi|embed", re.IGNORECASE)
 _OF_DISTANCES = re.compile(r"rel|rpe|bias_table|position(al)?_bias", re.IGNORECASE)
+_NEEDED = re.compile(_OF_DISTANCES.pattern + "|sinks?$", re.IGNORECASE)  # of which a layer has no other use
 _OF_LOGITS = re.compile(r"logits?_?scale|temperature|(^|[._])tau$", re.IGNORECASE)
 _CAP = re.compile(r"^(?!.*(final|output|lm_)).*(soft_?cap|logits?_?cap|(^|_)cap$)", re.IGNORECASE)
 _CONFIGURED = re.compile(
@@ -88,7 +89,7 @@ def used_in_part(
     arrays, sentences = fill_tables(layer), []
     if not repeats():  # they are empty in this check
         zeros = {name: np.zeros(array.shape) for name, array in arrays.items()}
-        for name in filter(_OF_DISTANCES.search, arrays):
+        for name in filter(_NEEDED.search, arrays):
             layer.write({**zeros, name: arrays[name]})
             sentences += [f"{name} changes no output."] * (repeats_many or repeats)()
         layer.write(zeros)
@@ -105,7 +106,7 @@ def used_in_part(
         used = [changes(axis, range(head, head + 1)) for axis in of_heads for head in range(heads)]
         if len(of_heads) == 1 and any(used) and not all(used):
             sentences.append(f"Of {name}, only the entries for some of the heads change an output.")
-        if repeats_many and _OF_DISTANCES.search(name) and not changes(0, range(len(array)), many=True):
+        if repeats_many and _NEEDED.search(name) and not changes(0, range(len(array)), many=True):
             sentences.append(f"{name} changes no output.")
         for axis, side in enumerate(array.shape):
             if not repeats_many or axis in of_heads or not 2 < side <= _LONGEST:

@@ -187,15 +187,18 @@ def _name_rest(
     """
     lacking = [x for x in "qkv" if x not in "".join(weights)]
     has_output = bool({"o", "o?"} & set(weights))
+    named = [pair[1] for part in "qkv" for pair in weights.get(part, [])]
     possible = [p for p in rest if not _is_bias(p) and not _is_table(p) and not is_of_residual(p.name)]
-    unnamed = [p for p in possible if len(_bare(p.shape)) >= 2 and min(_bare(p.shape)) > 1]
+    possible = [p for p in possible if len(_bare(p.shape)) >= 2 and min(_bare(p.shape)) > 1]
+    # no array of its own, such as a table, is the output of linear layers
+    unnamed = [p for p in possible if not named or bool(p.axes) == bool(named[0].axes)]
     if len(unnamed) not in (len(lacking), len(lacking) + (not has_output)):
         return ""
     for part, parameter in zip([*lacking, "o"], unnamed, strict=False):
         prefix = parameter.name.rpartition(".")[0]
         weights[part] = [(Role(part, parameter.name, None), parameter)]
         rest.remove(parameter)
-        for other in [p for p in rest if prefix and p.name == f"{prefix}.bias"]:
+        for other in [p for p in rest if prefix and p.name in (f"{prefix}.bias", f"{prefix}.b")]:
             biases[part] = [(Role(part, other.name, None), other)]
             rest.remove(other)
     return "".join(lacking)

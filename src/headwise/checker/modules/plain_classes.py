@@ -55,12 +55,16 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         convert = torch_tensor
         for item, replace in places.values():
             replace(convert(np.array(bare(item), np.float64) if bare(item).dtype.kind == "f" else bare(item)))
-    parameters = tuple(
-        Parameter(path, np.array(bare(item), np.float64))
-        for path, (item, _) in places.items()
-        if (role_of(path) is not None or bias_role(path) is not None)
-        and not (is_formula(path, bare(item).shape) or is_turned_off(path, parts))
-    )
+    numbers = {path: bare(item) for path, (item, _) in places.items()}
+    learned = {
+        path: array
+        for path, array in numbers.items()
+        if not (is_formula(path, array.shape) or is_turned_off(path, parts))
+    }
+    roles = {path: role_of(path) or bias_role(path) for path in learned}
+    if not any(role is not None and set(role.part) & set("qkv") for role in roles.values()):
+        roles = {path: True for path, array in learned.items() if array.dtype.kind == "f"}  # no name says anything
+    parameters = tuple(Parameter(path, np.array(learned[path], np.float64)) for path in roles if roles[path])
 
     def write(arrays: Mapping[str, Array]) -> None:
         for path, array in arrays.items():

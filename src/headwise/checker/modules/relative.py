@@ -17,7 +17,7 @@ from headwise.checker.search.mistakes import Explanation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
-_OF_VALUES = re.compile(r"(^|[._])(\w*_)?v(al(ue)?s?)?([._]weight)?$", re.IGNORECASE)
+_OF_VALUES = re.compile(r"(^|[._])(\w*_)?v(al(ue)?s?)?([._]|$)", re.IGNORECASE)
 
 
 def relative_designs(tables: Mapping[str, Array], heads: int, width: int) -> Iterator[Explanation]:

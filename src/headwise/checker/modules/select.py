@@ -130,6 +130,9 @@ def with_tables(match: Match, tables: Mapping[str, Array]) -> Match:
     possible = [match.design + one for one in uses]
     if _distance(output, match.design, case) < _CLOSE:
         return match
+    if "mask" not in case and not match.call.takes_context and not match.call.latents:
+        visible = _visible(match.call, match.reading)
+        case = case if visible is None or np.triu(visible, 1).any() else case | {"mask": visible[None, None]}
     for mistake in (Explanation(), *singles()):
         for design in possible:
             if design.goes_with(mistake) and _distance(output, design + mistake, case) < _CLOSE:
@@ -160,6 +163,12 @@ def _windows(call: Call, reading: Reading) -> BoolArray | None:
     """The keys that each query sees (N, N) if these are windows of a grid, of which a layer has a fixed size."""
     if call.takes_context or call.latents or takes_any_count(call, reading.sizes):
         return None
+    visible = _visible(call, reading)
+    return visible if visible is not None and sees_windows_of_grid(visible) else None
+
+
+def _visible(call: Call, reading: Reading) -> BoolArray | None:
+    """The keys that each query sees, (N, N); None where that cannot be told."""
     X = np.random.default_rng(9).normal(size=(call.batch, call.count, reading.sizes.model))
     visible = np.eye(call.count, dtype=bool)
     try:
@@ -171,7 +180,7 @@ def _windows(call: Call, reading: Reading) -> BoolArray | None:
             visible[:, m] |= np.abs(call(changed) - before).max(axis=(0, 2)) > _CLOSE * np.abs(before).max()
     except (CallError, ValueError):
         return None
-    return visible if sees_windows_of_grid(visible) else None
+    return visible
 
 
 def mixes_tokens(call: Call, reading: Reading) -> bool:

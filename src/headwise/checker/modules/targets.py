@@ -168,7 +168,7 @@ def _targets_of(layer: Layer, narrow: bool) -> tuple[list[Target], bool]:
             " not those to queries, keys and values of attention."
         )
     arrays = fill_tables(layer)
-    return [target_of(with_tables(match, arrays)) for match in matches], explained
+    return [target_of(with_tables(match, arrays), arrays) for match in matches], explained
 
 
 def _calls(layer: Layer, options: list[Reading]) -> list[Call]:
@@ -198,7 +198,10 @@ def _sites(instance: Any, inside: str | None) -> list[str]:
         raise DataError(f"{name}: expected one attention; it holds {len(sites)}. Choose one with inside=: {listed}.")
     if not sites and not names:
         return [inside or ""]
-    if not sites and len([one for one in names if not names_table(one) and not one.endswith("bias")]) <= _UNNAMED:
+    if (
+        not sites
+        and len([one for one in names if not names_table(one) and not one.endswith(("bias", ".b"))]) <= _UNNAMED
+    ):
         return [inside or ""]
     if not sites:
         raise _no_projections(name, names)

@@ -24,6 +24,16 @@ def padded_the_other_way(q, k, v, mask):
     return padded(q, k, v, 1 - mask)
 
 
+def padded_to_the_right(q, k, v, padding_mask):
+    """q (batch, tq, d), with a padding mask (batch, tk) (1 = token)."""
+    return padded(q, k, v, padding_mask)
+
+
+def padded_to_the_left(q, k, v, padding_mask):
+    """q (batch, tq, d), with a padding mask (batch, tk) (1 = token)."""
+    return padded(q, k, v, 1 - padding_mask)
+
+
 def hidden_where_allowed(q, k, v, mask):
     """q (B, N, d), mask: (B, N, M) with 1 where attention is allowed."""
     s = q @ k.transpose(0, 2, 1) / q.shape[-1]
@@ -134,6 +144,8 @@ def heads_of_tokens_unscaled(q, k, v):
         (heads_of_tokens, ()),
         (heads_of_tokens_unscaled, ("scale-missing",)),
         (padded_the_other_way, ("mask-inverted",)),
+        (padded_to_the_right, ()),
+        (padded_to_the_left, ("mask-inverted",)),
         pytest.param(hidden_where_allowed, ("scale-no-root", "mask-inverted"), marks=pytest.mark.whole_search),
         (last_tokens, ()),
         (one_token_more, ("window-off-by-one",)),

@@ -83,15 +83,15 @@ def test_rotary_angles_are_passed_as_they_are_taken(function, mistakes):
     assert hw.check(function).mistakes == mistakes
 
 
-def rotated_on_grid(a, height, width):
+def rotated_on_grid(a, height, width, lines="rows columns"):
     def turn(x, places):
         angles = places[:, None] * 100.0 ** (-np.arange(0, x.shape[-1], 2) / x.shape[-1])
         z = (x[..., ::2] + 1j * x[..., 1::2]) * np.exp(1j * angles)
         return np.stack([z.real, z.imag], axis=-1).reshape(x.shape)
 
     rows, columns = np.divmod(np.arange(height * width), width)
-    first, second = np.split(a, 2, axis=-1)
-    return np.concatenate([turn(first, rows), turn(second, columns)], axis=-1)
+    places = [{"rows": rows, "columns": columns}[name] for name in lines.split()]
+    return np.concatenate([turn(*pair) for pair in zip(np.split(a, 2, axis=-1), places, strict=True)], axis=-1)
 
 
 def turned_in_a_loop(a):
@@ -117,6 +117,14 @@ def test_rotations_on_a_grid_are_a_convention(scale, mistakes):
     verdict = hw.check(attention)
     assert verdict.mistakes == mistakes
     assert verdict.conventions == ("rope",)
+
+
+def test_rotations_that_leave_out_the_columns_of_a_grid_are_none():
+    def attention(q, k, v, height, width):
+        q, k = (rotated_on_grid(a, height, width, "rows rows") for a in (q, k))
+        return attend(q, k, v)
+
+    assert hw.check(attention).mistakes == ("tokens-scrambled",)
 
 
 @pytest.mark.whole_search

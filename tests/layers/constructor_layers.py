@@ -1,5 +1,8 @@
 """Attention layers of torch whose mistakes show only with other arguments of the constructor than the usual ones."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -133,3 +136,40 @@ class KeptForItems(nn.Module):
         kept[0, : len(x), :, input_pos], kept[1, : len(x), :, input_pos] = k, v
         mask = torch.ones(32, 32).tril().bool()[input_pos]
         return self.out(F.scaled_dot_product_attention(q, *kept[:, : len(x)], mask).transpose(1, 2).flatten(2))
+
+
+@dataclass
+class OfArrays:
+    """Its matrices are arguments."""
+
+    query_weight: np.ndarray
+    key_weight: np.ndarray
+    value_weight: np.ndarray
+    output_weight: np.ndarray
+
+    def __call__(self, x):
+        q, k, v = (x @ w.T for w in (self.query_weight, self.key_weight, self.value_weight))
+        s = q @ k.T / np.sqrt(q.shape[-1])
+        e = np.exp(s - s.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True) @ v @ self.output_weight.T
+
+
+class AfterConvolutions(nn.Module):
+    """Convolutions of each feature and a norm before every projection, under its name (Wu et al., 2021)."""
+
+    def __init__(self, dim=12, heads=3, grid_size=(5, 7)):
+        super().__init__()
+        self.heads, self.grid_size = heads, grid_size
+        for x in "qkv":
+            kernel = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False)
+            self.add_module(f"conv_proj_{x}", nn.Sequential(kernel, nn.BatchNorm2d(dim)))
+            self.add_module(f"proj_{x}", nn.Linear(dim, dim))
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x):
+        image = x.mT.unflatten(-1, self.grid_size)
+        q, k, v = (
+            self.get_submodule(f"proj_{x}")(self.get_submodule(f"conv_proj_{x}")(image).flatten(2).mT) for x in "qkv"
+        )
+        q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in (q, k, v))
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))

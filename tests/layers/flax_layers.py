@@ -55,6 +55,28 @@ class CompactHeadsUnscaled(CompactHeads):
     scale = 1.0
 
 
+class RotaryHeads(linen.Module):
+    """Rotated along the tokens."""
+
+    axis = 1
+
+    @linen.compact
+    def __call__(self, x):
+        q, k, v = (linen.DenseGeneral((3, 4), name=name)(x) for name in ("query", "key", "value"))
+        q, k, v = (a.swapaxes(1, 2) for a in (self.turned(q), self.turned(k), v))
+        return linen.DenseGeneral(x.shape[-1], axis=(-2, -1), name="out")(mixed(q, k, v).swapaxes(1, 2))
+
+    def turned(self, a):
+        angle = jnp.arange(a.shape[self.axis])[:, None] * 100.0 ** -jnp.arange(2)
+        cos, sin = (jnp.expand_dims(f(angle), 3 - self.axis - 1) for f in (jnp.cos, jnp.sin))
+        first, second = jnp.split(a, 2, axis=-1)
+        return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
+class RotaryAlongHeads(RotaryHeads):
+    axis = 2
+
+
 class FourLinears(nnx.Module):
     """The modules of nnx hold their parameters."""
 

@@ -3,6 +3,7 @@
 import pytest
 
 import headwise as hw
+from headwise.errors import DataError
 from helpers.verdicts import assert_verdict
 
 pytest.importorskip("torch")
@@ -22,6 +23,8 @@ VERDICTS = {
     "DownsampledScaledByModel": (("scale-model-width",), ()),
     "Activated": ((), ()),
     "OtherWidths": ((), ()),
+    "OfArrays": ((), ()),
+    "AfterConvolutions": ((), ()),
     "KeptForItems": ((), ("causal-unasked",)),
 }
 
@@ -50,3 +53,9 @@ def test_options_that_are_given_stay_as_they_are():
 def test_options_that_cannot_be_turned_on_are_listed():
     assert "the option rel_pos of its constructor" in hw.check(layers.Options).untested
     assert "the option activation of its constructor" in hw.check(layers.Activated).untested
+
+
+def test_keys_and_values_of_tokens_of_two_widths_are_no_riddle():
+    layer = layers.OtherWidths(24, 20, 28)
+    with pytest.raises(DataError, match="keys are made from tokens of width 20 and its values from those of width 28"):
+        hw.check(layer)

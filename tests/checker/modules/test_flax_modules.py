@@ -13,6 +13,7 @@ VERDICTS = {
     "FusedHeadsUnmoved": (("heads-merged-unmoved",), ()),
     "CompactHeads": ((), ("causal-unasked",)),
     "CompactHeadsUnscaled": (("scale-missing",), ("causal-unasked",)),
+    "RotaryAlongHeads": (("rope-axis",), ()),
     "FourLinears": ((), ()),
     "FourLinearsOverHeads": (("softmax-over-heads",), ()),
     "builtin": ((), ()),

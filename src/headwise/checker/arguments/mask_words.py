@@ -6,7 +6,8 @@ import re
 
 _VISIBLE = (
     r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
-    r"(are|is) there\b|present|exist|looked at|tak\w+ part|influenc|consider)"
+    r"(are|is) there\b|present|exist|looked at|tak\w+ part|influenc|consider|"
+    r"^\W*((for|at|on|is|are|means?|marks) )?(an? |the )?(tokens?|words?|frames?|elements?)\b(?=\s*($|[.,;:)]|and )))"
 )
 _HIDDEN = (
     r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|"

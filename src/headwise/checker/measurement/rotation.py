@@ -43,9 +43,17 @@ def design_with_rotation(convention: CallingConvention, like: Case) -> Design:
     for norm in ((), *norms) if run is not None and not normalized else ((),):
         with_norm = replace(convention, design=(*convention.design, *norm))
         if (turns := _rotations(with_norm, run)) is not None:
+            if _distinct(turns) <= turns.shape[1] // 2:  # as where the columns of a grid are left out
+                return ()
             alike = np.abs(turns - turns[:1]).max() <= _CLOSE
             return (*norm, ("rope" if alike else "rope-by-head", _rotation(with_norm)))
     return ()
+
+
+def _distinct(turns: Array) -> int:
+    """How many of the tokens have a rotation that none before them has."""
+    pairs = np.abs(turns[:, :, None] - turns[:, None]).max(axis=(0, 3, 4)) <= _CLOSE
+    return int((~np.tril(pairs, -1).any(axis=1)).sum())
 
 
 def order_of_grid(convention: CallingConvention) -> str:

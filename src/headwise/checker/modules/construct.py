@@ -25,8 +25,10 @@ from headwise.checker.arguments.settings import (
     value_of_setting,
 )
 from headwise.checker.modules.layer import documentation_of
+from headwise.checker.modules.names import bias_role, role_of
 from headwise.checker.modules.whole_numbers import numbers_of_file
 from headwise.checker.user_code.execution import user_code
+from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError, describe_exception
 
@@ -34,6 +36,7 @@ _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rota
 _INNER = re.compile(r"(inner_?|self_?)?att(n|ention)(_?(module|fn|layer|mechanism))?")  # an argument that is a layer
 _MODULE = re.compile(r"\b(nn\.|modules?\.|)Module\b|Callable")  # an annotation of what is called
 _ACTIVATION = re.compile(r"(\w*_)?(act|activation|nonlinearity)(_?(fn|func|function|layer))?")
+_GRID = re.compile(r"(grid|feat\w*|f?map|token)_?(size|shape)s?|grid|hw")  # of tokens
 _SMALL = 256  # the largest number among defaults that are not replaced
 _SIDE = 4  # of an image
 _GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
@@ -182,7 +185,11 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
         return {p.name: _SIDE} if required else {}
     if is_activation(p.name, p.default):
         return {p.name: _identity()}
+    if _GRID.fullmatch(p.name.lower()) and isinstance(p.default, tuple) and len(p.default) == 2:
+        return {p.name: (2, 3)}
     value: Any = _called(cls, p) or _root(cls, p, sizes) if required else None
+    if required and (matrix := _matrix(p, sizes["model"])) is not None:
+        return {p.name: matrix}
     value = value_of_setting(p.name, sizes, documentation_of(cls)) if value is None else value
     if re.search(rf"\b[kv]dim\s*=\s*{p.name}\b", documentation_of(cls)):  # of torch.nn.MultiheadAttention
         return {p.name: sizes["context"]} if required or _is_number(p.default) else {}
@@ -197,6 +204,16 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
             f'Give it: init="{p.name}=…".'
         )
     return {p.name: value} if required or _is_replaced(p.name, p.default) else {}
+
+
+def _matrix(p: inspect.Parameter, width: int) -> Any:
+    """An array for an argument that is a projection or a bias by its name, and an array by its annotation."""
+    role = role_of(p.name) or bias_role(p.name)
+    of_torch = "Tensor" in str(p.annotation)
+    if role is None or role.part not in ("q", "k", "v", "o") or not (of_torch or "ndarray" in str(p.annotation)):
+        return None
+    array = np.random.default_rng(len(p.name)).normal(size=(width,) * (1 if "bias" in p.name.lower() else 2))
+    return sys.modules["torch"].tensor(array) if of_torch else array
 
 
 def _is_missing(p: inspect.Parameter, init: Mapping[str, Any]) -> bool:

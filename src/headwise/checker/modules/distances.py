@@ -117,4 +117,4 @@ class _Layer:
         """The output (N, D') of the first item; `without`: the part that is zero."""
         zero = {name: np.zeros_like(a) for name, a in self.weights.items() if without and name[1:] == without}
         self.call.layer.write({**self.reading.stored({**self.weights, **zero}), **self.empty, **vectors})
-        return self.call(X)[0]
+        return np.asarray(self.call(X)[0])

@@ -70,7 +70,7 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
     for parameter in parameters:
         is_bias = _is_bias(parameter)
         role = (bias_role if is_bias else role_of)(parameter.name)
-        if role is None or _is_table(parameter):
+        if role is None or _is_table(parameter) or _is_besides_projections(parameter):
             rest.append(parameter)
         else:
             (biases if is_bias else weights).setdefault(role.part, []).append((role, parameter))
@@ -124,6 +124,12 @@ def _is_bias(parameter: Parameter) -> bool:
 
 def _is_table(parameter: Parameter) -> bool:
     return parameter.owner == "Embedding" or names_table(parameter.name)
+
+
+def _is_besides_projections(parameter: Parameter) -> bool:
+    """Whether it belongs to a norm, or to a convolution of each feature by itself, whatever it is called."""
+    of_each_feature = parameter.value.ndim == 4 and parameter.shape[1] == 1 < parameter.shape[2]
+    return of_each_feature or "norm" in parameter.owner.lower()
 
 
 def names_table(name: str) -> bool:

@@ -62,9 +62,10 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         if not (is_formula(path, array.shape) or is_turned_off(path, parts))
     }
     roles = {path: role_of(path) or bias_role(path) for path in learned}
+    named = [path for path, role in roles.items() if role is not None]
     if not any(role is not None and set(role.part) & set("qkv") for role in roles.values()):
-        roles = {path: True for path, array in learned.items() if array.dtype.kind == "f"}  # no name says anything
-    parameters = tuple(Parameter(path, np.array(learned[path], np.float64)) for path in roles if roles[path])
+        named = [path for path, array in learned.items() if array.dtype.kind == "f"]  # no name says anything
+    parameters = tuple(Parameter(path, np.array(learned[path], np.float64)) for path in named)
 
     def write(arrays: Mapping[str, Array]) -> None:
         for path, array in arrays.items():

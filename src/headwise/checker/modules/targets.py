@@ -147,6 +147,13 @@ def _targets_of(layer: Layer, narrow: bool) -> tuple[list[Target], bool]:
     title, options = layer.name, readings(layer)
     if not options:
         adapter = adapter_skeleton(layer)
+        weights = collect_parts(layer.parameters).weights
+        of = {x: p.shape[-1] for x in "kv" if x in weights and (p := weights[x].stored[0]).axes == "oi"}
+        if len({*of.values()}) > 1:
+            raise DataError(
+                f"{title}: keys and values have to be made from tokens of one width, to be checked; its keys are made"
+                f" from tokens of width {of['k']} and its values from those of width {of['v']}."
+            )
         raise DataError(f"{title}: the shapes of its projections do not fit together: {_listed(layer)}.{adapter}")
     make_neutral(layer, options[0].sizes.heads)
     calls = _calls(layer, options)

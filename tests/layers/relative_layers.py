@@ -110,6 +110,26 @@ class Skewed(nn.Module):
         return self.out((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
+class Backward(Skewed):
+    """The vector of the query's own place is the first, and those of keys further before it follow."""
+
+    def forward(self, x):
+        n = x.shape[1]
+        q, k, v = (a.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for a in self.qkv(x).chunk(3, -1))
+        places = torch.arange(n)
+        s = q @ k.mT + self.products(q, self.Er[(places[:, None] - places).clamp(min=0)])
+        s = s.masked_fill(torch.ones(n, n).triu(1) > 0, -torch.inf) / q.shape[-1] ** 0.5
+        return self.out((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+    def products(self, q, vectors):
+        return torch.einsum("bhid,ijd->bhij", q, vectors)
+
+
+class BackwardOfOtherQueries(Backward):
+    def products(self, q, vectors):
+        return torch.einsum("bhjd,ijd->bhij", q, vectors)
+
+
 class SkewedBare(nn.Module):
     """Without an output matrix, which the table might be taken for."""
 

@@ -157,6 +157,20 @@ class SetBlockModelWidth(SetBlock):
         return q @ k.mT / (self.heads * self.width) ** 0.5
 
 
+class ComplexAlongHeads(Heads):
+    """Rotary positions as complex numbers, taken along the heads."""
+
+    def turned(self, x):
+        angles = torch.arange(x.shape[1])[:, None, None] * 100.0 ** -torch.arange(x.shape[-1] // 2)
+        freqs_cis = torch.polar(torch.ones_like(angles), angles)
+        z = torch.view_as_complex(x.contiguous().unflatten(-1, (-1, 2))) * freqs_cis
+        return torch.view_as_real(z).flatten(-2)
+
+    def forward(self, x):
+        q, k, v = self.split(self.to_q(x)), self.split(self.to_k(x)), self.split(self.to_v(x))
+        return self.merge(self.logits(self.turned(q), self.turned(k)).softmax(-1) @ v)
+
+
 class Rotary(Heads):
     """Grouped queries, normalised and rotated, by angles that are made in float32."""
 

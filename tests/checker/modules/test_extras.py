@@ -25,6 +25,7 @@ VERDICTS = {
     "Rotary": ((), ("rope", "qk-norm", "causal-unasked")),
     "RotaryTiled": (("groups-tiled",), ("rope", "qk-norm", "causal-unasked")),
     "RotaryAlongHeads": (("rope-axis",), ()),
+    "ComplexAlongHeads": (("rope-axis",), ()),
     "MaskInverted": (("mask-inverted",), ()),
     "CausalMaskInverted": (("mask-inverted",), ("causal-unasked",)),
     "SameSlice": (("heads-share-matrices",), ()),

@@ -30,6 +30,11 @@ VERDICTS = {
     ),
     "Skewed": ((), ""),
     "SkewedBare": ((), ""),
+    "Backward": ((), ""),
+    "BackwardOfOtherQueries": (
+        ("unknown",),
+        "The products of Er are with the queries of the tokens that are attended to.",
+    ),
     "Image": ((), ""),
     "ImageRowsAlone": (("unknown",), "rel_pos_w changes no output."),
 }

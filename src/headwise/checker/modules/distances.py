@@ -70,7 +70,7 @@ class _Layer:
         for name, array in vectors.items():
             if not self._changes({name: array}, without="k") and self._changes({name: array}, without="q"):
                 yield f"The products of {name} are with the keys alone, and not with the queries."
-        if self._depends_on_last_query(vectors):
+        if self._depends_on_first_query(vectors):
             yield f"The products of {names} are with the queries of the tokens that are attended to."
         own = logits - np.diagonal(logits)[:, None]
         if np.isnan(own).any() or np.abs(own - own.T).max() > _CLOSE:
@@ -79,14 +79,14 @@ class _Layer:
             if self._has_unused_half({name: array}):
                 yield f"{name} is the same for keys before and after a query, and half of it has no use."
 
-    def _depends_on_last_query(self, vectors: Mapping[str, Array]) -> bool:
-        """Whether the query of the last token has an influence on the others, where all keys are zero."""
+    def _depends_on_first_query(self, vectors: Mapping[str, Array]) -> bool:
+        """Whether the query of the first token has an influence on the others, where all keys are zero."""
         X = self.X.copy()
         for place in range(X.shape[1]):  # values that differ
             X[:, place, self.half :] = np.roll(X[:, place, self.half :], place, axis=-1)
         other = X.copy()
-        other[:, -1, : self.half] = X[:, -1, : self.half][:, ::-1]
-        return difference(*(self._output(vectors, some, without="k")[:-1] for some in (X, other))) > _CLOSE
+        other[:, 0, : self.half] = X[:, 0, : self.half][:, ::-1]
+        return difference(*(self._output(vectors, some, without="k")[1:] for some in (X, other))) > _CLOSE
 
     def _has_unused_half(self, table: Mapping[str, Array]) -> bool:
         ((name, array),) = table.items()

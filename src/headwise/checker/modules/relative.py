@@ -34,12 +34,16 @@ def relative_designs(tables: Mapping[str, Array], heads: int, width: int) -> Ite
 
 
 def _explained(keys: Array | None, values: Array | None, sign: int, scaled: bool, last: bool) -> Explanation:
-    """Of keys, of values or of both; `last`: the last vector is that of the query's own place, and no key is later."""
+    """Of keys, of values or of both; `last`: no key is later, and the query's own place has the last vector.
+
+    With the other sign it has the first.
+    """
 
     def of(table: Array, t: Trace) -> Array:
         places = sign * (np.arange(t.k.shape[2]) - np.arange(t.q.shape[2])[:, None])
         count = table.shape[2]
-        return table[:, :, np.clip(places + (count - 1 if last else count // 2), 0, count - 1)]
+        own = count // 2 if not last else count - 1 if sign > 0 else 0
+        return table[:, :, np.clip(places + own, 0, count - 1)]
 
     def add(t: Trace) -> None:
         if keys is not None:

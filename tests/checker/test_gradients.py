@@ -32,6 +32,15 @@ def without_gradients(q, k, v):
     return right(q, k, v)
 
 
+def of_a_module(x, in_proj_weight, out_weight, num_heads):
+    """x: (batch, seq, dim)"""
+    layer = torch.nn.MultiheadAttention(x.shape[-1], num_heads, bias=False, batch_first=True, dtype=x.dtype)
+    with torch.no_grad():
+        layer.in_proj_weight.copy_(in_proj_weight)
+        layer.out_proj.weight.copy_(out_weight)
+    return layer(x, x, x, need_weights=False)[0]
+
+
 def in_place(q, k, v):
     """The division in place takes away what the exponential's gradient needs."""
     s = q @ k.mT / q.shape[-1] ** 0.5
@@ -73,7 +82,7 @@ def test_wrong_gradients_are_not_right(function, names):
     assert any("gradients with respect " + names in note for note in verdict.notes)
 
 
-@pytest.mark.parametrize("function", [without_gradients, in_place])
+@pytest.mark.parametrize("function", [without_gradients, of_a_module, in_place])
 def test_a_function_without_gradients_is_right(function):
     verdict = hw.check(function)
     assert verdict.ok

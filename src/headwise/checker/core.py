@@ -20,7 +20,7 @@ from headwise.checker.confirmation.optional_cache import with_optional_cache
 from headwise.checker.confirmation.refused_options import refuse_untested_options
 from headwise.checker.confirmation.returned_caches import with_returned_caches
 from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
-from headwise.checker.detection.refusal import CheckError, UncallableError
+from headwise.checker.detection.refusal import CheckError, UncallableError, refuse_own_matrices
 from headwise.checker.judgement import ANY, MEASURED, fresh, judge
 from headwise.checker.measurement.influence import attended_keys, mixes_items
 from headwise.checker.measurement.other_kinds import other_kind
@@ -155,8 +155,9 @@ def _check_function(
         tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
         findings = with_returned_caches(judge(tiers, documentation, requirements, rng, most))
         refuse_other_kind(findings, documentation)
+        refuse_own_matrices(documentation, findings.explanation is not None)
         findings = with_wrong_slopes(with_missing_ingredients(findings, documentation), documentation)
-        return with_gradients(confirmed(findings, documentation, fresh(rng)))
+        return with_gradients(confirmed(findings, documentation, fresh(rng)), documentation)
 
     findings = in_small_blocks(function, documentation, find) if adapter is None else find(function)
     if adapter is None:

@@ -20,7 +20,7 @@ from headwise.checker.reference.conventions import Requirements
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.report.verdict import Verdict
 from headwise.checker.search.agreement import LARGE_LOGITS
-from headwise.checker.search.examination import EDGES
+from headwise.checker.search.edge_cases import EDGES
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError

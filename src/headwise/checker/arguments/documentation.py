@@ -75,6 +75,14 @@ _ALIGNED_WITH_LAST = re.compile(
     r"difference (between|of) (\w*(q|quer\w+|n) and \w*(k|m|keys?|kv)|the \w+ of queries and keys)\b",
     re.I,
 )
+_HIDING = r"inf\b|1e\d|negative|∞"  # of a mask of numbers
+_DISTANCES = {
+    f"{first}-{second}": rf"\b(?:{'|'.join(pairs)})\b"
+    for first, second, pairs in (
+        ("key", "query", (r"j\s*[-−]\s*i", r"m\s*[-−]\s*n", r"key\w*\s*(?:[-−]|minus|less)\s*query")),
+        ("query", "key", (r"i\s*[-−]\s*j", r"n\s*[-−]\s*m", r"query\w*\s*(?:[-−]|minus|less)\s*key")),
+    )
+}
 _REACH = re.compile(r"radius|bandwidth|half")  # names of windows that do not count it
 # what True means is said of what the sentence before is about
 _END_OF_SENTENCE = re.compile(
@@ -123,7 +131,8 @@ class Documentation:
             r"\b(without|no) (a |any )?scal(e|ing)\b|\bunscaled\b|(not|never) scaled", self.docstring, re.I
         )
         of_text = r"embedded gaussian|non-local (neural )?(net|block)|SAGAN|self-attention GAN"
-        return bool(of_family or stated or re.search(of_text, self.text, re.IGNORECASE))
+        of_formula = not self.scaled and re.search(r"softmax\b[^/\n]{0,60}/ *(temperature|temp|tau)\b", self.docstring)
+        return bool(of_family or stated or of_formula or re.search(of_text, self.text, re.IGNORECASE))
 
     @property
     def random(self) -> bool:
@@ -220,8 +229,20 @@ class Documentation:
 
     def adds_numbers(self, name: str) -> bool:
         """Whether it says that the mask of this name is of numbers, and not only of 0 and −∞."""
-        about = [s for s in self._about(name) if re.search(rf"\b{re.escape(name)}\b", s)]
-        return any(re.search(r"float|added to", s) and not re.search(r"inf\b|1e\d|negative|∞", s) for s in about)
+        return any(re.search(r"float|added to", s) and not re.search(_HIDING, s) for s in self._with_name(name))
+
+    def hides_only(self, name: str) -> bool:
+        """Whether the name of a mask of numbers, or what is said of it, is that they are 0 and −∞."""
+        stated = any(re.search(_HIDING, s) for s in self._with_name(name))
+        return stated or bool(re.search(r"causal|pad", name, re.IGNORECASE))
+
+    def order_of_distances(self, name: str) -> str:
+        """``"key-query"`` or ``"query-key"`` if it says which place is subtracted from which in a table."""
+        text = re.sub(r"\|[^|]*\||\babs\([^)]*\)", "", " ".join(self._with_name(name)))
+        if re.search(r"\bkeys? [`(]?i\b|\bquer(y|ies) [`(]?j\b", text):
+            return ""
+        stated = {order for order, words in _DISTANCES.items() if re.search(words, text, re.IGNORECASE)}
+        return stated.pop() if len(stated) == 1 else ""
 
     def adds_also(self, name: str) -> bool:
         """Whether its code adds the mask of this name, but for one of True and False."""
@@ -282,10 +303,16 @@ class Documentation:
         stated = (_packed_layout(words) for words in (*self._unpacked(), *self._tuples(self.text)))
         return tuple(dict.fromkeys(layout for layout in stated if layout in layouts))
 
+    def _sentences(self) -> list[str]:
+        return [" ".join(s.split()) for s in _END_OF_SENTENCE.split(self.text)]
+
+    def _with_name(self, name: str) -> list[str]:
+        """The sentences that name an argument."""
+        return [s for s in self._sentences() if re.search(rf"\b{re.escape(name)}\b", s)]
+
     def _about(self, name: str) -> Iterator[str]:
         """Sentences that name an argument; if none says what True means, then others that speak of masks or padding."""
-        sentences = [" ".join(s.split()) for s in _END_OF_SENTENCE.split(self.text)]
-        with_name = [s for s in sentences if re.search(rf"\b{re.escape(name)}\b", s)]
+        sentences, with_name = self._sentences(), self._with_name(name)
         yield from with_name
         if any(re.search(YES, s.lower()) for s in with_name):
             return  # the others say it of another mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from headwise.checker.arguments.presentation import arrange_axes
@@ -20,7 +21,27 @@ LAYOUTS = {
     ),
     True: ("BN+D", "BN*D", "B+DN", "B*DN", "N+D", "N*D"),  # of all heads side by side
 }
+_AXIS_OF_ROWS = r"(3|qkv|\w*heads?|h|d|\w*dim)"
+_ORDER = re.compile(rf"\(\s*{_AXIS_OF_ROWS}\s*,\s*{_AXIS_OF_ROWS}\s*,(?:\s*{_AXIS_OF_ROWS}\s*\))?", re.IGNORECASE)
 MERGED = (*_WITH_HEADS, *_WITHOUT_BATCH)
+
+
+def stated_order(text: str) -> str:
+    """The order of the rows of a matrix of queries, keys and values that a text gives, as ``"H3d"``; else nothing."""
+    for match in _ORDER.finditer(text):
+        words = [word.lower() for word in match.groups() if word]
+        marks = ["3" if word in ("3", "qkv") else "d" if word.endswith(("d", "dim")) else "H" for word in words]
+        rest = [mark for mark in "3Hd" if mark not in marks]
+        if len({*marks}) == len(marks) and (len(marks) == 3 or "3" in marks) and len(rest) + len(marks) == 3:
+            return "".join(marks + rest)
+    return ""
+
+
+def in_order(parts: Sequence[Array], order: str, heads: int) -> Array:
+    """Matrices or biases of queries, keys and values in one array, with its rows in an order such as ``"H3d"``."""
+    split = np.stack([part.reshape(heads, -1, *part.shape[1:]) for part in parts])
+    split = np.moveaxis(split, ["3Hd".index(mark) for mark in order], (0, 1, 2))
+    return np.asarray(split.reshape(-1, *split.shape[3:]))
 
 
 def axes_of(layout: str, of_tokens: bool = False) -> str:

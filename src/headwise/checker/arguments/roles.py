@@ -141,8 +141,9 @@ _PROJECTED = re.compile(
 # names of which there are too many to list
 _EARLIER = r"(past|prev(ious)?|old|cached?|prior|earlier|stored|history|prefix|prompt|mem(ory)?)"
 _WEIGHT = r"(w|weights?|kernel|mat(rix)?)"
+_LAYER = r"(proj(ection)?|layer|lin(ear)?|fc|dense|net)"
 _PATTERNS = {
-    "Wqkv": re.compile(rf"(cattn|qkv|inproj)(proj)?{_WEIGHT}"),
+    "Wqkv": re.compile(rf"(cattn|qkv|inproj)(proj)?{_WEIGHT}|(to|{_LAYER})qkv|qkv{_LAYER}"),
     "bqkv": re.compile(r"(cattn|qkv|inproj)(proj)?(b|bias)"),
     "Wo": re.compile(rf"(c|o|out|att|attn|attention)proj{_WEIGHT}"),
     "bo": re.compile(r"(c|o|out|att|attn|attention)proj(b|bias)"),

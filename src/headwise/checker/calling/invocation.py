@@ -33,6 +33,7 @@ class CallingConvention:
     # and the keys under which it holds the matrix
     names: Mapping[str, str | int | Path]
     matrices: str = "out-in"  # what the rows of its matrices are
+    rows: str = ""  # the order of the rows of a fused matrix that it states, as ``"H3d"``; nothing for the usual one
     # whether it takes one matrix for all heads, an array with a head axis in front, a list with one matrix for each
     # head, or arrays (D, H, d) and (H, d, D), as Keras does: a key of `headwise.checker.calling.matrices.WEIGHTS`
     weights: str = "matrix"

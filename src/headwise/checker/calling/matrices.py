@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headwise.checker.arguments.packed import in_order
 from headwise.checker.arguments.roles import FUSED, is_matrix
 from headwise.checker.reference.state import Case
 from headwise.checker.user_code.numpy_guard import np
@@ -45,7 +46,10 @@ def present_weights(case: Case, convention: CallingConvention) -> Case:
         if role in FUSED:
             if any(name in case for name in FUSED[role]):
                 parts = [case[x] if x in case else np.zeros(len(case[f"W{x[1:]}"])) for x in FUSED[role]]
-                presented[role] = _oriented(np.concatenate(parts), convention)
+                alike = role in ("Wqkv", "bqkv") and len({part.shape for part in parts}) == 1
+                ordered = in_order(parts, convention.rows, case.get("heads", 1)) if convention.rows and alike else None
+                fused = np.concatenate(parts) if ordered is None else ordered
+                presented[role] = _oriented(fused, convention)
             continue
         name, _, number = role.partition("#")
         if name not in case or not is_matrix(name):

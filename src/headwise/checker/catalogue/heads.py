@@ -198,8 +198,14 @@ def everybodys_keys(t: Trace) -> None:
     t.k, t.v = joined(t.k), joined(t.v)
 
 
-def first_items_keys(t: Trace) -> None:
-    t.k, t.v = t.k[:1], t.v[:1]
+def of_first_item(names: str) -> Stage:
+    """Queries, keys or values of the first item for all."""
+
+    def group(t: Trace) -> None:
+        for name in names:
+            setattr(t, name, getattr(t, name)[:1])
+
+    return group
 
 
 def across_items(t: Trace) -> None:
@@ -385,7 +391,7 @@ ENTRIES = (
         (
             {"+group": everybodys_keys},
             {"+group": across_items, "+mix": within_items},
-            {"+group": first_items_keys},
+            *({"+group": of_first_item(names)} for names in ("kv", "k", "v", "q", "qk")),
             {"+group": tokens_viewed_first, "+mix": items_viewed_first},
             {"segments": nothing},
         ),

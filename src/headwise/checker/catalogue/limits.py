@@ -41,6 +41,12 @@ def unless_padded(t: Trace) -> None:
         causal(t)
 
 
+def unless_requested(t: Trace) -> None:
+    """The flag the wrong way round."""
+    t.case = t.case | {"causal": not t.case.get("causal")}
+    causal(t)
+
+
 def always_end(t: Trace) -> None:
     t.offset = ends(t) - t.s.shape[-2]
 
@@ -90,10 +96,11 @@ ENTRIES = (
         "causal-missing",
         "causal=True, and a query still attends to keys after its own.",
         CAUSAL,
-        "The output of a token changes when a later one does.",
+        "The output of a token changes when a later one does. Where causal=False hides later keys, the flag is read the"
+        " wrong way round.",
         "Hide m > n: np.tril of ones is what may be seen.",
         ("causal", "mask", "softmax"),
-        ({"causal": nothing}, {"causal": unless_padded}),
+        ({"causal": nothing}, {"causal": unless_padded}, {"causal": unless_requested}),
     ),
     Mistake(
         "causal-reversed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
-from headwise.checker.reference.definition import ends, every_key, row_sums
+from headwise.checker.reference.definition import causal, ends, every_key, or_in_prefix, row_sums
 from headwise.checker.reference.state import Change, Stage, Trace
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -62,6 +62,16 @@ def first(heads: bool, items: bool) -> Stage:
     return mask
 
 
+def first_items(name: str) -> Change:
+    """The padding mask, or the length, of the first item for all."""
+
+    def hide(t: Trace) -> None:
+        if name in t.case:
+            t.hide(t.case[name][:1] if name == "padding" else np.arange(t.s.shape[-1]) < ends(t)[:1])
+
+    return {name: hide}
+
+
 def filled(value: float) -> Stage:
     def hide(t: Trace) -> None:
         if t.see is not None:
@@ -87,6 +97,19 @@ def only_the_mask(value: float, added: bool) -> Change:
             t.see = None
 
     return {"+mask": fill}
+
+
+def only_causal(value: float) -> Change:
+    """A finite number where a causal function hides, next to a mask that hides with −∞."""
+
+    def fill(t: Trace) -> None:
+        if t.case.get("causal") and {"mask", "padding"} & t.case.keys():
+            n, m = t.grid()
+            t.s = np.where(or_in_prefix(t, m <= n), t.s, t.s + value)
+        else:
+            causal(t)
+
+    return {"causal": fill}
 
 
 def zero_over_zero(t: Trace) -> None:
@@ -199,12 +222,15 @@ ENTRIES = (
     ),
     Mistake(
         "mask-not-broadcast",
-        "One mask, that of the first head or of the first item, is used for all.",
+        "One mask or length, that of the first head or of the first item, is used for all.",
         "S[b, h, n, m] = −∞ where mask[b, h, n, m] is False",
         "A batch of sequences of different lengths shows it.",
         "Broadcast the mask against the logits instead of taking its first element.",
         ("mask",),
-        tuple({"mask": first(*pair)} for pair in ((True, False), (False, True), (True, True))),
+        (
+            *({"mask": first(*pair)} for pair in ((True, False), (False, True), (True, True))),
+            *map(first_items, ("padding", "lengths")),
+        ),
     ),
     Mistake(
         "mask-of-another-item",
@@ -238,7 +264,8 @@ ENTRIES = (
         ("mask",),
         tuple({"hide": filled(v)} for v in (-1e9, -1e4))
         + tuple({"hide": lowered(v)} for v in (-1e9, -1e4, -1e10, -1e30))
-        + tuple(only_the_mask(v, added) for v in (-1e9, -1e4) for added in (False, True)),
+        + tuple(only_the_mask(v, added) for v in (-1e9, -1e4) for added in (False, True))
+        + tuple(map(only_causal, (-1e9, -1e4))),
         reported_in=("apex#1390",),
         level="hazard",
     ),

@@ -83,6 +83,15 @@ def bias_first(t: Trace) -> None:
     t.s = t.s * t.scale
 
 
+def slopes_first(symmetric: bool, slopes_of: Callable[[int], Array]) -> Stage:
+    """ALiBi of its own, which is scaled too."""
+
+    def add(t: Trace) -> None:
+        t.s = t.s - t.scale * slopes_of(t.s.shape[1]) * distances(t, symmetric)
+
+    return add
+
+
 def bias_turned(t: Trace) -> None:
     if "bias" in t.case:
         t.s = t.s + t.case["bias"].swapaxes(-1, -2)
@@ -190,7 +199,10 @@ ENTRIES = (
         "The bias has √d times less influence than it should have.",
         "Add the bias to the scaled logits.",
         ("bias", "scale", "logits"),
-        ({"logits": bias_first, "bias": nothing},),
+        (
+            {"logits": bias_first, "bias": nothing},
+            *({"+bias": slopes_first(both_sides, own)} for own in SLOPES for both_sides in (True, False)),
+        ),
         reported_in=("OpenSeq2Seq#76", "tt-metal#55337"),
     ),
     Mistake(

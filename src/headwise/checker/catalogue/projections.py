@@ -98,22 +98,27 @@ def reused(**used: str) -> Stage:
     return arrange
 
 
-def regrouped(interleaved: bool) -> Stage:
-    """A fused matrix in the order (3, H, d) read as (H, 3, d), or the other way."""
+def regrouped(order: str) -> Stage:
+    """A fused matrix in the order (3, H, d) read as (H, 3, d) or (H, d, 3), or one in (H, 3, d) as (3, H, d)."""
 
     def arrange(t: Trace) -> None:
         if t.of_tokens:
-            t.W = {**t.W, **_read_again([t.W[x] for x in "qkv"], t.heads, interleaved)}
+            t.W = {**t.W, **_read_again([t.W[x] for x in "qkv"], t.heads, order)}
             if all(x in t.b for x in "qkv"):
-                t.b = {**t.b, **_read_again([t.b[x] for x in "qkv"], t.heads, interleaved)}
+                t.b = {**t.b, **_read_again([t.b[x] for x in "qkv"], t.heads, order)}
 
     return arrange
 
 
-def _read_again(parts: list[Array], heads: int, interleaved: bool) -> dict[str, Array]:
+def _read_again(parts: list[Array], heads: int, order: str) -> dict[str, Array]:
     fused = np.stack([a.reshape(heads, -1, *a.shape[1:]) for a in parts])  # (3, H, d, ...)
     shape = fused.shape
-    fused = fused.reshape(heads, 3, *shape[2:]).swapaxes(0, 1) if interleaved else fused.swapaxes(0, 1).reshape(shape)
+    if order == "3Hd":
+        fused = fused.swapaxes(0, 1).reshape(shape)
+    elif order == "H3d":
+        fused = fused.reshape(heads, 3, *shape[2:]).swapaxes(0, 1)
+    else:
+        fused = np.moveaxis(fused.reshape(*shape[1:3], 3, *shape[3:]), 2, 0)
     return dict(zip("qkv", fused.reshape(3, -1, *shape[3:]), strict=True))
 
 
@@ -274,7 +279,7 @@ ENTRIES = (
         "With one head both orders are the same; with several, queries of one head serve as keys of another.",
         "Reshape to the order in which the matrix was made: reshape(N, 3, H, d) or reshape(N, H, 3, d).",
         ("split", "projection"),
-        tuple({"+arrange": regrouped(interleaved)} for interleaved in (True, False)),
+        tuple({"+arrange": regrouped(order)} for order in ("H3d", "3Hd", "Hd3")),
         reported_in=("sglang#34529", "tt-metal#52818", "awslabs/slapo#46"),
     ),
     Mistake(

@@ -26,8 +26,9 @@ from headwise.checker.probes import SOME_BIASES, Further, Probe, first_probe, fu
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
 from headwise.checker.search.agreement import fits
-from headwise.checker.search.examination import Findings, hazards_of, is_left_with_nothing, observe
-from headwise.checker.search.mistakes import Agreement, Explanation, Observation
+from headwise.checker.search.edge_cases import hazards_of, is_left_with_nothing
+from headwise.checker.search.examination import Findings, observe
+from headwise.checker.search.mistakes import Agreement, Explanation, Observation, forms_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -44,6 +45,7 @@ class _Trial:
     # whether code that does not promise it may differ, so that it is only listed as not tested
     edge: bool = False
     meant: Probe | None = None  # what the definition is given, if that is something else
+    mistake: str = ""  # the entry that is named if the definition with it gives what the function returns
 
 
 def confirmed(findings: Findings, documentation: Documentation, rng: np.random.Generator) -> Findings:
@@ -84,6 +86,9 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         if apart and is_left_with_nothing(call):
             continue
         if findings.explanation.answer(call.probe.case) is None:  # such as a rotation of an odd number of features
+            continue
+        if trial.mistake and any(agrees(findings.explanation + one, call) for one in forms_of(trial.mistake)):
+            findings = replace(findings, observed=(*findings.observed, trial.mistake))
             continue
         if codes := hazards_of(call, right=True):
             findings = replace(findings, observed=tuple(dict.fromkeys((*findings.observed, *codes))))
@@ -275,7 +280,9 @@ def _of_numbers_in_masks(
             rest = {other: a for other, a in probe.case.items() if other != role}
             meant = Probe(probe.name, rest | {"bias": numbers[role]})
             further = Further("a mask of numbers that are added", Probe(probe.name, rest | numbers))
-            yield _Trial(convention, further, not both and not documentation.adds_numbers(name), meant)
+            edge = not both and not documentation.adds_numbers(name)
+            mistake = "" if documentation.hides_only(name) else "bias-before-scale"
+            yield _Trial(convention, further, edge, meant, mistake)
 
 
 def _of_equal_arrays(convention: CallingConvention, first: Probe) -> Iterator[Further]:

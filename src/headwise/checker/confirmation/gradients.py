@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import bare
 from headwise.checker.probes import first_probe
@@ -20,6 +22,7 @@ from headwise.shapes import Array
 _STEPS = {"float64": 1e-6, "float32": 1e-2}  # so large that rounding does not hide the difference
 _CLOSE = {"float64": 1e-4, "float32": 3e-2}
 _OPTIONS = {"mask", "mask-keys", "bias", "causal", "window", "lengths", "softcap", "sinks"}
+_COPIED = r"\.copy_\(|load_state_dict\(|\.data *=|Parameter\("  # of weights into a layer, which cuts their gradients
 _LEAST = 0.1  # slopes are not compared more closely than in relation to this
 
 
@@ -27,7 +30,7 @@ class _NotDifferentiableError(Exception):
     """A function's gradients cannot be computed, because of what it does in place, for example."""
 
 
-def with_gradients(findings: Findings) -> Findings:
+def with_gradients(findings: Findings, documentation: Documentation) -> Findings:
     """The findings of a function that is right, with a note if its gradients are not the slopes of its output."""
     convention = findings.convention
     types = {(a.response.framework, a.response.dtype) for a in findings.rounds[0] if a.response.output is not None}
@@ -42,6 +45,9 @@ def with_gradients(findings: Findings) -> Findings:
         wrong = _wrong_gradients(convention, slope, "float32" if narrow else "float64", _cases(findings, slope))
     except _NotDifferentiableError:
         wrong = None
+    if wrong and re.search(_COPIED, documentation.code):
+        tokens = {str(convention.names.get(name)) for name in ("X", "context", "q", "k", "v")}
+        wrong = wrong if tokens & {*wrong} else None
     if wrong is None or dtypes & {"float16", "bfloat16"} or _is_half(findings):
         return replace(findings, convention=replace(convention, unused=(*convention.unused, "its gradients")))
     if not wrong:

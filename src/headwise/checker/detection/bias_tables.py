@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.presentation import TABLES
 from headwise.checker.arguments.signatures import Reading
 from headwise.checker.calling.invocation import CallingConvention
@@ -24,11 +25,15 @@ def tables_of_bias(convention: CallingConvention) -> list[CallingConvention]:
     return [replace(convention, interface=interface, bias_table=table) for table in TABLES]
 
 
-def with_table(convention: CallingConvention) -> CallingConvention:
-    """The convention with its bias as a table, if it takes one, in the order that comes nearest to the definition."""
+def with_table(convention: CallingConvention, documentation: Documentation) -> CallingConvention:
+    """The convention with its bias as a table, if it takes one.
+
+    In the order that is documented, else in the one that comes nearest to the definition.
+    """
     if "bias" not in convention.interface.takes:
         return convention
-    tables = tables_of_bias(convention)
+    order = documentation.order_of_distances(str(convention.names.get("bias")))
+    tables = [one for one in tables_of_bias(convention) if one.bias_table.endswith(order)]
     case = first_probe(tables[0].interface).case
     _, heads, n, m = grid(case)
     steps = np.linspace(-_LARGEST, _LARGEST, n + m - 1)[np.arange(n)[:, None] - np.arange(m) + m - 1]

@@ -14,6 +14,7 @@ from headwise.checker.arguments.classes import with_fields
 from headwise.checker.arguments.containers import EACH
 from headwise.checker.arguments.documentation import Documentation, document
 from headwise.checker.arguments.keyword_options import with_keyword_options
+from headwise.checker.arguments.packed import stated_order
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.arguments.signatures import KINDS, Reading, readings, signature_of
 from headwise.checker.calling.invocation import CallingConvention
@@ -109,7 +110,7 @@ def infer_calling_conventions(
                 return working if start.weights_only else ([_as_returned(c) for c in tier] for tier in working)
             if working := _working(replace(start, weights_only=True), documentation, requirements, {}):
                 return working
-    raise refuse(documentation.name, kind, problems, attempts, signature)
+    raise refuse(documentation.name, kind, problems, attempts, signature, documentation)
 
 
 def _as_returned(convention: CallingConvention) -> CallingConvention:
@@ -223,6 +224,7 @@ def _start(
         convert=convert,
         weights_only=reading.weights_only,
         projects=projects,
+        rows=stated_order(documentation.text) if "Wqkv" in reading.names else "",
     )
 
 
@@ -244,7 +246,8 @@ def _working(
             final
             for convention in tier
             for turned in with_optional_angles(in_its_type(convention))
-            for final in with_windows(with_senses(with_table(turned), documentation, requirements), documentation)
+            for masked in (with_senses(with_table(turned, documentation), documentation, requirements),)
+            for final in with_windows(masked, documentation)
         ]
         for tier in tiers
     )

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import inspect
 import re
+import textwrap
 from textwrap import shorten
 
+from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.roles import role_of
-from headwise.errors import HeadwiseError
+from headwise.checker.user_code.source import nodes_in, parse
+from headwise.errors import DataError, HeadwiseError
 
 # These are errors of the code whatever the arguments; others may be due to the form in which a call passed them.
 _OF_CODE = re.compile(
     r"(NameError|UnboundLocalError|ImportError|ModuleNotFoundError|NotImplementedError|AnswerError|SubmissionError"
     r"|returned None)\b"
+)
+
+
+_LAYERS = {"Linear", "Dense", "Conv1d", "Conv2d", "MultiheadAttention", "MultiHeadAttention", "LazyLinear", "Parameter"}
+_RANDOM = {"randn", "rand", "normal", "standard_normal", "random", "uniform", "random_normal", "xavier_uniform_"}
+_MADE_ITSELF = (
+    "makes its matrices itself in each call, with `{}`: a check passes others, for which there is no place. Make them"
+    " arguments, or variables of the file."
 )
 
 
@@ -34,7 +47,12 @@ class CheckError(HeadwiseError, RuntimeError):
 
 
 def refuse(
-    name: str, kind: str, problems: list[str], attempts: dict[str, str], parameters: list[inspect.Parameter] | None
+    name: str,
+    kind: str,
+    problems: list[str],
+    attempts: dict[str, str],
+    parameters: list[inspect.Parameter] | None,
+    documentation: Documentation | None = None,
 ) -> UncallableError:
     """Return the error that names the likeliest cause and gives an adapter as a start."""
     cause = problems[0] if problems and not attempts else ""
@@ -42,6 +60,8 @@ def refuse(
     if not cause and error:
         cause = f"called as {how}, it {_ended(error)}"
     cause = cause or "its arguments are not those of attention"
+    if documentation is not None and (statement := own_matrices(documentation)):
+        return UncallableError(f"function: {name}: it {_MADE_ITSELF.format(shorten(statement, 100))}")
     if problems and problems[0].startswith("unknown argument"):
         cause = problems[0]
     wanted = "attention" if kind == "auto" else kind
@@ -54,6 +74,26 @@ def refuse(
     refusal = UncallableError(text)
     refusal.called_as, refusal.error = how, error
     return refusal
+
+
+def own_matrices(documentation: Documentation) -> str:
+    """The statement in which a function makes layers or random matrices itself, in each call; empty without one."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in nodes_in(parse(textwrap.dedent(documentation.code))):
+            if isinstance(node, ast.Assign):
+                names = {n.id for target in node.targets for n in nodes_in(target) if isinstance(n, ast.Name)}
+                is_matrix = any((role_of(name) or "")[:1] == "W" for name in names)
+                calls = [n.func for n in nodes_in(node.value) if isinstance(n, ast.Call)]
+                made = {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
+                if made & _LAYERS or (is_matrix and made & _RANDOM):
+                    return ast.unparse(node)
+    return ""
+
+
+def refuse_own_matrices(documentation: Documentation, explained: bool) -> None:
+    """Raise DataError for a function that nothing explains and that makes its matrices itself."""
+    if not explained and (statement := own_matrices(documentation)):
+        raise DataError(f"{documentation.name}: it {_MADE_ITSELF.format(shorten(statement, 100))}")
 
 
 def _dependence_on_form(error: str) -> int:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.arguments.documentation import Documentation, document
+from headwise.checker.arguments.packed import stated_order
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.calling.responses import bare
 from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of, roles_without_weights
@@ -42,7 +43,6 @@ from headwise.checker.target import Target
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
-_ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
 # what True means in the masks of the frameworks' own layers
 _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends", "flax": "attends"}
 # conventions that a layer is known to follow before the search
@@ -81,11 +81,8 @@ _OF_TRANSFORMER = re.compile(r"\b(tgt|src|memory)_key_padding_mask\b|\bquery_pos
 
 def documented(layer: Layer, options: list[Reading]) -> list[Reading]:
     """The reading whose order of a fused matrix is the one that the source gives in words; all where it does not."""
-    if not any(reading.fused for reading in options) or not (match := _ORDER.search(_comments(layer.documentation))):
+    if not any(reading.fused for reading in options) or not (order := stated_order(_comments(layer.documentation))):
         return options
-    letters = {"3": "3", "q": "3", "d": "d"}
-    first, second = (letters.get(match[name][0].lower(), "H") for name in ("a", "b"))
-    order = first + second + next(x for x in "3Hd" if x not in (first, second)) if first != second else ""
     return [reading for reading in options if reading.order == order][:1] or options
 
 

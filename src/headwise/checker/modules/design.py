@@ -18,7 +18,7 @@ from headwise.checker.modules.norms import GROUPS, norms
 from headwise.checker.modules.projections import Reading
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case, Change, Trace
-from headwise.checker.search.mistakes import Explanation, singles
+from headwise.checker.search.mistakes import Explanation, forms_of, singles
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -47,7 +47,7 @@ def designs(layer: Layer, has_more: bool, of_context: bool = False) -> Iterator[
         yield from (*possible_norms, *others)
         yield from (norm + other for norm in possible_norms for other in others if norm.goes_with(other))
     if of_context:
-        joined = [one for one in singles() if one.codes == ("context-and-tokens",)]
+        joined = forms_of("context-and-tokens")
         yield from (norm + one for norm in (norms(of_context) if has_more else [Explanation()]) for one in joined)
 
 
@@ -63,7 +63,7 @@ def _activations() -> Iterator[Explanation]:
 
 def residuals() -> list[Explanation]:
     """The ways to add the tokens to the output."""
-    return [one for one in singles() if one.codes == ("residual-added",)]
+    return forms_of("residual-added")
 
 
 def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has_more: bool) -> Explanation | None:

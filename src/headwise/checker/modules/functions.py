@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dis
 import functools
@@ -9,7 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from types import CodeType, FunctionType, SimpleNamespace
+from types import CellType, CodeType, FunctionType, SimpleNamespace
 from typing import Any, get_origin
 
 from headwise.checker.arguments.roles import role_of
@@ -50,7 +51,8 @@ def object_of(function: FunctionType) -> Any:
     sizes = [p.name for p in signature.parameters.values() if role_of(p.name) == "heads" and p.default is p.empty]
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        rebound.variables.update({name: _at(self, place) for name, place in places.items()})
+        for name, place in places.items():
+            rebound.assign(name, _at(self, place))
         return rebound.function(*args, **{name: getattr(self, name) for name in sizes}, **kwargs)
 
     self_parameter = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
@@ -93,7 +95,7 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
         values = {place: kwargs.pop(p.name) for place, p in added.items() if p.name in kwargs}
         for name in {place[0] for place in values}:
             own = {place[1]: value for place, value in values.items() if place[0] == name and len(place) > 1}
-            rebound.variables[name] = _with_settings(variables[name], own) if own else values[name,]
+            rebound.assign(name, _with_settings(variables[name], own) if own else values[name,])
         return rebound.function(*args, **kwargs)
 
     last = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
@@ -158,25 +160,49 @@ def _is_type(value: Any) -> bool:
 
 
 class _Rebound:
-    """A copy of a function, and of the functions of its file, that looks variables up in a dictionary of its own."""
+    """A copy of a function, and of the functions of its file, that looks variables up in a dictionary of its own.
+
+    Variables of a function around it are in cells, of which it has its own, too.
+    """
 
     def __init__(self, function: FunctionType) -> None:
-        self.variables = dict(function.__globals__)
+        self._globals, self._variables = function.__globals__, dict(function.__globals__)
+        self._cells: dict[int, CellType] = {}  # by those of the original
+        self._named: dict[str, list[CellType]] = {}
         for name, value in function.__globals__.items():
-            if inspect.isfunction(value) and value.__globals__ is function.__globals__:
-                self.variables[name] = self._copied(value)
+            self._variables[name] = self._copied(value)
         self.function = self._copied(function)
 
-    def _copied(self, function: FunctionType) -> FunctionType:
-        copied = FunctionType(
-            function.__code__, self.variables, function.__name__, function.__defaults__, function.__closure__
-        )
-        copied.__kwdefaults__ = function.__kwdefaults__
+    def assign(self, name: str, value: Any) -> None:
+        """Give a variable another value."""
+        for cell in self._named.get(name, ()):
+            cell.cell_contents = value
+        if name not in self._named:
+            self._variables[name] = value
+
+    def _copied(self, value: Any) -> Any:
+        """A copy of a function of the file; any other value itself."""
+        if not inspect.isfunction(value) or value.__globals__ is not self._globals:
+            return value
+        closure = tuple(map(self._cell, value.__code__.co_freevars, value.__closure__ or ()))
+        copied = FunctionType(value.__code__, self._variables, value.__name__, value.__defaults__, closure)
+        copied.__kwdefaults__ = value.__kwdefaults__
         return copied
+
+    def _cell(self, name: str, cell: CellType) -> CellType:
+        if id(cell) not in self._cells:
+            self._cells[id(cell)] = own = CellType()
+            self._named.setdefault(name, []).append(own)
+            with contextlib.suppress(ValueError):  # of a cell that is empty
+                own.cell_contents = self._copied(cell.cell_contents)
+        return self._cells[id(cell)]
 
 
 def _used(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """The global variables that the code of a function mentions."""
+    """The variables around a function that its code mentions: of the function that it was made in, and global ones."""
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):
+            yield name, cell.cell_contents
     for name in dict.fromkeys(_global_names(function.__code__)):
         if name in function.__globals__:
             yield name, function.__globals__[name]

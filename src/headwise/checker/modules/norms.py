@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from headwise.checker.catalogue.interface import layer_norm, rms_norm
 from headwise.checker.reference.state import Change, Stage, Trace
-from headwise.checker.search.mistakes import Explanation, singles
+from headwise.checker.search.mistakes import Explanation, forms_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -20,7 +20,7 @@ Norm: TypeAlias = Callable[[Array], Array]
 
 def norms(of_context: bool) -> list[Explanation]:
     """Every norm; with `of_context` those of the tokens that keys and values are made from come first."""
-    usual = [one for one in singles() if one.codes == ("norm-added",)]
+    usual = forms_of("norm-added")
     own = [_explained({"+arrange": _of_tokens(norm)}) for norm in _unbiased()]
     own += [_explained({"+finish": _of_output(norm)}) for norm in _unbiased()]
     before_projection = [_explained({place: _of_output(n)}) for n in _every_norm() for place in ("+merge", "+mix")]

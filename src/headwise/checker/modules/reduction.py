@@ -11,7 +11,7 @@ from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
 from headwise.checker.modules.positions import image_sides
 from headwise.checker.reference.state import Change, Stage, Trace
-from headwise.checker.search.mistakes import Explanation, singles
+from headwise.checker.search.mistakes import Explanation, forms_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -42,7 +42,7 @@ def convolutions_of_features(layer: Layer) -> frozenset[str]:
 
 def reductions(kernel: Parameter) -> Iterator[Explanation]:
     """Keys and values of the smaller image: as it is, and with each norm."""
-    norms = [one.changes[0]["+arrange"] for one in singles() if one.codes == ("norm-added",) and _is_before(one)]
+    norms = [one.changes[0]["+arrange"] for one in forms_of("norm-added") if _is_before(one)]
     for norm in (None, *norms):
         yield Explanation(("keys-reduced",), (_of_smaller_image(kernel, norm),))
 

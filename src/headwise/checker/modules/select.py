@@ -30,7 +30,7 @@ from headwise.checker.modules.rotation import rotates
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case
 from headwise.checker.search.effort import evaluations
-from headwise.checker.search.mistakes import Explanation, singles
+from headwise.checker.search.mistakes import Explanation, forms_of, singles
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 
@@ -272,7 +272,7 @@ def _with_norm_of_queries(trial: tuple[Match, Case, Array], base: Explanation) -
         attended.append(parts[1] - parts[0])
     if difference(attended[1], attended[0]) > _CLOSE:
         return base
-    norms = [one for one in singles() if one.codes == ("norm-added",) and "+arrange" in one.changes[0]]
+    norms = [one for one in forms_of("norm-added") if "+arrange" in one.changes[0]]
     rest = base.without("residual-added")
     added = list(residuals()) if rest.codes != base.codes else [Explanation()]  # before the norm or after it
     for mistake in (Explanation(), *singles()):

@@ -208,8 +208,8 @@ def squashed(factor: float) -> Stage:
 
 
 def unscaled(t: Trace) -> None:
-    """Leave the logits as they are."""
-    t.scale = 1.0
+    """Leave the logits as they are, but for a temperature."""
+    t.scale = 1 / t.case.get("temperature", 1.0)
 
 
 def aligned_with_last(t: Trace) -> None:

@@ -17,12 +17,12 @@ from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case
 from headwise.checker.search.agreement import fits
 from headwise.checker.search.dropout import detect_dropout
+from headwise.checker.search.edge_cases import EDGES, hazards_of, is_left_with_nothing, split_empty_rows
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation, explain, singles
 from headwise.checker.user_code.numpy_guard import np
 
 Searches: TypeAlias = dict[int, tuple[tuple[str, int, int], ...]]
 
-EDGES = ("empty-rows", "hidden-nan", "large-logits")
 _OF_LOGITS = {"mask", "mask-each", "mask-keys", "bias", "together"}
 # how many mistakes at once are looked for at each level, by the precision of the comparison, and how many combinations
 _SEARCHES: Searches = {
@@ -198,6 +198,9 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
             observed = (*findings.observed, *lowered)
             findings = replace(findings, observed=observed)
             findings, unexplained = _with_equal_widths(findings, unexplained, fits(precision))
+            if not findings.rank[0]:
+                codes, unexplained = split_empty_rows(explanation, unexplained, fits(precision))
+                findings = replace(findings, observed=(*findings.observed, *codes))
             findings_or_none = _despite(findings, unexplained, level)
             if findings_or_none is not None:
                 return findings_or_none
@@ -315,26 +318,6 @@ def _has_apart_neighbours(call: Observation) -> bool:
     """
     *_, n, m = grid(call.probe.case)
     return n != m and bool(call.probe.case.get("window")) and not (n < m and call.probe.case.get("causal"))
-
-
-def is_left_with_nothing(call: Observation) -> bool:
-    """Whether there are more queries than keys, so that the first of a causal function may see nothing."""
-    *_, n, m = grid(call.probe.case)
-    return n > m and bool(call.probe.case.get("causal"))
-
-
-def hazards_of(call: Observation, right: bool) -> tuple[str, ...]:
-    """What an edge case shows by itself, where no entry reproduces it to rounding."""
-    output = call.response.output
-    assert output is not None
-    finite = np.isfinite(output).all()
-    if call.probe.name == "large-logits":
-        return () if finite else ("softmax-overflow",)
-    if call.probe.name == "hidden-nan":
-        return ("mask-leaks-nan",) if right or not finite else ()
-    if call.probe.name == "empty-rows":
-        return ("mask-finite-fill",) if finite else ("mask-all-hidden-nan",)
-    return ()
 
 
 def _accepts_ordinary_inputs(calls: list[Observation]) -> bool:

@@ -25,6 +25,7 @@ from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case, Change, Result, Stage, Stages, Trace
 from headwise.checker.reference.steps import steps_of
 from headwise.checker.search.effort import MORE_FOR_PAIRS, count_evaluation, evaluations, limit
+from headwise.checker.search.relevance import impossible_codes, is_of_positions
 from headwise.checker.user_code.numpy_guard import np
 
 _AT_ONCE = 3  # mistakes that one probe shows together
@@ -33,16 +34,8 @@ _ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally f
 _FORMS = 2  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
 _ALIGNED = "causal-aligned-end"
-_OF_ARGUMENTS = {
-    "scale-divides": "scale",
-    "temperature": "temperature",
-    "rope-cached": "kpast",
-    "rope-offset": "kpast",
-    "inputs-exchanged": "values",
-}
 _LIMITS = {"mask", "padding", "causal", "window", "lengths"}
 _HIDING = {"mask", "causal"}  # options with which later keys may be hidden
-_PADDING = {"mask", "padding", "lengths"}  # options that may hide the same tokens from every query
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
 
 
@@ -138,11 +131,7 @@ Agreement = Callable[[Explanation, Observation], bool]
 
 def singles(interface: Interface | None = None, positional: bool = True) -> tuple[Explanation, ...]:
     """Every way of making one mistake or following one convention, of those that an interface has a place for."""
-    takes = frozenset[str]() if interface is None else interface.takes
-    impossible = {code for code, argument in _OF_ARGUMENTS.items() if argument not in takes}
-    impossible |= {"padding-hides-queries"} if interface is not None and not _PADDING & takes else set()
-    impossible |= {"unscaled"} if interface is None or not interface.unscaled else set()
-    impossible |= {"masks-apart"} if interface is None or not interface.masks_apart else set()
+    impossible = impossible_codes(interface)
     conventions = [c for c in CONVENTIONS.values() if (positional or not c.of_positions) and c.code not in impossible]
     aligned = interface is None or {"align", "offset"} & interface.takes or "align" in interface.implicit
     impossible |= set() if aligned else {"causal-alignment"}  # but for what is wrong whichever end is meant
@@ -151,6 +140,7 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
         (e.code, change)
         for e in CATALOGUE.values()
         for change in e.changes
+        if positional or not is_of_positions(e.code, change)
         if interface is None or change is BEFORE_START or e.code not in impossible
     ]
     if interface is not None and "DN" not in interface.axes:
@@ -160,6 +150,11 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
     if interface is not None and {"mask", "padding"} <= interface.takes:
         entries += [(code, of_padding(change)) for code, change in entries if {"mask", "+mask"} & change.keys()]
     return tuple(Explanation((code,), (change,)) for code, change in entries)
+
+
+def forms_of(code: str) -> list[Explanation]:
+    """Every way of making one mistake, or of following one convention."""
+    return [one for one in singles() if one.codes == (code,)]
 
 
 def of_padding(change: Change) -> Change:

@@ -139,7 +139,7 @@ _PROJECTED = re.compile(
 )
 
 # names of which there are too many to list
-_EARLIER = r"(past|prev(ious)?|old|cached?|prior|earlier|stored|history|prefix|prompt|mem(ory)?)"
+_EARLIER = r"(past|prev(ious)?|old|cached?|prior|earlier|stored|history|prefix|prompt|mem(ory)?|sofar|before)"
 _WEIGHT = r"(w|weights?|kernel|mat(rix)?)"
 _LAYER = r"(proj(ection)?|layer|lin(ear)?|fc|dense|net)"
 _PATTERNS = {

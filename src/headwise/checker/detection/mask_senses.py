@@ -147,7 +147,9 @@ def _neutral_sense(convention: CallingConvention, name: str, documentation: Docu
     if plain is None and isinstance(argument := usual.names[name], str):  # it has to be passed, if only as None
         plain = replace(usual, fixed={**usual.fixed, argument: None}).call(bare).output
     if plain is None:
-        return "adds" if added and "adds" in candidates else "attends"
+        senses = ("adds",) if added and "adds" in candidates else ("attends", "hides")
+        shown = [sense for sense in senses if _queries_count(candidates[sense], case | {name: visible})]
+        return next(iter(shown or senses))
 
     def unchanged(sense: str) -> bool:
         output = candidates[sense].call(case | {name: visible}).output
@@ -160,6 +162,15 @@ def _neutral_sense(convention: CallingConvention, name: str, documentation: Docu
         if continuous or added:
             return "adds"
     return "hides" if unchanged("hides") and not unchanged("attends") else "attends"
+
+
+def _queries_count(convention: CallingConvention, case: Case) -> bool:
+    """Whether queries have an influence, which they have not where everything is hidden."""
+    queries = "q" if "q" in case else "Wq" if "Wq" in case else "X"
+    output, other = (convention.call(case | {queries: by * case[queries]}).output for by in (1, 2))
+    if output is None or other is None or output.shape != other.shape:
+        return False
+    return bool(np.isfinite(output).all() and difference(other, output) > _SAME)
 
 
 def _converts_to_numbers(code: str, name: object) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CellType, CodeType, FunctionType, SimpleNamespace
 from typing import Any, get_origin
 
-from headwise.checker.arguments.roles import role_of
+from headwise.checker.arguments.roles import CACHE, role_of
 from headwise.checker.arguments.settings import keys_looked_up, role_of_setting
 from headwise.checker.modules.inside import attention_sites
 from headwise.checker.modules.plain_classes import plain_names
@@ -29,6 +29,8 @@ _HEADS = (2, 3, 4, 1)  # numbers of heads to pass, where their number is an argu
 def holds_matrices(value: Any) -> bool:
     """Whether a value is a function that projects tokens with matrices that are variables around it."""
     if not inspect.isfunction(value) or not any(map(_may_be_matrix, _variables_of(value).values())):
+        return False
+    if _requires_cache(inspect.signature(value)):
         return False
     instance = object_of(value)
     torch = _torch_of(_variables_of(value))
@@ -71,8 +73,17 @@ def object_of(function: FunctionType) -> Any:
     return instance
 
 
+def _requires_cache(signature: inspect.Signature) -> bool:
+    """Whether keys and values of earlier tokens have to be passed: then matrices around a function are arguments."""
+    required = [p.name for p in signature.parameters.values() if p.default is p.empty]
+    return any(role_of(name) in ("kpast", "vpast") or CACHE.fullmatch(name.lower()) for name in required)
+
+
 def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with the sizes among the variables around it as arguments; itself where there are none."""
+    """The function with the sizes among the variables around it as arguments; itself where there are none.
+
+    With the matrices, too, if it takes keys and values of earlier tokens.
+    """
     if not inspect.isfunction(function):
         return function
     signature = inspect.signature(function)
@@ -86,6 +97,9 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
             default = value if role == "heads" else inspect.Parameter.empty  # not every function takes heads
             added[place] = inspect.Parameter(_SIZES[role], inspect.Parameter.KEYWORD_ONLY, default=default)
             roles.add(role)
+    for name, value in variables.items() if _requires_cache(signature) else ():
+        if (role_of(name) or "")[:1] in ("W", "b") and role_of(name) not in roles and _may_be_matrix(value):
+            added[name,] = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)
     if not added:
         return function
     rebound = _Rebound(function)

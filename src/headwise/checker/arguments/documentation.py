@@ -347,6 +347,8 @@ def _layout(words: list[str], kind: str) -> str:
     if any("*" in word for word in words):
         return ""
     names = [normalize(word) for word in words]
+    if re.fullmatch("b[ts][nk]h", "".join(names)):
+        return "BNHd"  # as in JAX's documentation
     axes = [_axis(name) for name in names]
     if "B" not in axes and axes.count("N") == 2 and names.count("n") == 1 and "m" not in names:
         axes[names.index("n")] = "B"  # next to L, S or T, N is the batch, as in torch's documentation

@@ -216,3 +216,20 @@ def attention(x):
         verdict_of(code)
     with pytest.raises(UncallableError, match="makes its matrices itself"):
         verdict_of(code.replace("/ 2", "/ None"))
+
+
+def test_a_mask_that_has_to_be_passed_hides_next_to_a_mistake_with_the_heads():
+    code = """
+import numpy as np
+
+def attention(x, Wq, Wk, Wv, num_heads, mask):
+    B, N, D = x.shape
+    q, k, v = ((x @ W).reshape(B, num_heads, N, -1) for W in (Wq, Wk, Wv))
+    s = np.where(mask, {fill}, q @ k.swapaxes(-1, -2) / np.sqrt(D // num_heads))
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return (e / e.sum(axis=-1, keepdims=True) @ v).swapaxes(1, 2).reshape(B, N, D)
+"""
+    for fill in ("-np.inf", "-1e9"):
+        verdict = verdict_of(code.format(fill=fill))
+        assert verdict.mistakes == ("heads-split-unmoved",)
+        assert "mask-hides" in verdict.conventions or "padding-hides" in verdict.conventions

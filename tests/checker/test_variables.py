@@ -127,3 +127,23 @@ def test_the_variables_are_the_weights_and_sizes(function, mistakes, convention)
 
 def test_the_line_of_the_mistake_is_found():
     assert "softmax(q.T @ k / 2, axis=0)" in hw.check(columns_swapped).report()
+
+
+def decode(x_t, keys_so_far, values_so_far):
+    """One decoding step with the matrices of the file. x_t: (d,); keys_so_far, values_so_far: (t, d), those before."""
+    q = x_t @ W_q
+    K, V = np.vstack([keys_so_far, x_t @ W_k]), np.vstack([values_so_far, x_t @ W_v])
+    return softmax(K @ q / np.sqrt(len(q))) @ V, K, V
+
+
+def decode_with_dictionary(x_new, cache):
+    """x_new: (1, d); cache: dict with "k" and "v" (t, d), those before."""
+    K = np.concatenate([cache["k"], x_new @ W_k])
+    V = np.concatenate([cache["v"], x_new @ W_v])
+    return softmax(x_new @ W_q @ K.T) @ V, {"k": K, "v": V}
+
+
+def test_matrices_next_to_earlier_keys_are_arguments():
+    assert "keys-cached" in hw.check(decode).conventions
+    assert hw.check(decode).mistakes == ()
+    assert hw.check(decode_with_dictionary).mistakes == ("scale-missing",)

@@ -60,7 +60,7 @@ def refuse(
     if not cause and error:
         cause = f"called as {how}, it {_ended(error)}"
     cause = cause or "its arguments are not those of attention"
-    if documentation is not None and (statement := own_matrices(documentation)):
+    if not _OF_CODE.match(error) and documentation is not None and (statement := own_matrices(documentation)):
         return UncallableError(f"function: {name}: it {_MADE_ITSELF.format(shorten(statement, 100))}")
     if problems and problems[0].startswith("unknown argument"):
         cause = problems[0]

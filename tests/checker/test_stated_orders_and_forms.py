@@ -233,3 +233,13 @@ def attention(x, Wq, Wk, Wv, num_heads, mask):
         verdict = verdict_of(code.format(fill=fill))
         assert verdict.mistakes == ("heads-split-unmoved",)
         assert "mask-hides" in verdict.conventions or "padding-hides" in verdict.conventions
+
+
+@pytest.mark.parametrize(("first", "ok"), [("start_pos", True), ("0", False), ("m - n - start_pos", False)])
+def test_a_place_that_is_passed_says_where_queries_are(first, ok):
+    verdict = checked(
+        arguments="q, k, v, start_pos=0",
+        text="Causal attention of the tokens from start_pos on to all tokens so far. q, k, v: (B, H, N, d)",
+        logits=LIMITED.format(seen=f"np.arange(m) <= np.arange(n)[:, None] + {first}"),
+    )
+    assert verdict.ok == ok

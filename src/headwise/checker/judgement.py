@@ -93,7 +93,8 @@ def _with_built_in_limits(
     """With the limits that are documented or measured; as an alternative causal, where another mistake may hide it."""
     interface = convention.interface
     alignment = "end" if "kpast" in convention.names else documentation.alignment
-    aligned = {"align": alignment} if alignment and "align" not in interface.takes else {}
+    passed = {"align"} if "kpast" in convention.names else {"align", "offset"}  # what says it with each call
+    aligned = {"align": alignment} if alignment and not passed & interface.takes else {}
 
     def limited(limits: dict[str, Any], *codes: str) -> CallingConvention:
         return replace(

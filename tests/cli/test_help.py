@@ -22,7 +22,7 @@ def examples():
     modules |= {f"study {name}": f"headwise.cli.study.{name}" for name in EXPERIMENTS}
     for name, module in modules.items():
         found = re.findall(
-            r"^ +Example: `headwise (.*)`$", getattr(import_module(module), name.split()[-1]).__doc__, re.M
+            r"^ *Example: `headwise (.*)`$", getattr(import_module(module), name.split()[-1]).__doc__, re.M
         )
         assert found, f"{name} --help shows no example"
         marks = [pytest.mark.exhaustive] * (name in SLOW)

@@ -247,10 +247,22 @@ def test_the_curves_of_a_slow_model_are_left_out_unless_they_are_named(tmp_path,
     assert explain(model, image, figure="matrices").untested == ""
     with pytest.raises(DataError, match="deletion shows the result of the faithfulness test, which test=False"):
         explain(model, image, figure="deletion", test=False)
-    text_model = hw.load(write_folder(tmp_path / "llama", "llama"))
-    untested = explain(text_model, {"input_ids": np.arange(5)[None]}, figure="rollout").untested
-    assert "it removes all tokens" in untested
-    assert untested.endswith("this model has no special token that stays")
+
+
+def test_the_last_token_of_a_causal_model_without_special_tokens_stays(tmp_path):
+    model, ids = hw.load(write_folder(tmp_path / "llama", "llama")), {"input_ids": np.arange(5)[None]}
+    explanation = explain(model, ids, figure="deletion")
+    record, target = explanation.record, model.predict(ids).argmax()
+    assert (record.faithfulness.tokens, record.curves.shape) == (4, (2, 5, 5))
+    keep = np.array([[False] * 4 + [True], [True] * 5])
+    logits = model.predict(ids, keep).astype(np.float64)
+    expected = np.exp(logits[:, target]) / np.exp(logits).sum(axis=1)
+    np.testing.assert_allclose([record.faithfulness.empty, record.faithfulness.full], expected, rtol=1e-5)
+    caption = explanation.captions["deletion"].text(full=True)
+    assert "except the last one, from which the model predicts" in caption
+    assert "% with the last one alone" in caption
+    record.save(tmp_path / "arrays.npz")
+    assert AttentionRecord.load(tmp_path / "arrays.npz").num_removed == 4
 
 
 @pytest.mark.parametrize("photo", ["china.jpg", "flower.jpg"])

@@ -176,7 +176,9 @@ def explain(
     classes = len(record.probabilities)
     if label < -1 or (classes and label >= classes):
         raise DataError(f"label: expected 0 to {classes - 1}; got {label}.")
-    faithfulness_test = FaithfulnessTest(opened, input) if classes and not merge_words else None
+    faithfulness_test = None
+    if classes and not merge_words:
+        faithfulness_test = FaithfulnessTest(opened, input, causal=record.is_causal)
     if merge_words:
         record = merge_pieces(record)
     record, missing = _add_dependence(opened, input, record, figure, token, audit)

@@ -33,24 +33,26 @@ class FaithfulnessTest:
         One that predicts.
     input
         What it takes.
+    causal : bool
+        Whether it predicts from the last token. That one stays, unless there are special tokens that do.
     """
 
-    def __init__(self, model: Model, input: Any) -> None:
-        self._model, self._input = model, input
+    def __init__(self, model: Model, input: Any, *, causal: bool = False) -> None:
+        self._model, self._input, self._causal = model, input, causal
         self._results: dict[bytes, tuple[Faithfulness, Array]] = {}
 
     @cached_property
     def tokens(self) -> int:
-        """N, the tokens that can be removed."""
-        return int((~self._model.tokens(self._input).prefix).sum())
+        """How many tokens are removed."""
+        return int((~self._prefix).sum()) - self._keeps_last
 
     @cached_property
     def seconds_per_set(self) -> float:
         """How long a prediction for one set of tokens takes."""
         keep: BoolArray = np.random.default_rng(0).random((4, self.tokens)) < 0.5
-        self._tokens_game(keep[:1])
+        self._value(keep[:1])
         start = time.perf_counter()
-        self._tokens_game(keep)
+        self._value(keep)
         return (time.perf_counter() - start) / len(keep)
 
     @cached_property
@@ -59,11 +61,9 @@ class FaithfulnessTest:
         if self._is_small:
             return ""
         try:
-            self._tokens_game(np.zeros((1, self.tokens), bool))
+            self._value(np.zeros((1, self.tokens), bool))
         except DataError as error:
-            is_emptiness = str(error).startswith("keep: ")
-            reason = "this model has no special token that stays" if is_emptiness else str(error)
-            return f"it removes all tokens in the end; {reason}"
+            return f"it removes all tokens in the end; {error}"
         sets = 2**self.tokens if self._is_exact else 2 * (self.tokens + 1) * (self.orders + 2)
         seconds = self.seconds_per_set * sets
         duration = timedelta(seconds=round(seconds))
@@ -88,8 +88,9 @@ class FaithfulnessTest:
         key = ranking.tobytes()
         if key not in self._results:
             ink = foreground_fraction(record.ink, record.boxes) if record.kind == "image" else np.zeros(self.tokens)
-            rng = np.random.default_rng(0)
-            self._results[key] = faithfulness(self._game, ranking.astype(np.float64), ink, orders=self.orders, rng=rng)
+            rng, values = np.random.default_rng(0), ranking[: self.tokens].astype(np.float64)
+            exact = self.tokens if self._is_exact else 0
+            self._results[key] = faithfulness(self._game, values, ink, orders=self.orders, rng=rng, exact_up_to=exact)
         score, curves = self._results[key]
         return replace(figure, record=replace(record, ranking=ranking, faithfulness=score, curves=curves))
 
@@ -106,9 +107,21 @@ class FaithfulnessTest:
     @cached_property
     def _game(self) -> ValueFunction:
         """The probability of the predicted class by the tokens that remain; tabulated if all sets can be."""
-        game = self._tokens_game
-        return TabulatedGame(game(coalitions(self.tokens))) if self._is_exact else game
+        return TabulatedGame(self._value(coalitions(self.tokens))) if self._is_exact else self._value
+
+    def _value(self, keep: BoolArray) -> Array:
+        """Probabilities (S,) for sets (S, N) of the tokens that are removed."""
+        last = np.ones((len(keep), self._keeps_last), bool)
+        return self._tokens_game(np.concatenate([keep, last], axis=1))
 
     @cached_property
     def _tokens_game(self) -> TokenGame:
         return TokenGame(self._model, self._input, int(self._model.predict(self._input).argmax()))
+
+    @cached_property
+    def _prefix(self) -> BoolArray:
+        return self._model.tokens(self._input).prefix
+
+    @property
+    def _keeps_last(self) -> int:
+        return int(self._causal and not self._prefix.any())

@@ -29,9 +29,10 @@ def describe_faithfulness(record: AttentionRecord, ranking: Array, name: str) ->
     ink = bool(record.ink.any())
     deletion, insertion = (f"{{beaten_{test}:.{_beaten_decimals(score)[test]}%}}" for test in ("deletion", "insertion"))
     order_of_ink = " and {ink_deletion:.3f} for the order of ink" if ink else ""
+    last = "" if record.num_removed == record.num_tokens else ", except the last one, from which the model predicts,"
     yield (
-        f"As a test, the {{input}}'s tokens were removed from the sequence in the order of {name}, largest first: the "
-        f"area under the probability of the {record.prediction_name} is {{deletion:.3f}}, against "
+        f"As a test, the {{input}}'s tokens{last} were removed from the sequence in the order of {name}, largest "
+        f"first: the area under the probability of the {record.prediction_name} is {{deletion:.3f}}, against "
         "{random_deletion:.3f} on average for random orders (central {band:.0%}: {random_deletion_low:.3f} to "
         f"{{random_deletion_high:.3f}}){order_of_ink}. Less is better; the map beats {deletion} of {{orders:,}} random "
         "orders."

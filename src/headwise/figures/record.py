@@ -59,7 +59,7 @@ class AttentionRecord:
     curves : ndarray of shape (2, 5, N + 1)
         The probability of the predicted class while tokens are deleted, and while they are inserted: in the order of
         `ranking`, in the order of ink, and for random orders the mean and both bounds of the central 95%. Empty if
-        they were not measured.
+        they were not measured; one point less if the last token stays, from which the model predicts.
     ranking : ndarray of shape (N,)
         The map whose faithfulness was tested; empty if none was.
     faithfulness : Faithfulness or None
@@ -139,7 +139,7 @@ class AttentionRecord:
             raise ShapeError(f"weights: expected {sizes['N']} keys, one more with a class token; got {keys}.")
         optional = {
             "positions": "N D",
-            "curves": f"2 5 {sizes['N'] + 1}",
+            "curves": f"2 5 {self.num_removed + 1}",
             "prefix": f"{keys}",
             "segments": f"{keys}",
             "visible": f"{rows} {keys}" if self.visible.ndim == 2 else f"{layers} {rows} {keys}",
@@ -160,6 +160,11 @@ class AttentionRecord:
     def num_tokens(self) -> int:
         """N, the number of tokens of the input."""
         return len(self.boxes)
+
+    @property
+    def num_removed(self) -> int:
+        """How many tokens a faithfulness test removes; the last one of a text may stay, to predict from."""
+        return self.num_tokens - (self.kind != "image" and self.curves.shape[-1] == self.num_tokens)
 
     @property
     def read_characters(self) -> int:

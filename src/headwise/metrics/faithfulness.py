@@ -113,12 +113,18 @@ class Faithfulness:
 
 
 def faithfulness(
-    value_function: ValueFunction, values: Array, ink: Array, *, orders: int = 1000, rng: np.random.Generator
+    value_function: ValueFunction,
+    values: Array,
+    ink: Array,
+    *,
+    orders: int = 1000,
+    rng: np.random.Generator,
+    exact_up_to: int = EXACT_UP_TO,
 ) -> tuple[Faithfulness, Array]:
     """Score a map by the cooperative game of the tokens.
 
-    Up to 16 tokens every set is evaluated once and the Shapley values are exact. Above, only the sets that the orders
-    need are evaluated, and the Shapley values are estimated from the same orders.
+    Up to `exact_up_to` tokens every set is evaluated once and the Shapley values are exact. Above, only the sets that
+    the orders need are evaluated, and the Shapley values are estimated from the same orders.
 
     Parameters
     ----------
@@ -132,6 +138,8 @@ def faithfulness(
         Number of random orders, two or more.
     rng : numpy.random.Generator
         For random orders, and for ties.
+    exact_up_to : int
+        With how many tokens every set is evaluated, at most 16.
 
     Returns
     -------
@@ -164,7 +172,7 @@ def faithfulness(
     if orders < 2:
         raise DataError(f"orders: expected two or more; got {orders}.")
     n = len(values)
-    if n <= EXACT_UP_TO:
+    if n <= min(exact_up_to, EXACT_UP_TO):
         value_function = TabulatedGame(value_function(coalitions(n)))
     by_map, by_ink = rank_tokens(values, rng), rank_tokens(ink, rng)
     shuffled = random_orders(n, orders, rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -165,6 +166,9 @@ class Follower:
         product = ValueProduct(axes, other, output, (operand, other), shape, factor)
         if softmax.reason:
             softmax.set_reason(self._attend(weights, product if left else product.swapped()))
+            softmax.part = weights.axes
+        elif softmax.part not in (None, weights.axes) and operand.numel() < math.prod(softmax.shape or ()):
+            softmax.reason, softmax.suspect = "its result is multiplied with values in several parts", True
 
     def _unlabelled(self, value: Value | None, operand: Tensor, left: bool, other: Tensor) -> Weights | None:
         """The weights in a factor that no softmax made, or that was made of its result in a way not followed."""

@@ -47,6 +47,7 @@ class Softmax:
     suspect: bool = False
     shape: tuple[int, ...] | None = None  # of its result
     result: Tensor | None = None  # until it was recorded, of a suspect
+    part: Axes | None = None  # which of its elements were multiplied with values
 
     def set_reason(self, reason: str) -> None:
         """Set why it was not recorded as attention, or nothing if it was."""

@@ -137,7 +137,8 @@ def _areas(record: AttentionRecord) -> str:
 
 
 def _describe_findings(record: AttentionRecord, facts: Facts) -> Iterator[str]:
-    yield "The probability is {all_tokens:.1%} with all tokens and {no_tokens:.1%} without any."
+    rest = "without any" if record.num_removed == record.num_tokens else "with the last one alone"
+    yield f"The probability is {{all_tokens:.1%}} with all tokens and {{no_tokens:.1%}} {rest}."
     yield _areas(record)
     if facts["map_half"] <= facts["tokens"]:
         yield (

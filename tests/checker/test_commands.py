@@ -7,12 +7,13 @@ from textwrap import indent
 from types import ModuleType
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import headwise as hw
 from headwise.checker.diff import diff
 from headwise.checker.user_code import statements
-from headwise.cli import application
+from headwise.cli import application, console
 from headwise.errors import DataError
 from layers import plain_layers
 from planted import handwritten
@@ -50,6 +51,15 @@ def test_status_and_text(file):
     assert "ours is right" in good.output
     assert "scale-no-root" in bad.output
     assert "line 13" in bad.output
+
+
+def test_lines_are_as_long_as_those_of_a_narrow_terminal(file, monkeypatch):
+    long = run("check", f"{file}:theirs").output
+    monkeypatch.setattr(console, "output", Console(force_terminal=True, width=50))
+    short = run("check", f"{file}:theirs").output
+    assert max(map(len, long.splitlines())) <= 96
+    assert max(map(len, short.splitlines())) <= 50
+    assert short.split() == long.split()
 
 
 def test_json_and_markdown(file):

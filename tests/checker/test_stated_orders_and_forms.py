@@ -40,12 +40,12 @@ SCALED = {"arguments": "q, k, v, mask", "logits": "(q @ k.swapaxes(-1, -2) + mas
 @pytest.mark.parametrize(
     ("text", "mistakes"),
     [
-        ("q, k, v: (B, H, N, d)", ("bias-before-scale",)),
+        ("q, k, v: (B, H, N, d)", ()),
         ("mask: float, added to the scores", ("bias-before-scale",)),
         ("mask: added to the scores, 0 where a key is seen and -inf where it is not", ()),
     ],
 )
-def test_a_mask_of_numbers_is_not_scaled_unless_it_only_hides(text, mistakes):
+def test_a_mask_that_is_said_to_hold_numbers_is_not_scaled(text, mistakes):
     assert checked(**SCALED, text=text).mistakes == mistakes
 
 

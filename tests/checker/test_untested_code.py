@@ -65,7 +65,7 @@ def test_a_mask_that_is_added_if_it_is_of_numbers_is_passed_as_such():
     assert hw.check(turned_into_booleans).ok
     verdict = hw.check(subtracted)
     assert verdict.mistakes == ("unknown",)
-    assert any("a mask of numbers that are added" in note for note in verdict.notes)
+    assert any("a mask of numbers other than 0 and −∞" in note for note in verdict.notes)
 
 
 def of_groups(q, k, v):

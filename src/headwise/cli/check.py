@@ -12,7 +12,7 @@ from headwise.checker.core import check as find_mistakes
 from headwise.checker.loading import load_function
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.user_code.notebooks import name_cells
-from headwise.cli.console import messages, running
+from headwise.cli.console import line_width, messages, running
 from headwise.cli.notebook_options import NotebookFile, check_notebook, report_format
 from headwise.errors import DataError
 
@@ -105,6 +105,6 @@ def check(
             inside=inside,
             source=source,
         )
-    text = verdict.report(format).rstrip("\n")
+    text = verdict.report(format, line_width()).rstrip("\n")
     print(text if json else name_cells(source, text))
     raise typer.Exit(0 if verdict.ok and not (strict and verdict.hazards) else 1)

@@ -33,6 +33,11 @@ def running(what: str) -> Status:
     return Console(file=sys.stderr).status(Text(f"{what} …"))
 
 
+def line_width() -> int:
+    """Characters of a line of text: 96, or what a narrower terminal has."""
+    return min(96, output.width) if output.is_terminal else 96
+
+
 @contextmanager
 def resumable(advice: str = "Run the same command again to resume", folder: Path | None = None) -> Iterator[None]:
     """On Ctrl-C inside the block, print how to resume and exit with status 130."""

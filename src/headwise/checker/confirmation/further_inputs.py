@@ -279,10 +279,10 @@ def _of_numbers_in_masks(
             numbers = {role: np.where(probe.case[role], 0.0, hidden)}
             rest = {other: a for other, a in probe.case.items() if other != role}
             meant = Probe(probe.name, rest | {"bias": numbers[role]})
-            further = Further("a mask of numbers that are added", Probe(probe.name, rest | numbers))
-            edge = not both and not documentation.adds_numbers(name)
-            mistake = "" if documentation.hides_only(name) else "bias-before-scale"
-            yield _Trial(convention, further, edge, meant, mistake)
+            further = Further("a mask of numbers other than 0 and −∞", Probe(probe.name, rest | numbers))
+            stated = both or documentation.adds_numbers(name)
+            mistake = "bias-before-scale" if stated and not documentation.hides_only(name) else ""
+            yield _Trial(convention, further, not stated, meant, mistake)
 
 
 def _of_equal_arrays(convention: CallingConvention, first: Probe) -> Iterator[Further]:

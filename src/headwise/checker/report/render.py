@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from textwrap import fill, indent
 
 from headwise.checker.catalogue import CATALOGUE
@@ -11,7 +12,6 @@ from headwise.checker.report.verdict import SourceLocation, Verdict
 from headwise.checker.report.wording import in_library
 from headwise.errors import DataError
 
-_WIDTH = 96
 _KINDS = {
     "self_attention": "self-attention",
     "multi_head": "multi-head attention",
@@ -22,12 +22,16 @@ _UNEXPLAINED = ("unknown", "tokens-scrambled")
 _ROUNDING = 1e-6  # of the largest number in the output
 
 
-def render_report(verdict: Verdict, format: str) -> str:
-    """Return the verdict in one of the three formats.
+def render_report(verdict: Verdict, format: str, width: int) -> str:
+    """Return the verdict in one of the three formats, as text in lines of this width.
 
     Raises DataError if `format` is none of them.
     """
-    writers = {"text": _text, "markdown": _markdown, "json": Verdict.to_json}
+    writers: dict[str, Callable[[Verdict], str]] = {
+        "text": partial(_text, width=width),
+        "markdown": _markdown,
+        "json": Verdict.to_json,
+    }
     if format not in writers:
         raise DataError(f"format: expected one of {', '.join(writers)}; got {format!r}.")
     return writers[format](verdict)
@@ -114,23 +118,25 @@ def _at(location: SourceLocation) -> str:
     return f"probably line {location.line}:  {location.text.strip()}"
 
 
-def _text(v: Verdict) -> str:
-    parts = [_wrap(headline(v)), *(_wrap(note) for note in v.notes if _agrees(v))]
+def _text(v: Verdict, width: int) -> str:
+    wrap = partial(fill, width=width, break_long_words=False)
+    parts = [wrap(headline(v)), *(wrap(note) for note in v.notes if _agrees(v))]
     for code in _codes(v):
-        lines = [_wrap(f"{_tag(code)}{code}: {CATALOGUE[code].title}")]
-        lines += [_hang(f"  {name:<15}", text) for name, text in _details(v, code)]
+        lines = [wrap(f"{_tag(code)}{code}: {CATALOGUE[code].title}")]
+        for name, text in _details(v, code):
+            lines.append(wrap(text, initial_indent=f"  {name:<15}", subsequent_indent=" " * 17))
         parts.append("\n".join(lines))
     if v.example is not None:
         parts.append("A small example\n" + indent(_example_text(v), "  "))
-    parts.append(_wrap(evidence(v)))
+    parts.append(wrap(evidence(v)))
     if v.ok:
         parts.append(_probes_text(v))
     if v.ok or any(code in _UNEXPLAINED for code in v.mistakes):
         parts.append("Properties\n" + "\n".join(f"  {_tick(p.holds)} {p.description}" for p in v.properties))
-    parts.append(_wrap(f"It was called with {v.calling_convention}."))
+    parts.append(wrap(f"It was called with {v.calling_convention}."))
     if v.untested:
-        parts.append(_wrap(f"Not tested: {'; '.join(v.untested)}."))
-    parts += [_wrap(note) for note in v.notes if not _agrees(v)]
+        parts.append(wrap(f"Not tested: {'; '.join(v.untested)}."))
+    parts += [wrap(note) for note in v.notes if not _agrees(v)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -200,11 +206,3 @@ def _listed(items: tuple[str, ...] | list[str]) -> str:
 
 def _tick(holds: bool | None) -> str:
     return {True: "✓", False: "✗", None: "·"}[holds]
-
-
-def _wrap(text: str) -> str:
-    return fill(text, _WIDTH, break_long_words=False)
-
-
-def _hang(heading: str, text: str) -> str:
-    return fill(text, _WIDTH, initial_indent=heading, subsequent_indent=" " * len(heading), break_long_words=False)

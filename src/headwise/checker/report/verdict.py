@@ -140,8 +140,8 @@ class Verdict:
     phrases: tuple[str, ...] = ()
     library: str = ""
 
-    def report(self, format: Literal["text", "markdown", "json"] = "text") -> str:
-        """Return the verdict in words: for a terminal, as Markdown, or as JSON.
+    def report(self, format: Literal["text", "markdown", "json"] = "text", width: int = 96) -> str:
+        """Return the verdict in words: for a terminal with lines of this width, as Markdown, or as JSON.
 
         Raises
         ------
@@ -150,7 +150,7 @@ class Verdict:
         """
         from headwise.checker.report.render import render_report
 
-        return render_report(self, format)
+        return render_report(self, format, width)
 
     def to_json(self) -> str:
         """Every field as JSON, where an infinite difference is null; `from_json` reads it back."""

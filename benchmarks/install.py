@@ -96,7 +96,7 @@ application({name: pretrained_vit(name) for name in PRETRAINED})
 import subprocess, sys
 import headwise.cli, aeon, dask, gguf, numba, onnxruntime, starlette, tokenizers
 for study in (
-    "tokenizers --tokenizers 14x14 --seeds 2 --epochs 1",
+    "tokenizers --tokenizers 14x14,28x28 --seeds 2 --epochs 1",
     "faithfulness --count 2 --players 4 --maps rollout,AttnLRP",
     "series --seeds 2 --epochs 1 --pretrain-epochs 1 --width 8 --heads 2 --depth 1 --no-baselines",
     "sets --seeds 1 --steps 20",

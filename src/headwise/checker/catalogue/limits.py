@@ -9,7 +9,7 @@ from headwise.checker.reference.definition import cap, causal, ends, or_in_prefi
 from headwise.checker.reference.state import Change, Stage, Trace
 from headwise.checker.user_code.numpy_guard import np
 
-__all__ = ["BEFORE_START", "ENTRIES"]
+__all__ = ["BEFORE_START", "ENTRIES", "FLAG_INVERTED"]
 
 CAUSAL = "query n sees key m where m ≤ n + offset"
 WINDOW = "query n sees key m where n − left ≤ m ≤ n + right"
@@ -89,6 +89,7 @@ def without_empty_rows(t: Trace) -> None:
 
 
 BEFORE_START: Change = {"align": before_start}  # wrong whichever end is meant
+FLAG_INVERTED: Change = {"causal": unless_requested}  # without a flag, causal unasked
 _CAP_LAST: Change = {"cap": nothing, "+hide": cap}
 
 ENTRIES = (
@@ -100,7 +101,7 @@ ENTRIES = (
         " wrong way round.",
         "Hide m > n: np.tril of ones is what may be seen.",
         ("causal", "mask", "softmax"),
-        ({"causal": nothing}, {"causal": unless_padded}, {"causal": unless_requested}),
+        ({"causal": nothing}, {"causal": unless_padded}, FLAG_INVERTED),
     ),
     Mistake(
         "causal-reversed",

@@ -10,7 +10,7 @@ from typing import Any
 from headwise.checker.loading import import_object
 from headwise.errors import DataError
 from headwise.models.adapters import SeriesTransformer, SetTransformer, TableTransformer, ViT
-from headwise.models.base import Model
+from headwise.models.base import Model, is_model
 from headwise.models.frameworks import InputOptions, onnx_model, torch_model
 from headwise.models.loader import load
 from headwise.models.series import SeriesTransformerConfig
@@ -89,7 +89,7 @@ def open_model(
         raise DataError(
             f"{unsupported[0]}: only torch modules and .onnx files take it; {type(opened).__name__} has its own."
         )
-    if isinstance(opened, Model):
+    if is_model(opened):
         return opened
     adapter = _OWN.get(type(getattr(opened, "config", None)))
     if adapter is not None and hasattr(opened, "params"):
@@ -117,7 +117,7 @@ def find_model(where: str | Path) -> Any:
     file, colon, name = str(where).rpartition(":")
     if colon and file.endswith(".py"):
         model = import_object(Path(file), name)
-        if not callable(model) and not isinstance(model, Model):
+        if not callable(model) and not is_model(model):
             raise DataError(f"{where}: expected a torch module or another callable; got {type(model).__name__}.")
         return model
     path = Path(where)

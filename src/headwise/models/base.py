@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -107,6 +107,11 @@ class Model(Protocol):
 
         Each weight moves by itself: the other weights of its row do not change.
         """
+
+
+def is_model(value: Any) -> TypeGuard[Model]:
+    """Whether it has what a `Model` has, also by ``__getattr__``, which isinstance has ignored since Python 3.12."""
+    return all(hasattr(value, name) for name in ("capabilities", "missing", "tokens", "look", "predict", "gradients"))
 
 
 def with_prefix_tokens(keep: BoolArray, prefix: BoolArray) -> BoolArray:

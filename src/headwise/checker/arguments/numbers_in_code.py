@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import dis
 from collections.abc import Iterator
 from types import CodeType
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.user_code.source import nodes_in, parse
 
+_SMALL = "LOAD_SMALL_INT"
 _LEAST, _MOST = 128, 16384  # numbers that are worth an input of their own
 MANY_QUERIES = 1024  # that are worth an input with so many queries
 
@@ -54,9 +56,11 @@ def _numbers(code: CodeType) -> Iterator[int | float]:
     waiting: list[object] = [code]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, CodeType):
-            waiting += value.co_consts
+        if isinstance(value, CodeType):  # since Python 3.14 its constants lack the small numbers
+            waiting += [i.argval for i in dis.get_instructions(value) if i.opcode in dis.hasconst or i.opname == _SMALL]
         elif isinstance(value, tuple):
             waiting += value
+        elif isinstance(value, slice):  # a constant since Python 3.14
+            waiting += (value.start, value.stop)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             yield value

@@ -286,9 +286,8 @@ def _repeat(inputs: AttentionInputs) -> int:
 def _bounded(inputs: AttentionInputs) -> npt.NDArray[np.bool_]:
     """Whether no logit of a head can exceed `MAX_SAFE_LOGIT` in size (..., H, 1, 1): |q · k| ≤ ‖q‖ ‖k‖."""
     if inputs.bias is not None and 4 * inputs.bias.size > math.prod(inputs.shape):
-        return np.zeros(
-            (*inputs.shape[:-2], 1, 1), np.bool_
-        )  # its own maximum would take longer than those of the tiles
+        # its own maximum would take longer than those of the tiles
+        return np.zeros((*inputs.shape[:-2], 1, 1), np.bool_)
     with np.errstate(over="ignore", invalid="ignore"):
         longest = [np.sqrt(np.einsum("...d,...d->...", a, a).max(axis=-1, initial=0)) for a in (inputs.q, inputs.k)]
         bound = longest[0] * np.repeat(longest[1], _repeat(inputs), axis=-1) * abs(inputs.scale)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import merge, split
-from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.reference.state import Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -27,17 +27,14 @@ def scale_of_a_part(t: Trace) -> None:
     t.scale = (t.q.shape[-1] / t.heads) ** -0.5 if scale is None else scale
 
 
-def split_by(divide: Callable[[Array, int], Array], of: str) -> Stage:
+@configurable
+def split_by(t: Trace, divide: Callable[[Array, int], Array], of: str) -> None:
     """Divide some of the queries, keys and values into heads in another way, and the others as they should be."""
-
-    def divided(t: Trace) -> None:
-        if t.of_tokens:
-            before = {"q": (t.q, t.heads), "k": (t.k, t.key_heads), "v": (t.v, t.key_heads)}
-            split(t)
-            for x in of:
-                setattr(t, x, divide(*before[x]))
-
-    return divided
+    if t.of_tokens:
+        before = {"q": (t.q, t.heads), "k": (t.k, t.key_heads), "v": (t.v, t.key_heads)}
+        split(t)
+        for x in of:
+            setattr(t, x, divide(*before[x]))
 
 
 def interleaved(a: Array, heads: int) -> Array:
@@ -50,14 +47,11 @@ def unmoved(a: Array, heads: int) -> Array:
     return a.reshape(a.shape[0], heads, a.shape[1], -1)
 
 
-def merged(*axes: int) -> Stage:
+@configurable
+def merged(t: Trace, *axes: int) -> None:
     """(B, H, N, d) with its axes in this order -> (B, N, H·d)."""
-
-    def merge(t: Trace) -> None:
-        if t.of_tokens:
-            t.o = t.o.transpose(axes).reshape(t.o.shape[0], t.o.shape[2], -1)
-
-    return merge
+    if t.of_tokens:
+        t.o = t.o.transpose(axes).reshape(t.o.shape[0], t.o.shape[2], -1)
 
 
 def reshaped(a: Array) -> Array:
@@ -70,29 +64,24 @@ def reshaped_back(a: Array) -> Array:
     return a.swapaxes(-1, -2).reshape(a.shape)
 
 
-def keys_as(shaped: Callable[[Array], Array]) -> Stage:
-    def group(t: Trace) -> None:
-        t.k = shaped(t.k)
-
-    return group
+@configurable
+def keys_as(t: Trace, shaped: Callable[[Array], Array]) -> None:
+    t.k = shaped(t.k)
 
 
 def output_reshaped(t: Trace) -> None:
     t.o = reshaped_back(t.o)
 
 
-def matrices_of_one_head(which: str, head: int) -> Stage:
+@configurable
+def matrices_of_one_head(t: Trace, which: str, head: int) -> None:
     """The rows of one head's matrix and bias, repeated for every head."""
-
-    def arrange(t: Trace) -> None:
-        if t.of_tokens:
-            for x in which:
-                count = t.heads if x == "q" else t.key_heads
-                t.W, t.b = (
-                    {**arrays, x: _repeated(arrays[x], count, head)} if x in arrays else arrays for arrays in (t.W, t.b)
-                )
-
-    return arrange
+    if t.of_tokens:
+        for x in which:
+            count = t.heads if x == "q" else t.key_heads
+            t.W, t.b = (
+                {**arrays, x: _repeated(arrays[x], count, head)} if x in arrays else arrays for arrays in (t.W, t.b)
+            )
 
 
 def _repeated(array: Array, heads: int, head: int) -> Array:
@@ -125,18 +114,15 @@ def narrow_output(t: Trace) -> None:
         t.o = (t.o @ t.W["o"][:, : t.o.shape[-1]].T if "o" in t.W else t.o) + t.b.get("o", 0)
 
 
-def of_folded(axes: tuple[int, ...] | None) -> Stage:
+@configurable
+def of_folded(t: Trace, axes: tuple[int, ...] | None) -> None:
     """Merge what was folded as (B·H, N, e), and is taken for (H·B, N, e); or the other way, for None."""
-
-    def merge(t: Trace) -> None:
-        if t.of_tokens:
-            b, h, n, _ = t.o.shape
-            if axes is None:
-                t.o = t.o.swapaxes(0, 1).reshape(t.o.shape).transpose(0, 2, 1, 3).reshape(b, n, -1)
-            else:
-                t.o = t.o.reshape(h, b, n, -1).transpose(axes).reshape(b, n, -1)
-
-    return merge
+    if t.of_tokens:
+        b, h, n, _ = t.o.shape
+        if axes is None:
+            t.o = t.o.swapaxes(0, 1).reshape(t.o.shape).transpose(0, 2, 1, 3).reshape(b, n, -1)
+        else:
+            t.o = t.o.reshape(h, b, n, -1).transpose(axes).reshape(b, n, -1)
 
 
 def first_heads_weights(t: Trace) -> None:
@@ -180,13 +166,11 @@ def tokens_again_moved(t: Trace) -> None:
         t.o = t.o.swapaxes(1, 2).reshape(t.o.shape[0], t.o.shape[1], -1)
 
 
-def tiled(names: str) -> Stage:
-    def group(t: Trace) -> None:
-        times = t.q.shape[1] // t.k.shape[1]
-        arrays = {"k": t.k, "v": t.v}.items()
-        t.k, t.v = (np.tile(a, (1, times, 1, 1)) if x in names else a.repeat(times, axis=1) for x, a in arrays)
-
-    return group
+@configurable
+def tiled(t: Trace, names: str) -> None:
+    times = t.q.shape[1] // t.k.shape[1]
+    arrays = {"k": t.k, "v": t.v}.items()
+    t.k, t.v = (np.tile(a, (1, times, 1, 1)) if x in names else a.repeat(times, axis=1) for x, a in arrays)
 
 
 def joined(a: Array) -> Array:
@@ -198,14 +182,11 @@ def everybodys_keys(t: Trace) -> None:
     t.k, t.v = joined(t.k), joined(t.v)
 
 
-def of_first_item(names: str) -> Stage:
+@configurable
+def of_first_item(t: Trace, names: str) -> None:
     """Queries, keys or values of the first item for all."""
-
-    def group(t: Trace) -> None:
-        for name in names:
-            setattr(t, name, getattr(t, name)[:1])
-
-    return group
+    for name in names:
+        setattr(t, name, getattr(t, name)[:1])
 
 
 def across_items(t: Trace) -> None:

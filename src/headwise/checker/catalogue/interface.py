@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from headwise.checker.catalogue.entry import Mistake
-from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.reference.stages import Norm, rms, standard
+from headwise.checker.reference.state import Change, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -41,14 +39,12 @@ def sinusoids(x: Array, interleaved: bool) -> Array:
     return table
 
 
-def with_sinusoids(interleaved: bool) -> Stage:
-    def add(t: Trace) -> None:
-        if t.of_tokens:
-            t.X = t.X + sinusoids(t.X, interleaved)
-        else:
-            t.q, t.k = (a + sinusoids(a, interleaved) for a in (t.q, t.k))
-
-    return add
+@configurable
+def with_sinusoids(t: Trace, interleaved: bool) -> None:
+    if t.of_tokens:
+        t.X = t.X + sinusoids(t.X, interleaved)
+    else:
+        t.q, t.k = (a + sinusoids(a, interleaved) for a in (t.q, t.k))
 
 
 def with_index(t: Trace) -> None:
@@ -56,41 +52,31 @@ def with_index(t: Trace) -> None:
         t.X = t.X + np.arange(t.X.shape[-2])[:, None]
 
 
-def layer_norm(x: Array, eps: float, on_std: bool) -> Array:
+def divided_by_deviation(x: Array, eps: float) -> Array:
+    """As a layer norm, with the epsilon outside of the root."""
     centred = x - x.mean(axis=-1, keepdims=True)
-    variance = (centred**2).mean(axis=-1, keepdims=True)
-    return np.asarray(centred / (np.sqrt(variance) + eps if on_std else np.sqrt(variance + eps)))
+    return np.asarray(centred / (np.sqrt((centred**2).mean(axis=-1, keepdims=True)) + eps))
 
 
-def rms_norm(x: Array, eps: float, on_std: bool) -> Array:
-    return np.asarray(x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps))
+@configurable
+def norm_before(t: Trace, norm: Norm, eps: float) -> None:
+    if t.of_tokens:
+        t.X = norm(t.X, eps)
+    else:
+        t.q, t.k = norm(t.q, eps), norm(t.k, eps)
 
 
-Norm: TypeAlias = Callable[[Array, float, bool], Array]
+@configurable
+def norm_after(t: Trace, norm: Norm, eps: float) -> None:
+    t.o = norm(t.o, eps)
 
 
 def norms() -> tuple[Change, ...]:
     """Layer norm and RMS norm, of the tokens or of the output, with the epsilons in use."""
-    kinds: list[tuple[Norm, float, bool]] = [(layer_norm, eps, False) for eps in (1e-5, 1e-6, 1e-8, 0.0)]
-    kinds += [(layer_norm, eps, True) for eps in (1e-5, 1e-6, 1e-8)]
-    kinds += [(rms_norm, eps, False) for eps in (1e-5, 1e-6, 1e-8, 0.0)]
-
-    def before(norm: Norm, eps: float, on_std: bool) -> Stage:
-        def stage(t: Trace) -> None:
-            if t.of_tokens:
-                t.X = norm(t.X, eps, on_std)
-            else:
-                t.q, t.k = norm(t.q, eps, on_std), norm(t.k, eps, on_std)
-
-        return stage
-
-    def after(norm: Norm, eps: float, on_std: bool) -> Stage:
-        def stage(t: Trace) -> None:
-            t.o = norm(t.o, eps, on_std)
-
-        return stage
-
-    return tuple({"+arrange": before(*k)} for k in kinds) + tuple({"+finish": after(*k)} for k in kinds)
+    kinds: list[tuple[Norm, float]] = [(standard, eps) for eps in (1e-5, 1e-6, 1e-8, 0.0)]
+    kinds += [(divided_by_deviation, eps) for eps in (1e-5, 1e-6, 1e-8)]
+    kinds += [(rms, eps) for eps in (1e-5, 1e-6, 1e-8, 0.0)]
+    return tuple({"+arrange": norm_before(*k)} for k in kinds) + tuple({"+finish": norm_after(*k)} for k in kinds)
 
 
 def turned_output(t: Trace) -> None:
@@ -105,13 +91,10 @@ def note_logits(t: Trace) -> None:
     t.weights = (t.s,)
 
 
-def note_filled(value: float) -> Stage:
+@configurable
+def note_filled(t: Trace, value: float) -> None:
     """Note the logits with a finite number where they are hidden."""
-
-    def note(t: Trace) -> None:
-        t.weights = (t.s if t.see is None else np.where(t.see, t.s, value),)
-
-    return note
+    t.weights = (t.s if t.see is None else np.where(t.see, t.s, value),)
 
 
 def return_noted(t: Trace) -> None:

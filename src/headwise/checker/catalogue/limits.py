@@ -6,7 +6,7 @@ from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.masking import filled, lowered, zero_over_zero
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import cap, causal, ends, or_in_prefix, shift, windowed
-from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.reference.state import Change, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 
 __all__ = ["BEFORE_START", "ENTRIES", "FLAG_INVERTED"]
@@ -17,14 +17,12 @@ LENGTHS = "query n of item b sees key m where m < lengths[b]"
 SOFTCAP = "S = c · tanh(Q Kᵀ · scale / c), then + bias, then the mask"
 
 
-def visible_where(rule: str) -> Stage:
-    def causal(t: Trace) -> None:
-        if t.case.get("causal"):
-            n, m = t.grid()
-            rules = {"m < n": m < n, "m <= n + 1": m <= n + 1, "m >= n": m >= n, "m > n": m > n, "m > n + 1": m > n + 1}
-            t.hide(or_in_prefix(t, rules[rule]))
-
-    return causal
+@configurable
+def visible_where(t: Trace, rule: str) -> None:
+    if t.case.get("causal"):
+        n, m = t.grid()
+        rules = {"m < n": m < n, "m <= n + 1": m <= n + 1, "m >= n": m >= n, "m > n": m > n, "m > n + 1": m > n + 1}
+        t.hide(or_in_prefix(t, rules[rule]))
 
 
 def without_own_key(rule: str) -> tuple[Change, ...]:
@@ -66,16 +64,13 @@ def before_start(t: Trace) -> None:
     t.offset = t.s.shape[-2] - ends(t)
 
 
-def moved(left: int, right: int) -> Stage:
-    return lambda t: windowed(t, left, right)
+moved = configurable(windowed)
 
 
-def longer(by: int) -> Stage:
-    def lengths(t: Trace) -> None:
-        if "lengths" in t.case:
-            t.hide(np.arange(t.s.shape[-1]) < ends(t) + by)
-
-    return lengths
+@configurable
+def longer(t: Trace, by: int) -> None:
+    if "lengths" in t.case:
+        t.hide(np.arange(t.s.shape[-1]) < ends(t) + by)
 
 
 def without_sinks(t: Trace) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import causal, ends, every_key, or_in_prefix, row_sums
-from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.reference.state import Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
-from headwise.shapes import Array
 
 __all__ = ["ENTRIES"]
 
@@ -40,12 +39,10 @@ def all_added(t: Trace) -> None:
         t.s = t.s + t.see
 
 
-def filled_after(value: float) -> Stage:
-    def fill(t: Trace) -> None:
-        if t.see is not None:
-            t.p = np.where(t.see, t.p, value)
-
-    return fill
+@configurable
+def filled_after(t: Trace, value: float) -> None:
+    if t.see is not None:
+        t.p = np.where(t.see, t.p, value)
 
 
 def mask_zeroed_after(t: Trace) -> None:
@@ -53,63 +50,48 @@ def mask_zeroed_after(t: Trace) -> None:
         t.p = np.where(t.case["mask"], t.p, 0)
 
 
-def first(heads: bool, items: bool) -> Stage:
-    def mask(t: Trace) -> None:
-        if "mask" in t.case:
-            m = t.case["mask"]
-            t.hide(m[: 1 if items else None, : 1 if heads else None])
-
-    return mask
+@configurable
+def first(t: Trace, heads: bool, items: bool) -> None:
+    if "mask" in t.case:
+        m = t.case["mask"]
+        t.hide(m[: 1 if items else None, : 1 if heads else None])
 
 
-def first_items(name: str) -> Change:
+@configurable
+def first_items(t: Trace, name: str) -> None:
     """The padding mask, or the length, of the first item for all."""
-
-    def hide(t: Trace) -> None:
-        if name in t.case:
-            t.hide(t.case[name][:1] if name == "padding" else np.arange(t.s.shape[-1]) < ends(t)[:1])
-
-    return {name: hide}
+    if name in t.case:
+        t.hide(t.case[name][:1] if name == "padding" else np.arange(t.s.shape[-1]) < ends(t)[:1])
 
 
-def filled(value: float) -> Stage:
-    def hide(t: Trace) -> None:
-        if t.see is not None:
-            t.s = np.where(t.see, t.s, value)
-
-    return hide
+@configurable
+def filled(t: Trace, value: float) -> None:
+    if t.see is not None:
+        t.s = np.where(t.see, t.s, value)
 
 
-def lowered(value: float) -> Stage:
-    def hide(t: Trace) -> None:
-        if t.see is not None:
-            t.s = t.s + np.where(t.see, 0, value)
-
-    return hide
+@configurable
+def lowered(t: Trace, value: float) -> None:
+    if t.see is not None:
+        t.s = t.s + np.where(t.see, 0, value)
 
 
-def only_the_mask(value: float, added: bool) -> Change:
+@configurable
+def only_the_mask(t: Trace, value: float, added: bool) -> None:
     """A finite number where the mask hides, next to other limits that hide."""
-
-    def fill(t: Trace) -> None:
-        if t.see is not None:
-            t.s = np.where(t.see, t.s, t.s + value if added else value)
-            t.see = None
-
-    return {"+mask": fill}
+    if t.see is not None:
+        t.s = np.where(t.see, t.s, t.s + value if added else value)
+        t.see = None
 
 
-def only_causal(value: float) -> Change:
+@configurable
+def only_causal(t: Trace, value: float) -> None:
     """A finite number where a causal function hides, next to a mask that hides with −∞."""
-
-    def fill(t: Trace) -> None:
-        if t.case.get("causal") and {"mask", "padding"} & t.case.keys():
-            n, m = t.grid()
-            t.s = np.where(or_in_prefix(t, m <= n), t.s, t.s + value)
-        else:
-            causal(t)
-
-    return {"causal": fill}
+    if t.case.get("causal") and {"mask", "padding"} & t.case.keys():
+        n, m = t.grid()
+        t.s = np.where(or_in_prefix(t, m <= n), t.s, t.s + value)
+    else:
+        causal(t)
 
 
 def zero_over_zero(t: Trace) -> None:
@@ -132,28 +114,15 @@ def beyond_lengths(t: Trace) -> None:
         t.hide(t.grid()[1] >= t.case["lengths"][:, None, None, None])
 
 
-def of_other_items(heads_first: bool) -> tuple[Change, ...]:
+@configurable
+def of_other_items(t: Trace, name: str, heads_first: bool) -> None:
     """Each item's mask, or length, put where heads are folded in the other order."""
-
-    def hide(t: Trace, mask: Array) -> None:
+    if name in t.case:
+        mask = np.arange(t.s.shape[-1]) < ends(t) if name == "lengths" else t.case[name]
         b, h = t.s.shape[:2]
-        if mask.shape[0] != b or mask.shape[1] != 1:
-            t.hide(mask)
-            return
         at = np.arange(b * h)
         item = at.reshape(h, b).T // h if heads_first else at.reshape(b, h) % b  # (B, H)
-        t.hide(mask[item, 0])
-
-    def masks(t: Trace) -> None:
-        for name in ("mask", "padding"):
-            if name in t.case:
-                hide(t, t.case[name])
-
-    def lengths(t: Trace) -> None:
-        if "lengths" in t.case:
-            hide(t, np.arange(t.s.shape[-1]) < ends(t))
-
-    return {"mask": masks, "padding": nothing}, {"lengths": lengths}
+        t.hide(mask[item, 0] if mask.shape[:2] == (b, 1) else mask)
 
 
 ENTRIES = (
@@ -229,7 +198,7 @@ ENTRIES = (
         ("mask",),
         (
             *({"mask": first(*pair)} for pair in ((True, False), (False, True), (True, True))),
-            *map(first_items, ("padding", "lengths")),
+            *({name: first_items(name)} for name in ("padding", "lengths")),
         ),
     ),
     Mistake(
@@ -239,7 +208,11 @@ ENTRIES = (
         "It is right for one item, or for one head; an item's output depends on the masks that it is batched with.",
         "Repeat each item's mask H times in place (np.repeat, repeat_interleave) where heads are folded item by item.",
         ("mask",),
-        of_other_items(False) + of_other_items(True),
+        tuple(
+            {name: of_other_items(name, heads_first) for name in names}
+            for heads_first in (False, True)
+            for names in (("mask", "padding"), ("lengths",))
+        ),
         reported_in=("attention-is-all-you-need-keras#36", "ArrowLuo/CLIP4Clip#22", "line/lighthouse#77"),
     ),
     Mistake(
@@ -252,7 +225,7 @@ ENTRIES = (
         ("fill", "mask", "softmax"),
         tuple({"hide": filled(v)} for v in (0.0, 1e-9, -1e-9, 1e-7, -1e-7, 1e-6, -1e-6, -1.0, -np.e, -10.0, 1e9))
         + tuple({"hide": lowered(v)} for v in (-1.0, -10.0, 1e9))
-        + tuple(only_the_mask(v, False) for v in (0.0, -1.0)),
+        + tuple({"+mask": only_the_mask(v, False)} for v in (0.0, -1.0)),
         reported_in=("gluonts#1401", "Shujun-He/RibonanzaNet#5", "NTMC-Community/MatchZoo-py#163"),
     ),
     Mistake(
@@ -264,8 +237,8 @@ ENTRIES = (
         ("mask",),
         tuple({"hide": filled(v)} for v in (-1e9, -1e4))
         + tuple({"hide": lowered(v)} for v in (-1e9, -1e4, -1e10, -1e30))
-        + tuple(only_the_mask(v, added) for v in (-1e9, -1e4) for added in (False, True))
-        + tuple(map(only_causal, (-1e9, -1e4))),
+        + tuple({"+mask": only_the_mask(v, added)} for v in (-1e9, -1e4) for added in (False, True))
+        + tuple({"causal": only_causal(v)} for v in (-1e9, -1e4)),
         reported_in=("apex#1390",),
         level="hazard",
     ),

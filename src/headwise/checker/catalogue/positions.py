@@ -8,7 +8,7 @@ from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import bias, distances, rotated_halves, rotated_neighbours
 from headwise.checker.reference.stages import SLOPES, Turn, alibi, rotary_after
-from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.reference.state import Change, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -18,37 +18,32 @@ ROTATION = "q[n] and k[n] are rotated by the angles of position n, and v is not"
 BIAS = "S[n, m] = Q[n] · K[m] / √d + bias[n, m]"
 
 
-def rotated(of_halves: bool, of_neighbours: bool) -> Stage:
+@configurable
+def rotated(t: Trace, of_halves: bool, of_neighbours: bool) -> None:
     """Whether neighbours are rotated if halves are requested, and if neighbours are."""
-
-    def rotate(t: Trace) -> None:
-        if "cos" in t.case:
-            neighbours = of_neighbours if t.case.get("interleaved") else of_halves
-            turn = rotated_neighbours if neighbours else rotated_halves
-            t.q, t.k = (turn(a, t.case["cos"], t.case["sin"]) for a in (t.q, t.k))
-
-    return rotate
+    if "cos" in t.case:
+        neighbours = of_neighbours if t.case.get("interleaved") else of_halves
+        turn = rotated_neighbours if neighbours else rotated_halves
+        t.q, t.k = (turn(a, t.case["cos"], t.case["sin"]) for a in (t.q, t.k))
 
 
-def given_angles(which: str, axis: int = 2, turn: Turn | None = None) -> Stage:
+@configurable
+def given_angles(t: Trace, which: str, axis: int = 2, turn: Turn | None = None) -> None:
     """Rotate by the angles that are passed: these of q, k and v, with the place on this axis as the position."""
-
-    def rotate(t: Trace) -> None:
-        if "cos" in t.case:
-            default_turn = rotated_neighbours if t.case.get("interleaved") else rotated_halves
-            _rotate(t, which, axis, turn or default_turn, lambda n, d: (t.case["cos"][:n], t.case["sin"][:n]))
-
-    return rotate
+    if "cos" in t.case:
+        default_turn = rotated_neighbours if t.case.get("interleaved") else rotated_halves
+        _rotate(t, which, axis, turn or default_turn, lambda n, d: (t.case["cos"][:n], t.case["sin"][:n]))
 
 
-def own_angles(which: str, turn: Turn) -> Stage:
+@configurable
+def own_angles(t: Trace, which: str, turn: Turn) -> None:
     """Rotate by angles that the function makes itself, n · 10000^(−2i/d)."""
 
     def angles(n: int, d: int) -> tuple[Array, Array]:
         turns = np.arange(n)[:, None] * 1e4 ** (-np.arange(0, d, 2) / d)
         return np.cos(turns), np.sin(turns)
 
-    return lambda t: _rotate(t, which, 2, turn, angles)
+    _rotate(t, which, 2, turn, angles)
 
 
 def _rotate(t: Trace, which: str, axis: int, turn: Turn, angles: Callable[[int, int], tuple[Array, Array]]) -> None:
@@ -83,13 +78,10 @@ def bias_first(t: Trace) -> None:
     t.s = t.s * t.scale
 
 
-def slopes_first(symmetric: bool, slopes_of: Callable[[int], Array]) -> Stage:
+@configurable
+def slopes_first(t: Trace, symmetric: bool, slopes_of: Callable[[int], Array]) -> None:
     """ALiBi of its own, which is scaled too."""
-
-    def add(t: Trace) -> None:
-        t.s = t.s - t.scale * slopes_of(t.s.shape[1]) * distances(t, symmetric)
-
-    return add
+    t.s = t.s - t.scale * slopes_of(t.s.shape[1]) * distances(t, symmetric)
 
 
 def bias_turned(t: Trace) -> None:
@@ -97,33 +89,26 @@ def bias_turned(t: Trace) -> None:
         t.s = t.s + t.case["bias"].swapaxes(-1, -2)
 
 
-def growing_by_slopes(symmetric: bool) -> Stage:
-    def bias(t: Trace) -> None:
-        if "bias" in t.case:
-            t.s = t.s + t.case["bias"]
-        if "slopes" in t.case:
-            t.s = t.s + t.case["slopes"] * distances(t, symmetric)
-
-    return bias
+@configurable
+def growing_by_slopes(t: Trace, symmetric: bool) -> None:
+    if "bias" in t.case:
+        t.s = t.s + t.case["bias"]
+    if "slopes" in t.case:
+        t.s = t.s + t.case["slopes"] * distances(t, symmetric)
 
 
-def of_first(array: str) -> Stage:
+@configurable
+def of_first(t: Trace, array: str) -> None:
     """The bias or the slope of the first head for every head."""
-
-    def bias(t: Trace) -> None:
-        if "bias" in t.case:
-            t.s = t.s + (t.case["bias"][:, :1] if array == "bias" else t.case["bias"])
-        if "slopes" in t.case:
-            t.s = t.s - (t.case["slopes"][:1] if array == "slopes" else t.case["slopes"]) * distances(t)
-
-    return bias
+    if "bias" in t.case:
+        t.s = t.s + (t.case["bias"][:, :1] if array == "bias" else t.case["bias"])
+    if "slopes" in t.case:
+        t.s = t.s - (t.case["slopes"][:1] if array == "slopes" else t.case["slopes"]) * distances(t)
 
 
-def norm_of_all_heads(centred: bool, eps: float) -> Stage:
-    def normalise(t: Trace) -> None:
-        t.q, t.k = (_norm(a, centred, eps) for a in (t.q, t.k))
-
-    return normalise
+@configurable
+def norm_of_all_heads(t: Trace, centred: bool, eps: float) -> None:
+    t.q, t.k = (_norm(a, centred, eps) for a in (t.q, t.k))
 
 
 def _norm(a: Array, centred: bool, eps: float) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.reference.definition import project as project_all
-from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.reference.state import Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -13,36 +13,29 @@ __all__ = ["ENTRIES"]
 PROJECTION = "Q = X Wqᵀ + bq,  K = X Wkᵀ + bk,  V = X Wvᵀ + bv"
 
 
-def transposed(which: str) -> Stage:
-    def project(t: Trace) -> None:
-        if t.of_tokens:
-            t.q, t.k, t.v = (t.X @ (t.W[x] if x in which else t.W[x].T) + t.b.get(x, 0) for x in "qkv")
-
-    return project
+@configurable
+def transposed(t: Trace, which: str) -> None:
+    if t.of_tokens:
+        t.q, t.k, t.v = (t.X @ (t.W[x] if x in which else t.W[x].T) + t.b.get(x, 0) for x in "qkv")
 
 
-def exchanged(first: str, second: str) -> Stage:
-    def exchange(t: Trace) -> None:
-        if t.of_tokens:
-            places = {first: second, second: first}
-            t.W = {places.get(x, x): w for x, w in t.W.items()}
-            t.b = {places.get(x, x): b for x, b in t.b.items()}
-        else:
-            a, b = getattr(t, first), getattr(t, second)
-            setattr(t, first, b)
-            setattr(t, second, a)
-
-    return exchange
+@configurable
+def exchanged(t: Trace, first: str, second: str) -> None:
+    if t.of_tokens:
+        places = {first: second, second: first}
+        t.W = {places.get(x, x): w for x, w in t.W.items()}
+        t.b = {places.get(x, x): b for x, b in t.b.items()}
+    else:
+        a, b = getattr(t, first), getattr(t, second)
+        setattr(t, first, b)
+        setattr(t, second, a)
 
 
-def exchanged_once_rotated(first: str, second: str) -> Stage:
+@configurable
+def exchanged_once_rotated(t: Trace, first: str, second: str) -> None:
     """Queries, keys or values exchanged after the rotary positions are put in."""
-
-    def exchange(t: Trace) -> None:
-        if not t.of_tokens:
-            exchanged(first, second)(t)
-
-    return exchange
+    if not t.of_tokens:
+        exchanged(first, second)(t)
 
 
 def keys_times_queries(t: Trace) -> None:
@@ -54,15 +47,12 @@ def values_are_inputs(t: Trace) -> None:
         t.v = t.source("v")
 
 
-def inputs_as(of: str) -> Stage:
+@configurable
+def inputs_as(t: Trace, of: str) -> None:
     """The tokens themselves in place of queries or keys."""
-
-    def project(t: Trace) -> None:
-        if t.of_tokens:
-            for x in of:
-                setattr(t, x, t.source(x))
-
-    return project
+    if t.of_tokens:
+        for x in of:
+            setattr(t, x, t.source(x))
 
 
 def inputs_once_scaled(t: Trace) -> None:
@@ -87,27 +77,21 @@ def values_are_first_features_of_keys(t: Trace) -> None:
         t.v = t.k[..., : t.v.shape[-1]]
 
 
-def reused(**used: str) -> Stage:
+@configurable
+def reused(t: Trace, /, **used: str) -> None:
     """Which matrix, with its bias, is used for the queries, keys or values."""
-
-    def arrange(t: Trace) -> None:
-        if t.of_tokens:
-            t.W = {x: t.W[used.get(x, x)] for x in t.W}
-            t.b = {x: t.b[used.get(x, x)] for x in t.W if used.get(x, x) in t.b}
-
-    return arrange
+    if t.of_tokens:
+        t.W = {x: t.W[used.get(x, x)] for x in t.W}
+        t.b = {x: t.b[used.get(x, x)] for x in t.W if used.get(x, x) in t.b}
 
 
-def regrouped(order: str) -> Stage:
+@configurable
+def regrouped(t: Trace, order: str) -> None:
     """A fused matrix in the order (3, H, d) read as (H, 3, d) or (H, d, 3), or one in (H, 3, d) as (3, H, d)."""
-
-    def arrange(t: Trace) -> None:
-        if t.of_tokens:
-            t.W = {**t.W, **_read_again([t.W[x] for x in "qkv"], t.heads, order)}
-            if all(x in t.b for x in "qkv"):
-                t.b = {**t.b, **_read_again([t.b[x] for x in "qkv"], t.heads, order)}
-
-    return arrange
+    if t.of_tokens:
+        t.W = {**t.W, **_read_again([t.W[x] for x in "qkv"], t.heads, order)}
+        if all(x in t.b for x in "qkv"):
+            t.b = {**t.b, **_read_again([t.b[x] for x in "qkv"], t.heads, order)}
 
 
 def _read_again(parts: list[Array], heads: int, order: str) -> dict[str, Array]:
@@ -139,17 +123,14 @@ def inputs_exchanged(t: Trace) -> None:
         t.context, t.values = t.values, t.context
 
 
-def of_inputs(which: str) -> Stage:
+@configurable
+def of_inputs(t: Trace, which: str) -> None:
     """Keys or values, made from as many tokens of x as the context has."""
-
-    def project(t: Trace) -> None:
-        if t.of_tokens and t.context is not None:
-            first = t.X[:, : t.context.shape[1]]
-            t.q, t.k, t.v = ((first if x in which else t.source(x)) @ t.W[x].T + t.b.get(x, 0) for x in "qkv")
-        else:
-            project_all(t)
-
-    return project
+    if t.of_tokens and t.context is not None:
+        first = t.X[:, : t.context.shape[1]]
+        t.q, t.k, t.v = ((first if x in which else t.source(x)) @ t.W[x].T + t.b.get(x, 0) for x in "qkv")
+    else:
+        project_all(t)
 
 
 def queries_of_context(t: Trace) -> None:
@@ -158,12 +139,10 @@ def queries_of_context(t: Trace) -> None:
     project_all(t)
 
 
-def without(which: str) -> Stage:
-    def drop(t: Trace) -> None:
-        if t.of_tokens:
-            t.b = {x: b for x, b in t.b.items() if x not in which}
-
-    return drop
+@configurable
+def without(t: Trace, which: str) -> None:
+    if t.of_tokens:
+        t.b = {x: b for x, b in t.b.items() if x not in which}
 
 
 def nothing(t: Trace) -> None:

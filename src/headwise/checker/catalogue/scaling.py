@@ -6,25 +6,23 @@ from collections.abc import Callable
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.reference.definition import scale as scale_by_width
-from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.reference.state import Change, Trace, configurable
 
 __all__ = ["ENTRIES"]
 
 SCALE = "S = Q Kᵀ / √d,  d being the width of one head"
 
 
+@configurable
+def scaled_by(t: Trace, factor: Callable[[Trace], float], gives_way: bool) -> None:
+    given_scale = t.case.get("scale")
+    t.scale = given_scale if gives_way and given_scale is not None else factor(t)
+    t.scale = t.scale / t.case.get("temperature", 1.0)
+
+
 def scaled(*factors: Callable[[Trace], float]) -> tuple[Change, ...]:
     """Another factor by default; a scale that is passed replaces it, or does not."""
-
-    def stage(factor: Callable[[Trace], float], gives_way: bool) -> Stage:
-        def scale(t: Trace) -> None:
-            given_scale = t.case.get("scale")
-            t.scale = given_scale if gives_way and given_scale is not None else factor(t)
-            t.scale = t.scale / t.case.get("temperature", 1.0)
-
-        return scale
-
-    return tuple({"scale": stage(factor, gives_way)} for factor in factors for gives_way in (True, False))
+    return tuple({"scale": scaled_by(factor, gives_way)} for factor in factors for gives_way in (True, False))
 
 
 def width(t: Trace) -> int:
@@ -35,13 +33,11 @@ def all_widths(t: Trace) -> int:
     return int(t.q.shape[-1] * t.q.shape[1])
 
 
-def times_temperature(alone: bool) -> Stage:
-    def scale(t: Trace) -> None:
-        scale_by_width(t)
-        if "temperature" in t.case:
-            t.scale = t.case["temperature"] * (1.0 if alone else width(t) ** -0.5)
-
-    return scale
+@configurable
+def times_temperature(t: Trace, alone: bool) -> None:
+    scale_by_width(t)
+    if "temperature" in t.case:
+        t.scale = t.case["temperature"] * (1.0 if alone else width(t) ** -0.5)
 
 
 def inverted_and_divided(t: Trace) -> None:

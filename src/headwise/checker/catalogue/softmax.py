@@ -5,7 +5,7 @@ from __future__ import annotations
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import divide, exponentiate, row_sums, shift
-from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.reference.state import Change, Stage, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 
 __all__ = ["ENTRIES"]
@@ -14,32 +14,24 @@ _WHOLE = ((-2, -1), (-3, -2, -1), (-4, -3, -2, -1))  # the matrix of one head, t
 SOFTMAX = "P[n, m] = exp(S[n, m]) / Σ_m′ exp(S[n, m′])"
 
 
-def over(*axis: int) -> Stage:
-    def choose(t: Trace) -> None:
+@configurable
+def over(t: Trace, *axis: int) -> None:
+    t.axis = axis
+
+
+@configurable
+def over_several(t: Trace, axis: int) -> None:
+    """Over another axis; one head, or one item where there is no batch, does not tell this from other mistakes."""
+    if t.s.shape[axis] > 1 or (axis == -4 and t.case.get("alone")):
         t.axis = axis
 
-    return choose
 
-
-def over_several(axis: int) -> Stage:
-    """Over another axis; one head, or one item where there is no batch, does not tell this from other mistakes."""
-
-    def choose(t: Trace) -> None:
-        if t.s.shape[axis] > 1 or (axis == -4 and t.case.get("alone")):
-            t.axis = axis
-
-    return choose
-
-
-def only(stage: Stage, *axis: int) -> Stage:
+@configurable
+def only(t: Trace, stage: Stage, *axis: int) -> None:
     """Over these axes in one stage: the maximum and the sum are not taken over the same."""
-
-    def run(t: Trace) -> None:
-        before, t.axis = t.axis, axis
-        stage(t)
-        t.axis = before
-
-    return run
+    before, t.axis = t.axis, axis
+    stage(t)
+    t.axis = before
 
 
 def over_first(t: Trace) -> None:
@@ -89,18 +81,15 @@ def over_zero(t: Trace) -> None:
     t.p = t.e / total
 
 
-def by_blocks(size: int, outputs_too: bool, sum_too: bool) -> Stage:
+@configurable
+def by_blocks(t: Trace, size: int, outputs_too: bool, sum_too: bool) -> None:
     """Divide as a running softmax over blocks of keys does that never rescales its outputs, its sum, or either."""
-
-    def divide(t: Trace) -> None:
-        starts = np.arange(0, t.s.shape[-1], size)
-        running = np.maximum.accumulate(np.maximum.reduceat(t.s, starts, axis=-1), axis=-1)  # a maximum for each block
-        running = np.repeat(np.where(np.isneginf(running), 0, running), size, axis=-1)[..., : t.s.shape[-1]]
-        e = t.power(t.s - running)
-        total = (e if sum_too else t.e).sum(axis=-1, keepdims=True) + (0 if t.sink is None else t.power(t.sink))
-        t.p = (e if outputs_too else t.e) / np.where(total == 0, 1, total)
-
-    return divide
+    starts = np.arange(0, t.s.shape[-1], size)
+    running = np.maximum.accumulate(np.maximum.reduceat(t.s, starts, axis=-1), axis=-1)  # a maximum for each block
+    running = np.repeat(np.where(np.isneginf(running), 0, running), size, axis=-1)[..., : t.s.shape[-1]]
+    e = t.power(t.s - running)
+    total = (e if sum_too else t.e).sum(axis=-1, keepdims=True) + (0 if t.sink is None else t.power(t.sink))
+    t.p = (e if outputs_too else t.e) / np.where(total == 0, 1, total)
 
 
 def by_maxima(t: Trace) -> None:

@@ -9,7 +9,7 @@ from headwise.checker.measurement.recovery import Design, factor_of, is_known_fa
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Change, Trace
+from headwise.checker.reference.stages import constant_scale
 from headwise.checker.user_code.numpy_guard import np
 
 _DIGITS = 1e-7
@@ -33,7 +33,11 @@ def designs_with_norm(convention: CallingConvention) -> list[Design]:
     fixed = convention.interface.sizes is not None  # at one width, a factor may be that of the width, twice
     if fixed or any(factor is not None and is_known_factor(factor, case) for factor in factors):
         return norms
-    designs = [(*norm, ("scale-learned", constant(f))) for norm, f in zip(norms, factors, strict=True) if f is not None]
+    designs = [
+        (*norm, ("scale-learned", {"scale": constant_scale(f)}))
+        for norm, f in zip(norms, factors, strict=True)
+        if f is not None
+    ]
     return designs or norms
 
 
@@ -62,12 +66,3 @@ def rounded(factor: float | None) -> float | None:
             if abs(exact - factor) <= _DIGITS * abs(factor):
                 return exact
     return factor
-
-
-def constant(factor: float) -> Change:
-    """The reference with this factor of the logits."""
-
-    def scale(t: Trace) -> None:
-        t.scale = factor
-
-    return {"scale": scale}

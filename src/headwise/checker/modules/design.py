@@ -17,7 +17,7 @@ from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.norms import GROUPS, norms
 from headwise.checker.modules.projections import Reading
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Case, Change, Trace
+from headwise.checker.reference.state import Case, Change, Trace, configurable
 from headwise.checker.search.mistakes import Explanation, forms_of, singles
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -54,11 +54,12 @@ def designs(layer: Layer, has_more: bool, of_context: bool = False) -> Iterator[
 def _activations() -> Iterator[Explanation]:
     """The residual connection of a layer whose activation comes last, as in AutoInt (Song et al., 2019, equation 9)."""
     for function in (lambda o: np.maximum(o, 0), np.tanh, lambda o: np.where(o > 0, o, np.expm1(o))):
+        yield Explanation(("activation-last",), ({"+finish": _activated(function)},))
 
-        def finish(t: Trace, function: Callable[[Array], Array] = function) -> None:
-            t.o = function(t.o + t.X)
 
-        yield Explanation(("activation-last",), ({"+finish": finish},))
+@configurable
+def _activated(t: Trace, function: Callable[[Array], Array]) -> None:
+    t.o = function(t.o + t.X)
 
 
 def residuals() -> list[Explanation]:

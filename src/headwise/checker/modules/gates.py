@@ -16,7 +16,7 @@ from headwise.checker.modules.extras import linear_functions
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Gate, Layer, Parameter
 from headwise.checker.modules.matrices import Matrix, Parts, collect_parts
-from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.reference.state import Trace, configurable
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
@@ -46,23 +46,17 @@ def _halve(t: Trace) -> None:
     t.o = t.o / 2
 
 
-def _multiply(gate: Gate, squash: Squash) -> Stage:
+@configurable
+def _multiply(t: Trace, gate: Gate, squash: Squash) -> None:
     """Multiply (B, N, n·m) by n numbers for each token."""
-
-    def multiply(t: Trace) -> None:
-        factors = _factors(gate, squash, t.X)
-        t.o = (t.o.reshape(*factors.shape, -1) * factors[..., None]).reshape(t.o.shape)
-
-    return multiply
+    factors = _factors(gate, squash, t.X)
+    t.o = (t.o.reshape(*factors.shape, -1) * factors[..., None]).reshape(t.o.shape)
 
 
-def _multiply_heads(gate: Gate, squash: Squash) -> Stage:
+@configurable
+def _multiply_heads(t: Trace, gate: Gate, squash: Squash) -> None:
     """Multiply (B, H, N, e) by a number for each token and head."""
-
-    def multiply(t: Trace) -> None:
-        t.o = t.o * _factors(gate, squash, t.X).swapaxes(1, 2)[..., None]
-
-    return multiply
+    t.o = t.o * _factors(gate, squash, t.X).swapaxes(1, 2)[..., None]
 
 
 def _factors(gate: Gate, squash: Squash, tokens: Array) -> Array:

@@ -17,7 +17,7 @@ from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.names import is_norm, latent_part
 from headwise.checker.reference.definition import rotated_halves, rotated_neighbours
 from headwise.checker.reference.stages import rotary
-from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.reference.state import Stage, Trace, configurable
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -164,21 +164,17 @@ class _View:
         return np.concatenate([tokens, u, -total - u, zeros], axis=-1, dtype=tokens.dtype)
 
 
-def _shared(rotary_width: int) -> Stage:
-    def share(t: Trace) -> None:
-        k = t.k.reshape(*t.k.shape[:2], t.key_heads, -1).copy()
-        if rotary_width:
-            k[..., -rotary_width:] = k[..., :1, -rotary_width:]
-        t.k = k.reshape(t.k.shape)
-
-    return share
+@configurable
+def _shared(t: Trace, rotary_width: int) -> None:
+    k = t.k.reshape(*t.k.shape[:2], t.key_heads, -1).copy()
+    if rotary_width:
+        k[..., -rotary_width:] = k[..., :1, -rotary_width:]
+    t.k = k.reshape(t.k.shape)
 
 
-def _of_last(rotate: Stage, rotary_width: int) -> Stage:
-    def rotate_last(t: Trace) -> None:
-        q, k = t.q, t.k
-        t.q, t.k = q[..., -rotary_width:], k[..., -rotary_width:]
-        rotate(t)
-        t.q, t.k = (np.concatenate([a[..., :-rotary_width], b], axis=-1) for a, b in ((q, t.q), (k, t.k)))
-
-    return rotate_last
+@configurable
+def _of_last(t: Trace, rotate: Stage, rotary_width: int) -> None:
+    q, k = t.q, t.k
+    t.q, t.k = q[..., -rotary_width:], k[..., -rotary_width:]
+    rotate(t)
+    t.q, t.k = (np.concatenate([a[..., :-rotary_width], b], axis=-1) for a, b in ((q, t.q), (k, t.k)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.reference.state import Trace, configurable
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -51,46 +51,35 @@ def tables_of_heads(table: Array, heads: int, width: int) -> Iterator[Array]:
         yield bare.reshape(-1, heads, width).swapaxes(0, 1)[None]
 
 
-def _sinks(logits: Array) -> Stage:
-    def add(t: Trace) -> None:
-        t.sink = logits
-
-    return add
+@configurable
+def _sinks(t: Trace, logits: Array) -> None:
+    t.sink = logits
 
 
-def _to_tokens(table: Array) -> Stage:
-    def add(t: Trace) -> None:
-        t.X = t.X + table[: t.X.shape[1]]
-
-    return add
+@configurable
+def _to_tokens(t: Trace, table: Array) -> None:
+    t.X = t.X + table[: t.X.shape[1]]
 
 
-def _to_queries_and_keys(table: Array) -> Stage:
-    def add(t: Trace) -> None:
-        t.q = t.q + table[: t.q.shape[1]] @ t.W["q"].T
-        t.k = t.k + table[: t.k.shape[1]] @ t.W["k"].T
-
-    return add
+@configurable
+def _to_queries_and_keys(t: Trace, table: Array) -> None:
+    t.q = t.q + table[: t.q.shape[1]] @ t.W["q"].T
+    t.k = t.k + table[: t.k.shape[1]] @ t.W["k"].T
 
 
-def _among_keys(table: Array) -> Stage:
-    def add(t: Trace) -> None:
-        tokens = t.X if t.context is None else t.context
-        t.context = np.concatenate([np.broadcast_to(table, (len(tokens), *table.shape)), tokens], axis=1)
-
-    return add
+@configurable
+def _among_keys(t: Trace, table: Array) -> None:
+    tokens = t.X if t.context is None else t.context
+    t.context = np.concatenate([np.broadcast_to(table, (len(tokens), *table.shape)), tokens], axis=1)
 
 
-def _among_scores(keys: Array, values: Array) -> Stage:
+@configurable
+def _among_scores(t: Trace, keys: Array, values: Array) -> None:
     """Put keys and values (1, H, n, d) before those of the tokens; with one head, the same for all."""
-
-    def add(t: Trace) -> None:
-        count = keys.shape[2]
-        t.s = np.concatenate([t.q @ keys.swapaxes(-1, -2) * t.scale, t.s], axis=-1)
-        shape = (*t.v.shape[:2], count, values.shape[-1])
-        t.v = np.concatenate([np.broadcast_to(values, shape), t.v], axis=2)
-        if t.see is not None:
-            visible = np.ones((*t.see.shape[:-1], count), bool)
-            t.see = np.concatenate([visible, t.see], axis=-1)
-
-    return add
+    count = keys.shape[2]
+    t.s = np.concatenate([t.q @ keys.swapaxes(-1, -2) * t.scale, t.s], axis=-1)
+    shape = (*t.v.shape[:2], count, values.shape[-1])
+    t.v = np.concatenate([np.broadcast_to(values, shape), t.v], axis=2)
+    if t.see is not None:
+        visible = np.ones((*t.see.shape[:-1], count), bool)
+        t.see = np.concatenate([visible, t.see], axis=-1)

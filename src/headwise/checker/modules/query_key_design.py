@@ -12,8 +12,8 @@ from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.projections import Reading
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.stages import capped_at
-from headwise.checker.reference.state import Case, Stage, Trace
+from headwise.checker.reference.stages import capped_at, constant_scale
+from headwise.checker.reference.state import Case, Trace, configurable
 from headwise.checker.search.mistakes import Explanation, singles
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -91,7 +91,8 @@ def _candidates(
     norms = [one for one in every if one.codes == (norm,)]
     both = [norm + rotation for norm in norms for rotation in rotations]
     factors = [one for factor in learned for one in _scaled_by(factor)]
-    factors += [_configured(configured)] if configured is not None else []
+    if configured is not None:
+        factors.append(Explanation(("scale-configured",), ({"scale": constant_scale(configured)},)))
     for factor in factors:
         others = [Explanation(), *(one for one in every if one.codes in (("qk-norm",), ("rope",))), *both]
         yield from ((factor + other, Explanation()) for other in others)
@@ -103,25 +104,15 @@ def _candidates(
     yield from product([*rotations, *norms, *capped[: len(caps)]], mistakes)
 
 
+@configurable
+def _by_head(t: Trace, factors: Array, usual: bool) -> None:
+    t.scale = factors[:, None, None] * (t.q.shape[-1] ** -0.5 if usual else 1.0)
+
+
 def _scaled_by(factor: Array) -> Iterator[Explanation]:
     """Logits times a learned factor, its exponential or its inverse, in place of 1/√d or next to it."""
-
-    def stage(values: Array, usual: bool) -> Stage:
-        def scale(t: Trace) -> None:
-            t.scale = values[:, None, None] * (t.q.shape[-1] ** -0.5 if usual else 1.0)
-
-        return scale
-
-    for values in (factor, np.exp(factor), 1 / factor):
-        for usual in (False, True):
-            yield Explanation(("scale-learned",), ({"scale": stage(values, usual)},))
-
-
-def _configured(factor: float) -> Explanation:
-    def scale(t: Trace) -> None:
-        t.scale = factor
-
-    return Explanation(("scale-configured",), ({"scale": scale},))
+    for values, usual in product((factor, np.exp(factor), 1 / factor), (False, True)):
+        yield Explanation(("scale-learned",), ({"scale": _by_head(values, usual)},))
 
 
 def _with_equal_heads(call: Call, reading: Reading) -> Case:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
 from headwise.checker.modules.positions import image_sides
-from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.reference.state import Stage, Trace, configurable
 from headwise.checker.search.mistakes import Explanation, forms_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -42,25 +42,18 @@ def convolutions_of_features(layer: Layer) -> frozenset[str]:
 
 def reductions(kernel: Parameter) -> Iterator[Explanation]:
     """Keys and values of the smaller image: as it is, and with each norm."""
-    norms = [one.changes[0]["+arrange"] for one in forms_of("norm-added") if _is_before(one)]
+    norms = [one.changes[0]["+arrange"] for one in forms_of("norm-added") if "+arrange" in one.changes[0]]
     for norm in (None, *norms):
-        yield Explanation(("keys-reduced",), (_of_smaller_image(kernel, norm),))
+        yield Explanation(("keys-reduced",), ({"+arrange": _reduce(kernel, norm)},))
 
 
-def _is_before(norm: Explanation) -> bool:
-    return "+arrange" in norm.changes[0]
-
-
-def _of_smaller_image(kernel: Parameter, norm: Stage | None) -> Change:
+@configurable
+def _reduce(t: Trace, kernel: Parameter, norm: Stage | None) -> None:
     size, step, more = kernel.shape[-1], kernel.stride, 2 * kernel.padding
-
-    def reduce(t: Trace) -> None:
-        height, width = image_sides(t.X.shape[1])
-        rows, columns = (range(0, side + more - size + 1, step) for side in (height, width))
-        tokens = t.X
-        t.X = tokens[:, [row * width + column for row in rows for column in columns]]
-        if norm is not None:
-            norm(t)
-        t.X, t.context = tokens, t.X
-
-    return {"+arrange": reduce}
+    height, width = image_sides(t.X.shape[1])
+    rows, columns = (range(0, side + more - size + 1, step) for side in (height, width))
+    tokens = t.X
+    t.X = tokens[:, [row * width + column for row in rows for column in columns]]
+    if norm is not None:
+        norm(t)
+    t.X, t.context = tokens, t.X

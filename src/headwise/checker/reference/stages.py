@@ -7,11 +7,12 @@ from functools import partial
 from typing import TypeAlias
 
 from headwise.checker.reference.definition import distances, ends, rotated_halves, rotated_neighbours, row_sums
-from headwise.checker.reference.state import Stage, Trace
+from headwise.checker.reference.state import Stage, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 
 Turn: TypeAlias = Callable[[Array, Array, Array], Array]  # of an array, cosines and sines
+Norm: TypeAlias = Callable[[Array, float], Array]  # of an array, and a number so that nothing is divided by zero
 
 
 def slopes(heads: int) -> Array:
@@ -25,13 +26,10 @@ def interleaved_slopes(heads: int) -> Array:
     return np.concatenate([slopes(power), slopes(2 * power)[::2][: heads - power]])
 
 
-def alibi(symmetric: bool, slopes_of: Callable[[int], Array] = slopes, sign: float = -1.0) -> Stage:
+@configurable
+def alibi(t: Trace, symmetric: bool, slopes_of: Callable[[int], Array] = slopes, sign: float = -1.0) -> None:
     """Add a bias that falls with the distance of key and query, by a slope for each head."""
-
-    def add(t: Trace) -> None:
-        t.s = t.s + sign * slopes_of(t.s.shape[1]) * distances(t, symmetric)
-
-    return add
+    t.s = t.s + sign * slopes_of(t.s.shape[1]) * distances(t, symmetric)
 
 
 SLOPES = (slopes, interleaved_slopes)
@@ -97,13 +95,10 @@ def _at_positions(a: Array, first: int, turn: Turn, base: float, part: int = 1) 
     return np.concatenate([turn(a[..., :d], np.cos(angles), np.sin(angles)), a[..., d:]], axis=-1)
 
 
-def normalized(norm: Callable[[Array, float], Array], eps: float) -> Stage:
+@configurable
+def normalized(t: Trace, norm: Norm, eps: float) -> None:
     """Normalise queries and keys."""
-
-    def normalize(t: Trace) -> None:
-        t.q, t.k = norm(t.q, eps), norm(t.k, eps)
-
-    return normalize
+    t.q, t.k = norm(t.q, eps), norm(t.k, eps)
 
 
 def rms(a: Array, eps: float) -> Array:
@@ -132,13 +127,10 @@ def one_more(t: Trace) -> None:
     t.sink = np.zeros((1, 1, 1, 1))
 
 
-def divided_with(eps: float) -> Stage:
+@configurable
+def divided_with(t: Trace, eps: float) -> None:
     """Divide by the sum of the exponentials and `eps`."""
-
-    def divide(t: Trace) -> None:
-        t.p = t.e / (row_sums(t) + eps)
-
-    return divide
+    t.p = t.e / (row_sums(t) + eps)
 
 
 def unhidden(t: Trace) -> None:
@@ -189,22 +181,22 @@ def hide_own_key(t: Trace) -> None:
         t.hide(~np.eye(n, dtype=bool))
 
 
-def capped_at(cap: float) -> Stage:
+@configurable
+def capped_at(t: Trace, cap: float) -> None:
     """Cap the logits as if the softcap were passed."""
-
-    def cap_logits(t: Trace) -> None:
-        t.case = t.case | {"softcap": cap}
-
-    return cap_logits
+    t.case = t.case | {"softcap": cap}
 
 
-def squashed(factor: float) -> Stage:
+@configurable
+def squashed(t: Trace, factor: float) -> None:
     """Let the logits be factor · tanh(s), as in pointer networks."""
+    t.s = factor * np.tanh(t.s)
 
-    def squash(t: Trace) -> None:
-        t.s = factor * np.tanh(t.s)
 
-    return squash
+@configurable
+def constant_scale(t: Trace, factor: float) -> None:
+    """Multiply the logits by this factor, whatever the width."""
+    t.scale = factor
 
 
 def unscaled(t: Trace) -> None:
@@ -217,20 +209,17 @@ def aligned_with_last(t: Trace) -> None:
     t.offset = ends(t) - t.s.shape[-2]
 
 
-def joined(context_first: bool) -> Stage:
+@configurable
+def joined(t: Trace, context_first: bool) -> None:
     """Keys and values of the context and of the tokens, one after the other."""
-
-    def join(t: Trace) -> None:
-        if t.of_tokens and t.context is not None:
-            for name in {"mask", "padding"} & t.case.keys():
-                mask = t.case[name]  # of the context; all tokens are visible
-                own = np.ones((*mask.shape[:-1], t.X.shape[1]), bool)
-                masks = (mask, own) if context_first else (own, mask)
-                t.case = t.case | {name: np.concatenate(masks, axis=-1)}
-            both = (t.context, t.X) if context_first else (t.X, t.context)
-            t.context = np.concatenate(both, axis=1)
-
-    return join
+    if t.of_tokens and t.context is not None:
+        for name in {"mask", "padding"} & t.case.keys():
+            mask = t.case[name]  # of the context; all tokens are visible
+            own = np.ones((*mask.shape[:-1], t.X.shape[1]), bool)
+            masks = (mask, own) if context_first else (own, mask)
+            t.case = t.case | {name: np.concatenate(masks, axis=-1)}
+        both = (t.context, t.X) if context_first else (t.X, t.context)
+        t.context = np.concatenate(both, axis=1)
 
 
 NORMS = [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Concatenate, ParamSpec, TypeAlias
 
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
@@ -75,3 +76,15 @@ class Trace:
 Stage: TypeAlias = Callable[[Trace], None]
 Change: TypeAlias = Mapping[str, Stage]
 Stages: TypeAlias = tuple[Stage, ...]
+
+_Settings = ParamSpec("_Settings")
+
+
+def configurable(stage: Callable[Concatenate[Trace, _Settings], None]) -> Callable[_Settings, Stage]:
+    """Turn a stage that takes more than the trace into a function of the rest: ``filled(-1e9)`` is a stage."""
+
+    @functools.wraps(stage)
+    def configured(*args: _Settings.args, **kwargs: _Settings.kwargs) -> Stage:
+        return lambda t: stage(t, *args, **kwargs)
+
+    return configured

@@ -10,7 +10,7 @@ from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.probes import dropout_probes
 from headwise.checker.reference.definition import STAGES, build, evaluate
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Case, Result, Trace
+from headwise.checker.reference.state import Case, Result, Trace, configurable
 from headwise.checker.search.mistakes import Explanation, Observation, explain
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
@@ -108,12 +108,14 @@ class _Solver:
         return self._solved[key]
 
 
+@configurable
+def _put(t: Trace, p: Array) -> None:
+    t.p = p
+
+
 def _solved(explanation: Explanation, case: Case, output: Array, shape: tuple[int, ...]) -> Array | None:
     def with_weights(p: Array) -> Array:
-        def put(t: Trace) -> None:
-            t.p = p
-
-        result = evaluate(case, build((explanation.habit, *explanation.changes, {"+clean": put})))
+        result = evaluate(case, build((explanation.habit, *explanation.changes, {"+clean": _put(p)})))
         assert result is not None
         return result.output.ravel()
 

@@ -12,7 +12,7 @@ from itertools import product
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.reference.definition import row_sums
-from headwise.checker.reference.state import Change, Stage, Trace
+from headwise.checker.reference.state import Change, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -74,18 +74,14 @@ def _entmax(t: Trace) -> None:
     t.e = _visible(t, np.maximum(t.s / 2 - threshold, 0.0) ** 2)
 
 
-def _rectified(power: int) -> Stage:
-    def rectify(t: Trace) -> None:
-        t.e = _visible(t, np.maximum(t.s, 0.0) ** power)
-
-    return rectify
+@configurable
+def _rectified(t: Trace, power: int) -> None:
+    t.e = _visible(t, np.maximum(t.s, 0.0) ** power)
 
 
-def _sigmoid(shifted: bool) -> Stage:
-    def squash(t: Trace) -> None:
-        t.e = _visible(t, 1 / (1 + np.exp(-(t.s - shifted * np.log(t.s.shape[-1])))))
-
-    return squash
+@configurable
+def _sigmoid(t: Trace, shifted: bool) -> None:
+    t.e = _visible(t, 1 / (1 + np.exp(-(t.s - shifted * np.log(t.s.shape[-1])))))
 
 
 def _over_count(t: Trace) -> None:
@@ -97,12 +93,10 @@ def _over_visible(t: Trace) -> None:
     t.p = t.e / np.maximum(counts, 1)
 
 
-def _over_sum(eps: float) -> Stage:
-    def divide(t: Trace) -> None:
-        total = row_sums(t) + eps
-        t.p = t.e / np.where(total == 0, 1, total)
-
-    return divide
+@configurable
+def _over_sum(t: Trace, eps: float) -> None:
+    total = row_sums(t) + eps
+    t.p = t.e / np.where(total == 0, 1, total)
 
 
 def _softmax(a: Array, axis: int) -> Array:
@@ -110,11 +104,9 @@ def _softmax(a: Array, axis: int) -> Array:
     return np.asarray(e / e.sum(axis=axis, keepdims=True))
 
 
-def _of_features(query: Callable[[Array], Array], key: Callable[[Array], Array]) -> Stage:
-    def multiply(t: Trace) -> None:
-        t.e = _visible(t, query(t.q) @ key(t.k).swapaxes(-1, -2))
-
-    return multiply
+@configurable
+def _of_features(t: Trace, query: Callable[[Array], Array], key: Callable[[Array], Array]) -> None:
+    t.e = _visible(t, query(t.q) @ key(t.k).swapaxes(-1, -2))
 
 
 def _elu(a: Array) -> Array:

@@ -9,7 +9,7 @@ import typer
 
 from headwise.cli.console import messages, output
 from headwise.cli.explanations import AllHeads, Figure, Full, Scale, Token, output_folder, print_json, save
-from headwise.cli.inputs import Model, Preprocess, Size, Text, image_preprocessor, read_input
+from headwise.cli.inputs import Layers, Model, Preprocess, Size, Text, image_preprocessor, read_input
 from headwise.errors import DataError
 from headwise.explanation import explain as explain_input
 from headwise.train.checkpoint import pretrained_vit
@@ -27,6 +27,7 @@ def explain(
     token: Token = None,
     scale: Scale = "auto",
     all_heads: AllHeads = False,
+    layers: Layers = "self",
     merge_words: Annotated[bool, typer.Option("--merge-words", help="Merge the pieces of words.")] = False,
     preprocess: Preprocess = None,
     size: Size = 224,
@@ -57,6 +58,7 @@ def explain(
                 label=-1 if label is None else label,
                 scale=scale,
                 all_heads=all_heads,
+                layers=layers,
                 merge_words=merge_words,
                 preprocess=image_preprocessor(preprocess, size),
                 audit=audit,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from headwise.cli.console import messages, output
-from headwise.cli.inputs import Model, Preprocess, Size, Text, image_preprocessor, parse_size, read_input
+from headwise.cli.inputs import Layers, Model, Preprocess, Size, Text, image_preprocessor, parse_size, read_input
 from headwise.cli.paths import check_writable_file
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
@@ -37,7 +37,7 @@ def explore(
     model: Model = None,
     text: Text = None,
     compare: Annotated[str | None, typer.Option(help="A second model, for the same inputs on the same page.")] = None,
-    layers: Annotated[str, typer.Option(help="Which attention of an encoder–decoder: self or cross.")] = "self",
+    layers: Layers = "self",
     grid: Annotated[
         str | None, typer.Option(help="Rows and columns of an image's tokens, for .npz files of attention.")
     ] = None,

@@ -23,6 +23,13 @@ Model = Annotated[
     ),
 ]
 Text = Annotated[list[str] | None, typer.Option("--text", help="A text; twice for a pair of texts.")]
+Layers = Annotated[
+    str,
+    typer.Option(
+        help="Which attention: self or cross of an encoder–decoder; of torch and ONNX models also names of modules, "
+        "such as 'stages.1.*'."
+    ),
+]
 Preprocess = Annotated[
     str | None, typer.Option(help=f"How an image is normalised for an .onnx file: {', '.join(NORMALIZATIONS)}.")
 ]

@@ -18,12 +18,13 @@ from headwise.errors import DataError, ShapeError
 from headwise.explanation.dependence import measure_dependence
 from headwise.explanation.explorer import Explorer, ExplorerInput
 from headwise.explanation.faithfulness import QUICK, FaithfulnessTest
-from headwise.explanation.input_record import probe_induction, record_input
+from headwise.explanation.input_record import KINDS, probe_induction, record_input
 from headwise.explanation.word_pieces import merge_pieces
 from headwise.figures import FIGURES, AttentionRecord, Caption, CaptionedFigure, View, select_figures, style
 from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.models import Model, ViT, open_model
+from headwise.models.frameworks import FrameworkModel
 from headwise.models.typicality import shipped_statistics
 from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
@@ -144,8 +145,9 @@ def explain(
         Colour scales; see `headwise.figures.View`.
     all_heads : bool
         Whether to draw every head of a model that has many.
-    layers : {"self", "cross"}
-        Which attention of an encoder–decoder.
+    layers : str
+        Which attention: ``"self"`` or ``"cross"`` of an encoder–decoder; of torch and ONNX models also names of
+        modules, in which ``*`` stands for anything: a model whose stages have other tokens is drawn stage by stage.
     tokenizer, preprocess : optional
         For torch and ONNX models; see `headwise.models.open_model`.
     merge_words : bool
@@ -169,7 +171,7 @@ def explain(
     >>> explanation.record.weights.shape, list(explanation.captions), round(explanation.dependence.agreement, 2)
     ((4, 4, 17, 17), ['maps', 'dependence'], 0.7)
     """
-    opened = open_any_model(model, tokenizer=tokenizer, preprocess=preprocess)
+    opened = open_any_model(model, tokenizer=tokenizer, preprocess=preprocess, layers=layers)
     view = View(scale, all_heads)
     input, preparation = prepare_input(opened, input)
     record = record_any_input(opened, input, label=label, layers=layers)
@@ -232,13 +234,23 @@ def _add_dependence(
         return record, {"dependence": str(error)}
 
 
-def open_any_model(model: Any, *, tokenizer: Any = None, preprocess: Any = None) -> Model:
-    """What `explain` takes as a model, under the `Model` protocol; a checkpoint or its file as a vision transformer."""
+def open_any_model(model: Any, *, tokenizer: Any = None, preprocess: Any = None, layers: str = "self") -> Model:
+    """What `explain` takes as a model, under the `Model` protocol; a checkpoint or its file as a vision transformer.
+
+    With `layers` other than self and cross, a model of another framework that consists of these modules.
+    """
     if isinstance(model, (str, Path)) and Path(model).suffix == ".safetensors":
         model = load_vit(Path(model))
     if isinstance(model, Checkpoint):
         model = ViT(model.config, model.params)
-    return open_model(model, tokenizer=tokenizer, preprocess=preprocess)
+    opened = open_model(model, tokenizer=tokenizer, preprocess=preprocess)
+    if layers in KINDS:
+        return opened
+    if not isinstance(opened, FrameworkModel):
+        raise DataError(
+            f"layers: expected {' or '.join(KINDS)}; names of modules are for torch and ONNX; got {layers!r}."
+        )
+    return opened.restrict(layers)
 
 
 def prepare_input(model: Model, input: Any) -> tuple[Any, str]:
@@ -253,6 +265,8 @@ def record_any_input(model: Model, input: Any, *, label: int = -1, layers: str =
     if isinstance(model, ViT):
         return record_attention(input, model.params, model.config, label=label)
     record = record_input(model, input, label=label, layers=layers)
+    if isinstance(model, FrameworkModel) and model.layers is not None:
+        record = replace(record, other_layers=len(replace(model, layers=None).look(input).layers) - len(record.weights))
     return replace(record, probe=probe_induction(model, record))
 
 

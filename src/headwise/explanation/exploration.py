@@ -44,8 +44,8 @@ def explore(
         Of the model on the page; by default its file name.
     title : str
         The page's heading.
-    layers : {"self", "cross"}
-        Which attention of an encoder–decoder.
+    layers : str
+        As `headwise.explain` takes it.
     tokenizer, preprocess : optional
         For torch and ONNX models; see `headwise.models.open_model`.
 
@@ -74,7 +74,7 @@ def explore(
     for name, values in (("labels", labels), ("names", names)):
         if values is not None and len(values) != len(inputs):
             raise DataError(f"{name}: expected {len(inputs)}, one for each input; got {len(values)}.")
-    opened = open_any_model(model, tokenizer=tokenizer, preprocess=preprocess)
+    opened = open_any_model(model, tokenizer=tokenizer, preprocess=preprocess, layers=layers)
     label_list = [-1] * len(inputs) if labels is None else [int(label) for label in labels]
     model_title = model_name or _model_name(model)
     entries = []

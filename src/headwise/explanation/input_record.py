@@ -18,6 +18,7 @@ from headwise.models import Model, Tokens
 from headwise.recorder import AttentionLayer
 from headwise.shapes import Array, BoolArray, IntArray
 
+KINDS = ("self", "cross")  # of attention calls
 _BLANKS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 _PROBE_TOKENS = 24  # random tokens that are repeated once
 
@@ -32,8 +33,8 @@ def record_input(model: Model, input: Any, *, label: int = -1, layers: str = "se
         Whatever the model takes: see `headwise.models.open_model`.
     label : int
         The true class, if it is known.
-    layers : {"self", "cross"}
-        Which attention calls of an encoder–decoder to record.
+    layers : str
+        ``"self"`` or ``"cross"``: which attention calls of an encoder–decoder to record. Otherwise calls of both kinds.
 
     Returns
     -------
@@ -93,11 +94,12 @@ def _join_values(layers: Sequence[AttentionLayer]) -> list[AttentionLayer]:
 
 def _largest_group(layers: Sequence[AttentionLayer], kind: str, tokens: int) -> tuple[list[AttentionLayer], int]:
     """The calls of one kind and shape that are most, and how many others there are."""
-    candidates = [layer for layer in layers if layer.kind == kind and layer.shape[0] == 1]
+    candidates = [layer for layer in layers if (layer.kind == kind or kind not in KINDS) and layer.shape[0] == 1]
     candidates = [layer for layer in candidates if kind == "cross" or layer.shape[3] == tokens] or candidates
     if not candidates:
         shapes = ", ".join(sorted({f"{layer.kind} {layer.shape}" for layer in layers}))
-        raise DataError(f"layers: expected {kind}-attention over the whole input; the model has {shapes or 'none'}.")
+        expected = f"{kind}-attention" if kind in KINDS else "attention"
+        raise DataError(f"layers: expected {expected} over the whole input; the model has {shapes or 'none'}.")
     groups: dict[tuple[int, ...], list[AttentionLayer]] = {}
     for layer in candidates:
         groups.setdefault(layer.shape, []).append(layer)

@@ -87,7 +87,7 @@ class AttentionRecord:
     next_token : bool
         Whether the classes are the next tokens of a text.
     other_layers : int
-        How many attention calls of the model are left out, because they have another shape.
+        How many attention calls of the model are left out: they have another shape, or others were chosen.
     typicality : float
         Share of the test digits of MNIST that look at least as unusual to the model; −1 if it is unknown.
     dependence : Dependence or None

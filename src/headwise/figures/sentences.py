@@ -197,9 +197,8 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
             "come from."
         )
     if record.other_layers:
-        calls = "call, which has" if record.other_layers == 1 else "calls, which have"
-        shown = "is" if record.other_layers == 1 else "are"
-        yield f"The model has {{other_layers}} more attention {calls} another shape and {shown} not shown."
+        calls = "call, which is" if record.other_layers == 1 else "calls, which are"
+        yield f"The model has {{other_layers}} more attention {calls} not shown: of another shape, or not chosen."
     if not record.rows_sum_to_one:
         yield (
             "Rows of weights sum to {row_sum_low:.2f} to {row_sum_high:.2f}: part of a softmax may be on a learned "

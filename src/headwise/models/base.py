@@ -136,7 +136,7 @@ def grid_boxes(edges_y: IntArray, edges_x: IntArray) -> IntArray:
 
 
 def patch_boxes(
-    area: tuple[float, float, float, float], pixels: tuple[int, int], patch: tuple[int, int], grid: tuple[int, int]
+    area: tuple[float, float, float, float], pixels: tuple[int, int], patch: tuple[float, float], grid: tuple[int, int]
 ) -> IntArray:
     """Boxes (N, 4) of a grid of patches, in pixels of an image whose area (left, top, right, bottom) a model sees.
 

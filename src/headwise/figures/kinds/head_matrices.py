@@ -248,6 +248,8 @@ def _describe_tokens(record: AttentionRecord, facts: Facts) -> str:
     if not record.is_self_attention:
         queries = "is one query" if facts["rows"] == 1 else "are {rows} queries"
         keys = "one key, which is another token" if facts["keys"] == 1 else "{keys} keys, which are other tokens"
+        if record.kind == "image" and facts["keys"] > 1:
+            keys = "{keys} keys, which are parts of the image of {box_height} × {box_width} pixels"
         return f"There {queries} and {keys}."
     size = ", {box_height} × {box_width} pixels each," if record.kind == "image" else ""
     if record.has_class_token and record.kind == "image":

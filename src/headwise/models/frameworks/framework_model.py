@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,14 @@ import numpy.typing as npt
 from headwise.errors import DataError, HeadwiseError
 from headwise.models.base import CAPABILITIES, Capability, Tokens, in_batches, with_prefix_tokens
 from headwise.models.frameworks.arguments import Arguments, InputReader
-from headwise.models.frameworks.locations import PatchSizes, image_tokens, patch_size, series_tokens, unchanged_tokens
+from headwise.models.frameworks.locations import (
+    Grid,
+    PatchSizes,
+    TokenResponse,
+    image_tokens,
+    measure_response,
+    series_tokens,
+)
 from headwise.recorder import AttentionLayer, Capture
 from headwise.shapes import Array, BoolArray
 
@@ -26,15 +33,16 @@ _SUBSETS_AT_ONCE = 16
 class FrameworkModel:
     """A model that another framework runs; see `headwise.models.open_model` for its inputs.
 
-    Tokens are located by running the model twice: prefix tokens are those whose keys and values in the first layer do
-    not depend on the input; the others are patches in reading order, or steps.
+    Tokens are located by running the model on other inputs, once for each size of the input: prefix tokens are those
+    whose keys and values in the first layer do not depend on the input; the others are steps, or patches in reading
+    order if they depend on the halves of the image as patches do.
 
     Attributes
     ----------
     run : callable
         Returns the model's scores for arrays by name: (B, classes), or (B, N, vocabulary) of the next tokens.
     record : callable
-        Returns the `Capture` of arrays by name, of chosen layers or all.
+        Returns the `Capture` of arrays by name, of chosen layers or all, as `headwise.capture`.
     reader : InputReader
     gradient : callable, optional
         Returns the gradients of a score with respect to the attention weights of each layer.
@@ -53,10 +61,13 @@ class FrameworkModel:
         Returns the same model in float64.
     weights_digest : callable, optional
         Returns a digest of the parameters.
+    layers : str, optional
+        Which attention layers the model consists of, as names of modules for `headwise.capture`: such as those of one
+        stage, whose tokens are other ones. All by default.
     """
 
     run: Callable[[Arrays], npt.NDArray[Any]]
-    record: Callable[[Arrays, int | None], Capture]
+    record: Callable[[Arrays, int | str | None], Capture]
     reader: InputReader
     gradient: Callable[[Arrays, int], tuple[Array, ...]] | None
     missing: Mapping[Capability, str]
@@ -67,15 +78,21 @@ class FrameworkModel:
     batches: bool = False
     double: Callable[[], FrameworkModel] | None = None
     weights_digest: Callable[[], str] | None = None
+    layers: str | None = None
+    responses: dict[Any, TokenResponse] = field(default_factory=dict, init=False, repr=False)  # by the input's shape
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Which methods of the `Model` protocol can be called."""
         return frozenset(CAPABILITIES) - self.missing.keys()
 
+    def restrict(self, layers: str) -> FrameworkModel:
+        """The same model as if it consisted of these layers, whose tokens need not be the patches that it states."""
+        return replace(self, layers=layers, patches=replace(self.patches, stated=False))
+
     def look(self, input: Any) -> Capture:
         """Run the model on one input and record its attention."""
-        return self._record(self.reader.read(input), None)
+        return self._record(self.reader.read(input), self.layers)
 
     def tokens(self, input: Any) -> Tokens:
         """The tokens of one input, as many as its first attention layer has keys.
@@ -124,15 +141,18 @@ class FrameworkModel:
             raise DataError(f"gradients: {self.missing['gradients']}")
         arrays = self.reader.read(input).arrays
         with _running(arrays):
-            return self.gradient(arrays, target)
+            gradients = self.gradient(arrays, target)
+        return gradients if self.layers is None else tuple(gradients[layer.index] for layer in self.look(input).layers)
 
     def _tokens(self, arguments: Arguments) -> Tokens:
         located = arguments.image or (arguments.series or ("",))[0]
         if located and arguments.text is None:
-            prefix = unchanged_tokens(arguments, located, self._first_layer)
+            key = located, arguments.arrays[located].shape
+            if key not in self.responses:
+                self.responses[key] = measure_response(arguments, located, self._first_layer)
             if arguments.image:
-                return image_tokens(arguments, prefix, self.prefix, self.patches)
-            return series_tokens(arguments, prefix, self.prefix)
+                return image_tokens(arguments, self.responses[key], self.prefix, self.patches)
+            return series_tokens(arguments, self.responses[key].unchanged, self.prefix)
         count = self._first_layer(arguments).shape[3]
         text = arguments.text
         if text is None:
@@ -144,9 +164,9 @@ class FrameworkModel:
         return Tokens("text" if text.text else "other", text.spans, text.special, text.labels, text.text)
 
     def _first_layer(self, arguments: Arguments) -> AttentionLayer:
-        return self._record(arguments, 0).layers[0]
+        return self._record(arguments, 0 if self.layers is None else self.layers).layers[0]
 
-    def _record(self, arguments: Arguments, layer: int | None) -> Capture:
+    def _record(self, arguments: Arguments, layer: int | str | None) -> Capture:
         with _running(arguments.arrays):
             return self.record(arguments.arrays, layer)
 
@@ -155,8 +175,9 @@ class FrameworkModel:
         arrays = {name: np.repeat(array, len(keep), axis=0) for name, array in arguments.arrays.items()}
         if arguments.image:
             pixels, places = arrays[arguments.image], keep[:, ~tokens.prefix]
-            patch = patch_size(pixels.shape[2], pixels.shape[3], places.shape[1], self.patches)
-            _fill_patches(pixels, places, patch, self.fill)
+            grid = self.patches.grid(pixels.shape[2], pixels.shape[3], places.shape[1])
+            assert grid is not None  # the tokens were located in it
+            _fill_patches(pixels, places, grid, self.fill)
         elif tokens.kind == "series" and arguments.series is not None:
             _fill_steps(arrays[arguments.series[0]], tokens, keep, self.fill)
         elif "attention_mask" in arrays:
@@ -206,14 +227,12 @@ def _running(arrays: Arrays) -> Iterator[None]:
         raise DataError(f"model: called with {shapes}, it raised {type(error).__name__}: {reason}") from error
 
 
-def _fill_patches(pixels: Array, keep: BoolArray, patch: tuple[int, int], fill: float) -> None:
+def _fill_patches(pixels: Array, keep: BoolArray, grid: Grid, fill: float) -> None:
     """Fill the patches that are not kept, in the pixels that the model reads."""
-    tall, wide = patch
-    columns = pixels.shape[3] // wide
+    y, x = grid.edges(0), grid.edges(1)
     for image, row in zip(pixels, keep, strict=True):
-        for place in np.flatnonzero(~row):
-            top, left = place // columns * tall, place % columns * wide
-            image[:, top : top + tall, left : left + wide] = fill
+        for down, right in np.argwhere(~row.reshape(grid.shape)):
+            image[:, y[down] : y[down + 1], x[right] : x[right + 1]] = fill
 
 
 def _fill_steps(series: Array, tokens: Tokens, keep: BoolArray, fill: float) -> None:

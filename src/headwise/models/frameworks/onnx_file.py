@@ -57,7 +57,7 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
             raise DataError(f"model: it returns {', '.join(names)}, and no scores. Pass scores=, a function of these.")
         return np.asarray(session.run(named[:1], typed(arrays))[0])
 
-    def record(arrays: Arrays, layer: int | None) -> Capture:
+    def record(arrays: Arrays, layer: int | str | None) -> Capture:
         return capture(path, typed(arrays), layers=layer)
 
     reads_images = bool(inputs) and len(inputs[0].shape) == 4

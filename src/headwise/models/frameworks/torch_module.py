@@ -54,7 +54,7 @@ def torch_model(module: Any, options: InputOptions) -> FrameworkModel:
             found = found[:, -1]  # of the next token of the decoder
         return np.asarray(found.detach().float().cpu().numpy())
 
-    def record(arrays: Arrays, layer: int | None) -> Capture:
+    def record(arrays: Arrays, layer: int | str | None) -> Capture:
         args, tensors = _tensors(module, names, arrays)
         with torch.no_grad():
             return capture(module, *args, layers=layer, **tensors)

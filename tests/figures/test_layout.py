@@ -5,7 +5,7 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from headwise.figures import FIGURES, AttentionRecord, CaptionedFigure, save_figure, style
+from headwise.figures import FIGURES, AttentionRecord, CaptionedFigure, View, save_figure, style
 from helpers.factories import SCORE, make_dependence, make_record, make_text_record
 
 
@@ -55,6 +55,18 @@ def test_no_two_labels_overlap(rng, kind, shape):
         texts = labels(CaptionedFigure(make_record(rng, "14x14", weights=weights), kind).draw())
         assert len(texts) > min(sum(shape), 12)
         assert_apart(texts)
+
+
+def test_the_input_is_next_to_many_layers_of_few_heads(rng):
+    weights = rng.dirichlet(np.ones(5), (12, 6, 5))
+    figure = CaptionedFigure(make_record(rng, "14x14", weights=weights), "maps", view=View(all_heads=True)).draw()
+    image, tiles, _ = figure.axes
+    figure.draw_without_rendering()
+    width, height = figure.get_size_inches() * figure.dpi
+    assert image.get_window_extent().x1 < tiles.get_tightbbox().x0  # with its labels
+    assert tiles.get_window_extent().width > 0.4 * width
+    assert tiles.get_window_extent().height > 0.8 * height
+    assert_apart(labels(figure))
 
 
 def test_few_queries_of_many_keys_are_legible(rng):

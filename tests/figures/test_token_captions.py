@@ -163,6 +163,17 @@ def test_another_model_has_another_caption(rng, name):
             assert all_values(other.caption) != all_values(figure.caption)
 
 
+def test_tokens_of_a_text_are_named_by_their_text(rng):
+    record = sentence(rng)
+    for kind, start in (
+        ("rollout", "the largest weight is on token"),
+        ("maps", "of its weight on the text is on token"),
+    ):
+        full = " ".join(CaptionedFigure(record, kind).caption.text(full=True).split())
+        number, word = full.partition(f"{start} ")[2].split()[:2]
+        assert word.strip(":.;") == f"“{SENTENCE[int(number)]}”"  # token 1 follows the class token
+
+
 def test_rows_that_do_not_sum_to_one_are_said_to(rng):
     """Weights of heads with a learned sink, which take less than one of the tokens."""
     record = sentence(rng)

@@ -37,6 +37,11 @@ class RecomputedTokens(Recomputed):
         self.even("even_self", [np.mean([1 / layer[n] for n in self.content]) for layer in self.counts])
         getattr(self, kind)(saved)
 
+    def row(self, maps):
+        super().row(maps)
+        if self.words:
+            self.facts["peak_word"] = self.words[self.content[self.facts["peak_token"] - 1]].strip()
+
     def even(self, name, values):
         self.facts |= {name: np.mean(values), f"{name}_low": min(values), f"{name}_high": max(values)}
 
@@ -135,6 +140,7 @@ class RecomputedTokens(Recomputed):
         self.ends("effective", 2 ** scipy_entropy(p, base=2, axis=-1))
         self.facts |= {
             "scale_max": maps.max(), "top_token": maps[-1].argmax() + 1, "top_share": p[-1].max(),
+            "top_word": self.words[self.content[maps[-1].argmax()]].strip() if self.words else "",
             "class_weight": rows[-1][0], "panels": self.layers,
         }  # fmt: skip
 

@@ -85,6 +85,7 @@ def test_chosen_layers(folder):
 
 def test_inspect(folder):
     found = headwise("inspect", "mine.py:model", cwd=folder)
+    assert "capture, caption, explain, explore" in found.stdout
     assert found.returncode == 0
     assert "TransformerEncoder" in found.stdout
     assert "layers.0.self_attn (MultiheadAttention)" in found.stdout

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import headwise as hw
 from headwise.errors import DataError, ShapeError
 from headwise.models import Model, open_model
 
@@ -462,3 +463,13 @@ def test_a_stated_patch_size_is_not_replaced_by_another():
         open_model(transformers.ViTMAEModel(config).eval()).tokens(image)
     with pytest.raises(DataError, match="has 12 tokens of 2 x 4 pixels; the first layer has 6"):
         open_model(SmallViT().eval(), patch=(2, 4)).tokens(image[:, :8, :12])
+
+
+def test_models_of_keras_and_flax_are_refused_with_the_alternative():
+    keras, nn = pytest.importorskip("keras"), pytest.importorskip("flax.linen")
+    if isinstance(keras.layers.Dense(1), torch.nn.Module):
+        pytest.skip("Keras runs on torch")
+    for model in (keras.Sequential([keras.layers.Dense(1)]), nn.MultiHeadDotProductAttention(2)):
+        for run in (open_model, lambda model: hw.capture(model, np.zeros((1, 3, 4)))):
+            with pytest.raises(DataError, match=r"save their attention weights .* `headwise caption`"):
+                run(model)

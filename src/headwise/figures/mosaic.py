@@ -19,6 +19,9 @@ from headwise.shapes import Array
 
 _GRID_WIDTH = 6.1  # inches
 _MAX_HEIGHT = 8.2
+_BESIDE = 1.7  # inches: width of an input next to a mosaic
+_NARROW = 0.55  # width by height of a mosaic that has room for an input
+_BAR = 2.15  # inches: labels and the colour bar
 _DPI = 200  # at which figures are saved
 _GAP = 0.08  # of a tile
 _FEW_LABELS = 16  # with more layers or heads, every fourth is numbered
@@ -47,7 +50,7 @@ def pool(matrices: Array, factor: int) -> Array:
 
 
 def draw_map_mosaic(record: AttentionRecord, maps: Array, scale: Scale, label: str) -> Figure:
-    """Draw maps (L, H, N) of all heads at the resolution of the tokens, and the input above them."""
+    """Draw maps (L, H, N) of all heads at the resolution of the tokens, and the input above or next to them."""
     sides = record.boxes[:, 2:].min(axis=0)
     height, width = (-(-size // side) for size, side in zip(record.size, sides.tolist(), strict=True))
     tiles = np.zeros((*maps.shape[:2], height, width), maps.dtype)
@@ -65,13 +68,21 @@ def draw_matrix_mosaic(record: AttentionRecord, scale: Scale) -> Figure:
 
 def _draw(record: AttentionRecord, tiles: Array, scale: Scale, label: str, *, with_input: bool) -> Figure:
     layers, heads, height, width = tiles.shape
-    tall = min(_GRID_WIDTH * layers * height / (heads * width), _MAX_HEIGHT - 1.3 * with_input)
-    with new_figure(PAGE, tall + 0.75 + 1.3 * with_input) as figure:
+    ratio = heads * width / (layers * height)
+    beside = with_input and ratio <= _NARROW
+    above = 1.3 if with_input and not beside else 0.0
+    tall = min((PAGE - _BESIDE - _BAR if beside else _GRID_WIDTH) / ratio, _MAX_HEIGHT - above)
+    wide = min(PAGE, max(3.0, tall * ratio) + _BAR + _BESIDE * beside)
+    with new_figure(wide, tall + 0.75 + above) as figure:
         lower: Figure | SubFigure = figure
         if with_input:
-            parts = figure.subfigures(2, 1, height_ratios=(1.3, tall + 0.75), squeeze=False)
-            draw_input(parts[0, 0].subplots(), record)
-            lower = parts[1, 0]
+            parts = (
+                figure.subfigures(1, 2, width_ratios=(_BESIDE, wide - _BESIDE), squeeze=False)
+                if beside
+                else figure.subfigures(2, 1, height_ratios=(above, tall + 0.75), squeeze=False)
+            )
+            input_part, lower = parts.ravel()
+            draw_input(input_part.subplots(), record)
         axes = lower.subplots()
         _draw_tiles(axes, tiles, scale)
         shared = scale.mode == "shared"

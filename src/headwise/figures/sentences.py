@@ -264,8 +264,8 @@ def describe_concentration(facts: Facts) -> Iterator[str]:
 
 def _most_concentrated(facts: Facts) -> str:
     narrow = (
-        "{min_effective:.1f} effective tokens of {tokens}; {peak_share:.0%} of its weight on the {input} is on token "
-        "{peak_token}"
+        "{min_effective:.1f} effective tokens of {tokens}; {peak_share:.0%} of its weight on the {input} is on "
+        + token_name(facts, "peak")
     )
     if facts["all_heads"] == 1:
         return f"The head has {narrow}."
@@ -277,6 +277,12 @@ def _most_concentrated(facts: Facts) -> str:
         f"The most concentrated head is layer {{min_effective_layer}}, head {{min_effective_head}}, with {narrow}. The "
         "most even is layer {max_effective_layer}, head {max_effective_head}, with {max_effective:.1f}."
     )
+
+
+def token_name(facts: Facts, prefix: str) -> str:
+    """A token by its number and its text, if it has one, from the facts that `measurements.name_token` returns."""
+    word = f" “{{{prefix}_word}}”" if f"{prefix}_word" in facts else ""
+    return f"token {{{prefix}_token}}{word}"
 
 
 def describe_ink(facts: Facts) -> Iterator[str]:
@@ -373,11 +379,12 @@ def describe_extremes(facts: Facts) -> str:
     if not facts["measured_heads"]:
         return describe_heads(facts, "no_weight", "gives", "the {input} no weight")
     if facts["all_heads"] == 1:
-        return "The darkest is token {peak_token}, with {peak_share:.0%} of the head's weight on the {input}."
+        darkest = token_name(facts, "peak")
+        return f"The darkest is {darkest}, with {{peak_share:.0%}} of the head's weight on the {{input}}."
     if facts["measured_heads"] > 1 and heads_are_equal(facts, "min_effective", "max_effective"):
         return "All heads are equally concentrated, over {max_effective:.1f} tokens."
     return (
         "The most concentrated, layer {min_effective_layer}, head {min_effective_head}, has {peak_share:.0%} of its "
-        "weight on the {input} on token {peak_token}; the most even, layer {max_effective_layer}, head "
+        f"weight on the {{input}} on {token_name(facts, 'peak')}; the most even, layer {{max_effective_layer}}, head "
         "{max_effective_head}, spreads over {max_effective:.1f} tokens."
     )

@@ -17,6 +17,7 @@ from headwise.models.series import SeriesTransformerConfig
 from headwise.models.sets import SetTransformerConfig
 from headwise.models.tabular import TableTransformerConfig
 from headwise.models.vit import ViTConfig
+from headwise.recorder import other_framework
 
 _OWN: dict[type, Callable[..., Any]] = {
     ViTConfig: ViT,
@@ -97,7 +98,7 @@ def open_model(
         return adapted
     raise DataError(
         "model: expected a path (a folder, .gguf, .onnx, or FILE.py:OBJECT), a torch module, or a model from "
-        f"headwise.load; got {type(opened).__name__}."
+        f"headwise.load; got {type(opened).__name__}.{other_framework(opened)}"
     )
 
 

@@ -3,6 +3,6 @@
 from headwise.recorder.key_mask import KeyMask
 from headwise.recorder.layer import TOLERANCE, AttentionLayer
 from headwise.recorder.result import Capture
-from headwise.recorder.run import capture
+from headwise.recorder.run import capture, other_framework
 
-__all__ = ["TOLERANCE", "AttentionLayer", "Capture", "KeyMask", "capture"]
+__all__ = ["TOLERANCE", "AttentionLayer", "Capture", "KeyMask", "capture", "other_framework"]

@@ -69,15 +69,31 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
         return _select(model.record(*args, **kwargs), layers)
     if hasattr(model, "look") and hasattr(model, "capabilities"):
         return _select(model.look(*args, **kwargs), layers)
-    if "torch" in sys.modules and callable(model):  # a module, a method of one, or a function that may use torch
+    hint = other_framework(model)
+    if (
+        not hint and "torch" in sys.modules and callable(model)
+    ):  # a module, a method of one, or a function that may use torch
         _check_layers_argument(model)
         from headwise.recorder.torch_run import capture_torch
 
         return capture_torch(model, args, kwargs, layers)
-    hint = " Parameters alone cannot run: load them into their module." if isinstance(model, Mapping) else ""
+    if isinstance(model, Mapping):
+        hint = " Parameters alone cannot run: load them into their module."
     raise DataError(
         "model: expected a torch module, a path to an .onnx file, or a model from headwise.load; got "
         f"{type(model).__name__}.{hint}"
+    )
+
+
+def other_framework(model: Any) -> str:
+    """What to do with a model of a framework whose attention cannot be recorded; empty for other objects."""
+    torch = sys.modules.get("torch")
+    packages = {part.__module__.partition(".")[0] for part in type(model).__mro__}
+    if not packages & {"keras", "flax", "tensorflow"} or (torch is not None and isinstance(model, torch.nn.Module)):
+        return ""
+    return (
+        " Models of Keras and flax are not run: save their attention weights (return_attention_scores=True in Keras, "
+        "sow_weights=True in flax) and pass the arrays to `headwise caption`."
     )
 
 

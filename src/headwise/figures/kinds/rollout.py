@@ -18,6 +18,7 @@ from headwise.figures.measurements import (
     first_largest,
     measure_base,
     measure_faithfulness,
+    name_token,
     normalize_or_nan,
     reached_tokens,
 )
@@ -68,7 +69,7 @@ def measure(record: AttentionRecord) -> Facts:
     facts |= {"uniform": float(even.mean() if record.reader is None else even[record.reader])}
     facts |= first_and_last_layer("effective", effective_number(p)[:, None])
     facts |= {"scale_mode": "shared", "panels": facts["layers"], "scale_max": float(maps.max())}
-    facts |= {"top_token": top + 1, "top_share": float(p[-1, top])}
+    facts |= name_token(record, "top", top) | {"top_share": float(p[-1, top])}
     facts |= {"uniform_share": 1 / record.num_tokens, "last_layer": facts["layers"] - 1}
     if facts["ink_area"] > 0:
         facts |= {"rollout_ink": float(weight_on_foreground(p, record.ink, record.boxes)[-1])}
@@ -151,9 +152,9 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
 def _describe_panels(record: AttentionRecord) -> Iterator[str]:
     row = "row <class rollout>" if record.has_class_token else "mean of all rows, <received rollout>,"
     row = "last row" if record.reader and not record.has_class_token else row
-    panels = "panel on the right"
+    panels = "panel on the right" if record.kind == "image" else "row of the figure"
     if len(record.weights) > 1:
-        panels = "panels on the right, from layer <zero> alone to all layers up to {last_layer}"
+        panels = panels.replace(" ", "s ", 1) + ", from layer <zero> alone to all layers up to {last_layer}"
     yield (
         f"The {panels}: the {row} of <rollout>, where <residual mixture> is half the mean over heads and half the "
         "residual connection."
@@ -176,8 +177,8 @@ def _describe_findings(facts: Facts) -> Iterator[str]:
         yield "Through all layers, no weight is on the {input}."
     else:
         yield (
-            "Through all layers, the largest weight is on token {top_token}: {top_share:.0%} of the weight on the "
-            "{input}; a uniform share would be {uniform_share:.0%}."
+            f"Through all layers, the largest weight is on {sentences.token_name(facts, 'top')}: {{top_share:.0%}} of "
+            "the weight on the {input}; a uniform share would be {uniform_share:.0%}."
         )
     if "class_weight" in facts:
         yield "The weight of the class token on itself is {class_weight:.0%}."
@@ -203,4 +204,5 @@ def _describe_change(facts: Facts) -> Iterator[str]:
 def _describe_top_token(facts: Facts) -> str:
     if np.isnan(facts["top_share"]):
         return "In the last, all tokens are white: no weight is on the {input}."
-    return "In the last, the darkest is token {top_token}, with {top_share:.0%} of the weight on the {input}."
+    name = sentences.token_name(facts, "top")
+    return f"In the last, the darkest is {name}, with {{top_share:.0%}} of the weight on the {{input}}."

@@ -19,6 +19,7 @@ from headwise.models.preprocess.texts import Tokenized
 _IMAGE_FILES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _TIME_LAST = ("input_features", "input_values")  # audio: (1, bins, T) and (1, T)
 
+STATE_SCORES = "In Python, headwise.models.open_model(model, scores=...) takes a function of the output"
 _NO_SCORES = ("hidden", "embed", "pooler", "attention", "key_values", "cache", "loss")  # in names of outputs
 
 Box = tuple[float, float, float, float]

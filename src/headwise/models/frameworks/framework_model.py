@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from headwise.errors import DataError, HeadwiseError
 from headwise.models.base import CAPABILITIES, Capability, Tokens, in_batches, with_prefix_tokens
-from headwise.models.frameworks.arguments import Arguments, InputReader
+from headwise.models.frameworks.arguments import STATE_SCORES, Arguments, InputReader
 from headwise.models.frameworks.locations import (
     Grid,
     PatchSizes,
@@ -209,7 +209,7 @@ class FrameworkModel:
         if scores.ndim != 2 or len(scores) != items or scores.dtype.kind != "f":
             raise DataError(
                 "model: expected scores of classes (1, C), or of the next token of a causal model, (1, N, vocabulary), "
-                f"for one input; got {scores.dtype} of {scores.shape}. Pass scores=, a function of the model's output."
+                f"for one input; got {scores.dtype} of {scores.shape}. {STATE_SCORES}."
             )
         return np.asarray(scores)
 

@@ -13,7 +13,7 @@ from headwise.errors import DataError, require_extra
 from headwise.files import check_file
 from headwise.hashing import fingerprint
 from headwise.models.base import Capability
-from headwise.models.frameworks.arguments import InputOptions, InputReader, is_score
+from headwise.models.frameworks.arguments import STATE_SCORES, InputOptions, InputReader, is_score
 from headwise.models.frameworks.framework_model import Arrays, FrameworkModel
 from headwise.models.frameworks.locations import PatchSizes, prefix_labels
 from headwise.recorder import Capture, capture
@@ -54,7 +54,7 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
         if scores is not None:
             return np.asarray(scores(dict(zip(names, session.run(None, typed(arrays)), strict=True))))
         if not named:
-            raise DataError(f"model: it returns {', '.join(names)}, and no scores. Pass scores=, a function of these.")
+            raise DataError(f"model: it returns {', '.join(names)}, and no scores. {STATE_SCORES}.")
         return np.asarray(session.run(named[:1], typed(arrays))[0])
 
     def record(arrays: Arrays, layer: int | str | None) -> Capture:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from headwise.errors import DataError
 from headwise.hashing import fingerprint
 from headwise.models.base import Capability
-from headwise.models.frameworks.arguments import InputOptions, InputReader, is_score
+from headwise.models.frameworks.arguments import STATE_SCORES, InputOptions, InputReader, is_score
 from headwise.models.frameworks.framework_model import Arrays, FrameworkModel
 from headwise.models.frameworks.locations import PatchSizes, prefix_labels
 from headwise.models.preprocess.images import from_timm
@@ -124,16 +124,14 @@ def _scores(output: Any, scores: Callable[[Any], Any] | None) -> Any:
     if isinstance(output, Mapping):
         named = [value for name, value in output.items() if is_score(name)]
         if not named:
-            raise DataError(f"model: it returns {', '.join(output)}, and no scores. Pass scores=, a function of these.")
+            raise DataError(f"model: it returns {', '.join(output)}, and no scores. {STATE_SCORES}.")
         tensor = named[0]
     else:
         tensor = output
     while isinstance(tensor, list | tuple) and tensor:
         tensor = tensor[0]
     if not hasattr(tensor, "detach"):
-        raise DataError(
-            f"model: expected a tensor of scores; got {type(output).__name__}. Pass scores=, a function of it."
-        )
+        raise DataError(f"model: expected a tensor of scores; got {type(output).__name__}. {STATE_SCORES}.")
     return tensor
 
 

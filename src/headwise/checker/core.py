@@ -300,7 +300,7 @@ def _without_dropout(
         findings = judge(tiers, documentation, requirements, rng, 1)
     if findings.explanation is None or not _is_random(findings.convention):
         return judged
-    return _Judged(judged.target, replace(findings, observed=(*findings.observed, "dropout-active")))
+    return _Judged(judged.target, findings.with_observed("dropout-active"))
 
 
 def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng: np.random.Generator | None) -> _Judged:
@@ -317,20 +317,19 @@ def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng:
         documentation = _documentation_of(target)
         findings = judge(conventions_of_target(target, kind, requirements), documentation, requirements, rng)
         if findings.explanation is not None and (findings.rank[0] or all(map(is_softmax, runs))):
-            findings = replace(findings, observed=(*findings.observed, "position-bias"))
+            findings = findings.with_observed("position-bias")
             if mixed:
-                note = (
-                    f"With {' and '.join(target.tables)} as they are, an item of a batch changes the output of another."
+                names = " and ".join(target.tables)
+                findings = findings.with_problem(
+                    f"With {names} as they are, an item of a batch changes the output of another."
                 )
-                findings = replace(findings, unexplained=True, notes=(*findings.notes, note))
             if target.contradiction is not None and (note := target.contradiction()):
-                findings = replace(findings, unexplained=True, notes=(*findings.notes, note))
+                findings = findings.with_problem(note)
             judged = _Judged(target, findings)
             untested = (*untested, *target.tables)
             _refuse_untested_rotations(target, findings)
-    convention = judged.findings.convention
-    unused = (*convention.unused, *(f"{name} (zero in this check)" for name in untested))
-    return replace(judged, findings=replace(judged.findings, convention=replace(convention, unused=unused)))
+    words = (f"{name} (zero in this check)" for name in untested)
+    return replace(judged, findings=judged.findings.with_untested(*words))
 
 
 def _refuse_untested_rotations(target: Target, findings: Findings) -> None:
@@ -354,14 +353,9 @@ def _with_ignored_parts(judged: _Judged) -> _Judged:
     """With the mistake of a module that rotates queries and keys or stores a softcap, where nothing shows of it."""
     target, findings = judged.target, judged.findings
     codes, explained = " ".join((*findings.codes, *findings.conventions)), findings.explanation is not None
-    if (
-        explained
-        and target.rotates is not None
-        and "rope" not in codes
-        and "position" not in codes
-        and target.rotates()
-    ):
-        findings = replace(findings, observed=(*findings.observed, "rope-axis"))
+    shows_positions = "rope" in codes or "position" in codes
+    if explained and target.rotates is not None and not shows_positions and target.rotates():
+        findings = findings.with_observed("rope-axis")
     if explained and target.capped and "softcap" not in codes:
-        findings = replace(findings, observed=(*findings.observed, "softcap-ignored"))
+        findings = findings.with_observed("softcap-ignored")
     return replace(judged, findings=with_wrong_slopes(findings, _documentation_of(target)))

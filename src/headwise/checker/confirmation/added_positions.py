@@ -6,13 +6,12 @@ Carion et al. (2020), End-to-End Object Detection with Transformers, section A.4
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.modules.layouts import present
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Case, Stage, Trace
+from headwise.checker.reference.state import Case, Trace, configurable
 from headwise.checker.search.examination import Findings
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.target import Target
@@ -49,11 +48,9 @@ def with_added_positions(findings: Findings, target: Target) -> Findings:
         )
         if not use:
             continue
-        unused = tuple(other for other in findings.convention.unused if other != name)
-        findings = replace(findings, convention=replace(findings.convention, unused=unused))
+        findings = findings.with_tested(name)
         if use != "qk" and not (use in ("q", "k") and ("context" in case or _OF_ONE.match(name))):
-            note = f"With {name}, {_NOTES[use]}: positions belong to queries and keys alone."
-            findings = replace(findings, unexplained=True, notes=(*findings.notes, note))
+            findings = findings.with_problem(f"With {name}, {_NOTES[use]}: positions belong to queries and keys alone.")
     return findings
 
 
@@ -79,9 +76,7 @@ def _is_added(name: str, source: str) -> bool:
     return bool(_NAME.fullmatch(name)) and bool(re.search(added, source))
 
 
-def _added_to(parts: str, positions: Array) -> Stage:
-    def add(t: Trace) -> None:
-        for x in parts:
-            setattr(t, x, getattr(t, x) + positions @ t.W[x].T)
-
-    return add
+@configurable
+def _added_to(t: Trace, parts: str, positions: Array) -> None:
+    for x in parts:
+        setattr(t, x, getattr(t, x) + positions @ t.W[x].T)

@@ -59,7 +59,7 @@ def with_cached_step(findings: Findings, target: Target) -> Findings:
             result = _with_step(findings, *step, full[:, -1:], case)
             with contextlib.suppress(Exception):  # it may take no fewer tokens
                 if before and result.rank == findings.rank and _disturb_each_other(steps, case, before):
-                    return _with_note(result, _DISTURBED)
+                    return result.with_problem(_DISTURBED)
             several = None if result.rank > findings.rank else replace(steps, new=2).nearest(case, full)
             differs = several is not None and difference(several[1], full[:, -2:]) > _CLOSE
             masked = _takes_masks(steps, case) if {"mask", "padding"} & convention.names.keys() and step[0] else True
@@ -69,38 +69,29 @@ def with_cached_step(findings: Findings, target: Target) -> Findings:
             if several is not None and differs and not _wants_mask(convention, definition, case, several[1]):
                 return _differs(result, _SEVERAL, several[0])
             untested += [f"{_SEVERAL} with earlier ones in its cache, which get other outputs"] * differs
-            convention = result.convention
-            return replace(result, convention=replace(convention, unused=(*convention.unused, *untested)))
+            return result.with_untested(*untested)
     if "kpast" in convention.names:
         return findings
-    unused = dict.fromkeys((*convention.unused, *steps.starts))
-    return replace(findings, convention=replace(convention, unused=tuple(unused)))
+    return findings.with_untested(*(name for name in steps.starts if name not in convention.unused))
 
 
 def _with_step(findings: Findings, arguments: tuple[str, ...], got: Array, full: Array, case: Case) -> Findings:
     """The findings with what a step with a cache in these arguments gives in place of the last row of all tokens."""
-    convention, definition = findings.convention, findings.explanation
+    definition, tested = findings.explanation, findings.with_tested(*arguments)
     assert definition is not None
-    unused = tuple(p for p in convention.unused if p not in arguments)
-    tested = replace(findings, convention=replace(convention, unused=unused))
     if difference(got, full) <= _CLOSE:
         return tested
     if len(arguments) == 2 and "rope" in definition.codes:
         return findings  # its keys may be kept in another way than before their rotation or after it
     aligned = definition.answer({**case, "X": case["X"][:, -1:], "context": case["X"], "align": "start"})
     if aligned is not None and difference(got, aligned.output) <= _CLOSE:
-        return replace(tested, observed=(*findings.observed, "causal-alignment"))
+        return tested.with_observed("causal-alignment")
     return _differs(tested, "its last token", arguments)
 
 
 def _differs(findings: Findings, tokens: str, arguments: tuple[str, ...]) -> Findings:
     cache = f"its cache (`{'`, `'.join(arguments)}`)" if arguments else "the cache that it keeps"
-    note = f"With earlier tokens in {cache}, {tokens} got other outputs."
-    return _with_note(findings, note)
-
-
-def _with_note(findings: Findings, note: str) -> Findings:
-    return replace(findings, unexplained=True, notes=(*findings.notes, note))
+    return findings.with_problem(f"With earlier tokens in {cache}, {tokens} got other outputs.")
 
 
 def _disturb_each_other(steps: _Steps, case: Case, before: Memory) -> bool:

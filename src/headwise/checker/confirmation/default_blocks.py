@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from headwise.checker.arguments.documentation import Documentation
@@ -33,5 +32,4 @@ def in_small_blocks(
     small = find(function) if named else find(function, 2)
     if usual.explanation is None or small.explanation is not None:
         return small
-    unused = (*usual.convention.unused, f"{' and '.join(f'{name}=1' for name in sizes)} (it gives other outputs)")
-    return replace(usual, convention=replace(usual.convention, unused=unused))
+    return usual.with_untested(f"{' and '.join(f'{name}=1' for name in sizes)} (it gives other outputs)")

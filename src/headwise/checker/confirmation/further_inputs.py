@@ -56,7 +56,7 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         return _with_note(findings, "but not with fewer queries than keys")
     if _refuses_items(findings.convention, documentation):
         return _with_note(findings, "but it does not take several items at once, as it says that it does")
-    calls = [*findings.rounds[0], *findings.rounds[1]]
+    calls = findings.calls
     if _refuses_masks_of_items(findings.convention, calls, documentation):
         return _with_note(findings, "but it does not take another mask for each item, as it says that it does")
     agrees = _precision(findings.explanation, calls)
@@ -88,7 +88,7 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         if findings.explanation.answer(call.probe.case) is None:  # such as a rotation of an odd number of features
             continue
         if trial.mistake and any(agrees(findings.explanation + one, call) for one in forms_of(trial.mistake)):
-            findings = replace(findings, observed=(*findings.observed, trial.mistake))
+            findings = findings.with_observed(trial.mistake)
             continue
         if codes := hazards_of(call, right=True):
             findings = replace(findings, observed=tuple(dict.fromkeys((*findings.observed, *codes))))
@@ -103,12 +103,12 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         return _with_note(findings, "but what it returned changes when it is called again")
     if _drops_out_without_training(findings.convention):
         note = "A rate of dropout has an influence although it is told that there is no training."
-        return replace(findings, observed=(*findings.observed, "dropout-active"), notes=(*findings.notes, note))
+        return replace(findings.with_observed("dropout-active"), notes=(*findings.notes, note))
     if _drops_one_mask(findings.convention, calls):
         return _with_note(findings, "but not with a mask of its tokens and another of its context together")
-    unused = (*findings.convention.unused, *untested)
-    unused = (*unused, *(() if compiled else lines.unreached(documentation.source, unused)))
-    return replace(findings, convention=replace(findings.convention, unused=unused))
+    findings = findings.with_untested(*untested)
+    unreached = () if compiled else lines.unreached(documentation.source, findings.convention.unused)
+    return findings.with_untested(*unreached)
 
 
 def _refuses_items(convention: CallingConvention, documentation: Documentation) -> bool:
@@ -141,7 +141,7 @@ def _refused_groups(calls: list[Observation], documentation: Documentation) -> I
 
 
 def _with_note(findings: Findings, what: str) -> Findings:
-    return replace(findings, unexplained=True, notes=(*findings.notes, f"It is right on all other inputs, {what}."))
+    return findings.with_problem(f"It is right on all other inputs, {what}.")
 
 
 def _is_nan(output: Array | None) -> bool:
@@ -201,7 +201,7 @@ def _precision(explanation: Explanation, calls: list[Observation]) -> Agreement 
 
 
 def _trials(findings: Findings, documentation: Documentation, rng: np.random.Generator) -> Iterator[_Trial]:
-    convention, calls = findings.convention, [*findings.rounds[0], *findings.rounds[1]]
+    convention, calls = findings.convention, findings.calls
     first = first_probe(convention.interface, rng)
     masked = [p for p in probes(convention.interface, 0, rng) if p.name in ("mask", "mask-keys")]
     masked = [] if is_function(convention.names.get("mask")) else masked

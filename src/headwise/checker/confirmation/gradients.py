@@ -35,7 +35,7 @@ def with_gradients(findings: Findings, documentation: Documentation) -> Findings
     convention = findings.convention
     types = {(a.response.framework, a.response.dtype) for a in findings.rounds[0] if a.response.output is not None}
     frameworks, dtypes = ({*some} for some in zip(*types, strict=True)) if types else (set(), set())
-    if findings.explanation is None or findings.rank[0] or convention.load is not None:
+    if not findings.is_right or convention.load is not None:
         return findings
     slope = _slope_in_jax if frameworks <= {"jax", "jaxlib"} else _slope_in_torch if frameworks == {"torch"} else None
     if slope is None:
@@ -49,12 +49,13 @@ def with_gradients(findings: Findings, documentation: Documentation) -> Findings
         tokens = {str(convention.names.get(name)) for name in ("X", "context", "q", "k", "v")}
         wrong = wrong if tokens & {*wrong} else None
     if wrong is None or dtypes & {"float16", "bfloat16"} or _is_half(findings):
-        return replace(findings, convention=replace(convention, unused=(*convention.unused, "its gradients")))
+        return findings.with_untested("its gradients")
     if not wrong:
         return findings
     names = " and ".join(wrong)
-    note = f"Its output is right, but its gradients with respect to {names} are not the slopes of its output."
-    return replace(findings, unexplained=True, notes=(*findings.notes, note))
+    return findings.with_problem(
+        f"Its output is right, but its gradients with respect to {names} are not the slopes of its output."
+    )
 
 
 def _is_half(findings: Findings) -> bool:

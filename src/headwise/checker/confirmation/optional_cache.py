@@ -42,13 +42,14 @@ def with_optional_cache(
     Raises UncallableError if it cannot be called with such an argument: it is not known to be right.
     """
     convention = findings.convention
-    if findings.explanation is not None and not findings.rank[0] and (names := _optional_arrays(convention)):
+    if not findings.is_right:
+        return findings
+    if names := _optional_arrays(convention):
         return _without_arrays(findings, names, find)
     name = _optional_cache(convention, documentation.code_with_helpers)
-    if not name or findings.explanation is None or findings.rank[0]:
+    if not name:
         return findings
-    unused = tuple(one for one in convention.unused if one != name)
-    tested = replace(findings, convention=replace(convention, unused=unused))
+    tested = findings.with_tested(name)
     with_steps = _with_steps(tested, name)
     if with_steps is not None and not with_steps.rank[0]:
         return with_steps
@@ -120,12 +121,10 @@ def _with_steps(findings: Findings, name: str) -> Findings | None:
         if output is not None and difference(output, full[..., -new:, :]) <= _CLOSE:
             continue
         if new == 2 and (output is None or _is(output, definition, case, new, causal=False)):
-            unused = (*convention.unused, f"several new tokens at once with earlier ones in `{name}`")
-            return replace(findings, convention=replace(convention, unused=unused))
+            return findings.with_untested(f"several new tokens at once with earlier ones in `{name}`")
         if output is not None and _is(output, definition, case, new, align="start"):
-            return replace(findings, observed=(*findings.observed, "causal-alignment"))
-        note = f"With earlier tokens in its cache (`{name}`), {words} got other outputs."
-        return replace(findings, unexplained=True, notes=(*findings.notes, note))
+            return findings.with_observed("causal-alignment")
+        return findings.with_problem(f"With earlier tokens in its cache (`{name}`), {words} got other outputs.")
     return findings
 
 

@@ -16,9 +16,9 @@ def refuse_untested_options(name: str, findings: Findings) -> None:
 
     One that says that it has not been implemented is refused by the function, and has no effect to be tested.
     """
-    if findings.explanation is None or findings.rank[0]:
+    if not findings.is_right:
         return
-    convention, calls = findings.convention, [*findings.rounds[0], *findings.rounds[1]]
+    convention, calls = findings.convention, findings.calls
     for role in sorted(_OPTIONS & convention.interface.takes - convention.interface.needs):
         passed = [call.response for call in calls if role in call.probe.case and role in convention.names]
         refused = passed and all(response.output is None for response in passed)

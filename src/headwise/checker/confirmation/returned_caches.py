@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from headwise.checker.arguments.presentation import arrange_axes
@@ -36,14 +35,10 @@ def with_returned_caches(findings: Findings) -> Findings:
         if any(same):
             order.append(same.index(True))
         elif array.shape in {x.shape for x in (*past, *full)}:
-            return _with_note(findings, "A cache that it returns does not hold the keys or values of all tokens.")
+            return findings.with_problem("A cache that it returns does not hold the keys or values of all tokens.")
     if order == [1, 0] and not _takes_values_first(convention):
-        return _with_note(findings, "It returns the values of all tokens first, where it takes the keys first.")
+        return findings.with_problem("It returns the values of all tokens first, where it takes the keys first.")
     return findings
-
-
-def _with_note(findings: Findings, note: str) -> Findings:
-    return replace(findings, unexplained=True, notes=(*findings.notes, note))
 
 
 def _takes_values_first(convention: CallingConvention) -> bool:

@@ -54,7 +54,7 @@ def to_verdict(
 ) -> Verdict:
     """Make the verdict; `components` are entries that a module contains by design, `inferred` what is known of it."""
     convention, explanation = findings.convention, findings.explanation
-    calls = [*findings.rounds[0], *findings.rounds[1]]
+    calls = findings.calls
     components = components | {code for code, _ in convention.design}
     properties = verify_properties(convention, calls, rng, "norm-added" in {*components, *findings.codes})
     linear = explanation is None and any(p.name == "linear-in-values" and p.holds for p in properties)
@@ -226,9 +226,7 @@ def _alignment(findings: Findings) -> Iterator[str]:
         *interface.takes,
         *interface.implicit,
     } or "causal-aligned-end" in findings.conventions
-    calls = [
-        a for a in findings.rounds[0] + findings.rounds[1] if a.probe.name == "aligned" and not is_left_with_nothing(a)
-    ]
+    calls = [a for a in findings.calls if a.probe.name == "aligned" and not is_left_with_nothing(a)]
     if causal and not stated and not interface.cached and any(a.response.output is not None for a in calls):
         yield "whether the first of fewer queries than keys is meant to see the first key alone"
 

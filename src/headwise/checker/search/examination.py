@@ -81,6 +81,33 @@ class Findings:
         mistakes = len(codes) - hazards + self.unexplained + 100 * (self.explanation is None)
         return mistakes, hazards, len(self.conventions)
 
+    @property
+    def is_right(self) -> bool:
+        """Whether the definition explains the outputs without a mistake."""
+        return self.explanation is not None and not self.rank[0]
+
+    @property
+    def calls(self) -> list[Observation]:
+        """The calls of both rounds."""
+        return [*self.rounds[0], *self.rounds[1]]
+
+    def with_observed(self, *codes: str) -> Findings:
+        """With codes that follow from other calls."""
+        return replace(self, observed=(*self.observed, *codes))
+
+    def with_problem(self, sentence: str) -> Findings:
+        """With something that nothing explains, in words."""
+        return replace(self, unexplained=True, notes=(*self.notes, sentence))
+
+    def with_untested(self, *words: str) -> Findings:
+        """With arguments, or behaviour, that no call has tested."""
+        return replace(self, convention=replace(self.convention, unused=(*self.convention.unused, *words)))
+
+    def with_tested(self, *names: str) -> Findings:
+        """Without arguments that had not been tested, and are by now."""
+        unused = tuple(name for name in self.convention.unused if name not in names)
+        return replace(self, convention=replace(self.convention, unused=unused))
+
 
 @dataclass(frozen=True, slots=True)
 class Examination:
@@ -97,16 +124,16 @@ class Examination:
     @property
     def refusals(self) -> int:
         """How many kinds of probes the function refuses, but for fewer key heads and causal with N ≠ M."""
-        accepted = {a.probe.name for a in self.everything if a.response.output is not None}
-        return len({a.probe.name for a in self.everything} - accepted - {"groups", "aligned"})
+        accepted = {a.probe.name for a in self.calls if a.response.output is not None}
+        return len({a.probe.name for a in self.calls} - accepted - {"groups", "aligned"})
 
     @property
     def reproduced(self) -> int:
         """How many calls the definition reproduces."""
-        return sum(fits("float32")(Explanation(), call) for call in self.everything)
+        return sum(fits("float32")(Explanation(), call) for call in self.calls)
 
     @property
-    def everything(self) -> list[Observation]:
+    def calls(self) -> list[Observation]:
         """The calls of both rounds."""
         return [*self.rounds[0], *self.rounds[1]]
 
@@ -200,12 +227,12 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
             findings, unexplained = _with_equal_widths(findings, unexplained, fits(precision))
             if not findings.rank[0]:
                 codes, unexplained = split_empty_rows(explanation, unexplained, fits(precision))
-                findings = replace(findings, observed=(*findings.observed, *codes))
+                findings = findings.with_observed(*codes)
             findings_or_none = _despite(findings, unexplained, level)
             if findings_or_none is not None:
                 return findings_or_none
         if not unexplained:
-            if not findings.codes and not _accepts_ordinary_inputs(examination.everything):
+            if not findings.codes and not _accepts_ordinary_inputs(examination.calls):
                 return None
             notes = ("Its logits or its weights are in half precision.",) * (examination.narrow == "float16")
             return replace(findings, observed=(*findings.observed, *lowered), notes=notes)
@@ -238,7 +265,7 @@ def explain_what_is_left(examination: Examination, rng: np.random.Generator, ran
 
 def _gives_no_number(examination: Examination) -> bool:
     """Whether ordinary inputs give nothing finite, so that whatever gives nothing finite would explain it."""
-    outputs = [a.response.output for a in examination.everything if a.probe.name == "plain"]
+    outputs = [a.response.output for a in examination.calls if a.probe.name == "plain"]
     return not any(output is None or np.isfinite(output).any() for output in outputs)
 
 
@@ -259,7 +286,7 @@ def _explain(
     also, unexplained = search(*examination.rounds, agrees, most, examination.entries, budget)
     if not unexplained:
         return also, unexplained
-    answered = [a for a in examination.everything if a.response.output is not None]
+    answered = [a for a in examination.calls if a.response.output is not None]
     return explanation, [a for a in answered if not agrees(explanation, a)]
 
 
@@ -274,7 +301,7 @@ def _despite(findings: Findings, unexplained: list[Observation], level: int) -> 
         and not {"align", "offset", "causal"} & findings.convention.interface.takes
     ):
         apart = [a for a in unexplained if _has_apart_neighbours(a) and not is_left_with_nothing(a)]
-        findings = replace(findings, observed=(*findings.observed, *["equal-lengths"][: len(apart)]))
+        findings = findings.with_observed(*["equal-lengths"][: len(apart)])
         unexplained = [a for a in unexplained if not _has_apart_neighbours(a)]
     names = {a.probe.name for a in unexplained}
     allowed = set(EDGES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.calling.invocation import CallingConvention
@@ -92,29 +92,31 @@ _INGREDIENTS = (
 
 def with_missing_ingredients(findings: Findings, documentation: Documentation) -> Findings:
     """With what is wrong if a function says that it has a part, and nothing shows of it."""
-    if findings.explanation is None or findings.rank[0]:
+    if not findings.is_right:
         return findings
     convention = findings.convention
     if convention.interface.grid and "rope" in findings.conventions and order_of_grid(convention) == "columns":
         if re.search(_BY_ROWS, documentation.text, re.IGNORECASE):
-            note = "It says that tokens come row by row, and rotates them as if they came column by column."
-            return replace(findings, unexplained=True, notes=(*findings.notes, note))
-        findings = replace(findings, observed=(*findings.observed, "grid-by-columns"))
+            return findings.with_problem(
+                "It says that tokens come row by row, and rotates them as if they came column by column."
+            )
+        findings = findings.with_observed("grid-by-columns")
     if "buckets" in convention.names and not _falls_with_distance(convention):
-        note = "The bias that it takes from its table does not depend on the distance of query and key alone."
-        return replace(findings, unexplained=True, notes=(*findings.notes, note))
+        return findings.with_problem(
+            "The bias that it takes from its table does not depend on the distance of query and key alone."
+        )
     if "pattern-built-in" in findings.conventions and not _keeps_pattern(findings, documentation):
-        note = "The keys that a query sees are not those of the pattern that it says that it has."
-        return replace(findings, unexplained=True, notes=(*findings.notes, note))
+        return findings.with_problem(
+            "The keys that a query sees are not those of the pattern that it says that it has."
+        )
     for part in _stated(documentation):
         shown = part.conventions & {*findings.conventions}
         passed = part.arguments & convention.interface.takes
         if shown or passed or any(re.search(part.unset, name) for name in convention.unused):
             continue
         if part.mistake:
-            return replace(findings, observed=(*findings.observed, part.mistake))
-        note = f"It says that it has {part.name}, and its outputs show nothing of it."
-        return replace(findings, unexplained=True, notes=(*findings.notes, note))
+            return findings.with_observed(part.mistake)
+        return findings.with_problem(f"It says that it has {part.name}, and its outputs show nothing of it.")
     return findings
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.measurement.recovery import fitted_scores, recovered_runs
@@ -35,10 +34,9 @@ def with_wrong_slopes(findings: Findings, documentation: Documentation) -> Findi
     if np.ptp(falls, axis=-1).max() <= 4 * scores.close and any(_equal(own, other) for other in _in_use(heads)):
         return findings
     shown = [", ".join(f"{slope:.4g}" for slope in some) for some in (slopes(heads).ravel(), own)]
-    note = (
+    return findings.with_problem(
         f"It says that it has ALiBi, with slopes of {shown[0]} for its {heads} heads; those of its bias are {shown[1]}."
     )
-    return replace(findings, unexplained=True, notes=(*findings.notes, note))
 
 
 def _equal(own: Array, other: Array) -> bool:

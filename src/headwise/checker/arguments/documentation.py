@@ -15,7 +15,7 @@ from typing import Any
 from headwise.checker.arguments.mask_words import YES, polarity
 from headwise.checker.arguments.packed import LAYOUTS
 from headwise.checker.arguments.roles import normalize, role_of
-from headwise.checker.user_code.source import class_members, nodes_in, parse
+from headwise.checker.user_code.source import class_members, nodes_in, nodes_of, parse
 
 _AXES = {
     "B": "b bs bsz batch batchsize batches nbatch nbatches items",
@@ -108,7 +108,7 @@ class Documentation:
             helpers = {node.name: node for node in parse(self.source).body if isinstance(node, ast.FunctionDef)}
             helpers.pop(self.name, None)
             for part in parts:  # which grows
-                calls = [node.func for node in nodes_in(parse(part)) if isinstance(node, ast.Call)]
+                calls = [node.func for node in nodes_of(part) if isinstance(node, ast.Call)]
                 names = dict.fromkeys(call.id for call in calls if isinstance(call, ast.Name))
                 parts += [ast.unparse(helpers.pop(name)) for name in names if name in helpers]
         return "\n".join(parts)
@@ -187,10 +187,8 @@ class Documentation:
     @property
     def drops_causal_mask(self) -> bool:
         """Whether its code computes logits with a mask, and does not keep them: ``logits.masked_fill(…)`` as a line."""
-        calls = []
-        with contextlib.suppress(SyntaxError, ValueError):
-            statements = [n.value for n in nodes_in(parse(textwrap.dedent(self.code))) if isinstance(n, ast.Expr)]
-            calls = [value.func for value in statements if isinstance(value, ast.Call)]
+        statements = [node.value for node in nodes_of(self.code) if isinstance(node, ast.Expr)]
+        calls = [value.func for value in statements if isinstance(value, ast.Call)]
         dropped = any(isinstance(call, ast.Attribute) and call.attr in ("masked_fill", "where") for call in calls)
         return dropped and self.mentions_causal
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import ast
 import re
-import textwrap
 
 from headwise.checker.arguments.products import gives_queries
-from headwise.checker.user_code.source import nodes_in, parse
+from headwise.checker.user_code.source import last_name, nodes_of
 
 _JOINS = re.compile(r"concat\w*|cat|[vhd]?stack|append|column_stack|row_stack|dynamic_update\w*")
 _OF_SIZE = {"shape", "size", "ndim", "dtype", "device"}
@@ -18,35 +17,24 @@ _OF_SIZE = {"shape", "size", "ndim", "dtype", "device"}
 
 def holds_earlier_keys(argument: str, code: str) -> bool:
     """Whether what an argument holds is joined with other arrays, or is updated."""
-    try:
-        nodes = nodes_in(parse(textwrap.dedent(code)))
-    except SyntaxError:
-        return False
-    parts = {argument}
+    nodes, parts = nodes_of(code), {argument}
     for _ in range(2):  # a loop may use a name above the line that binds it
         for node in nodes:
             if isinstance(node, ast.Assign) and _is_part(node.value, parts):
                 parts |= {name for target in node.targets for name in _names(target)}
             elif isinstance(node, ast.For | ast.comprehension) and _goes_through(node.iter, parts):
                 parts |= _names(node.target)
-    reads = any(isinstance(node, ast.Subscript) and _is_part(node, parts) and _is_read(node) for node in nodes)
+    read = (node for node in nodes if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load))
+    reads = any(_is_part(node, parts) for node in read)
     return any(_joins(node, parts) or (reads and _writes(node, parts)) for node in nodes)
 
 
 def is_joined_with_queries(argument: str, tokens: object, code: str) -> bool:
     """Whether an argument is joined with the tokens before these are projected, so that it gives queries too."""
-    try:
-        nodes = nodes_in(parse(textwrap.dedent(code)))
-    except SyntaxError:
-        return False
-    for node in nodes:
+    for node in nodes_of(code):
         if isinstance(node, ast.Assign) and _joins(node.value, {argument}) and tokens in _names(node.value):
             return any(gives_queries(name, code, node.lineno) for target in node.targets for name in _names(target))
     return False
-
-
-def _is_read(node: ast.Subscript) -> bool:
-    return isinstance(node.ctx, ast.Load)
 
 
 def _writes(node: ast.AST, parts: set[str]) -> bool:
@@ -83,11 +71,9 @@ def _joins(node: ast.AST, parts: set[str]) -> bool:
     """Whether a call joins parts with other arrays, or what an update of them returns is used."""
     if isinstance(node, ast.Assign):
         called = node.value.func if isinstance(node.value, ast.Call) else None
-        updates = isinstance(called, ast.Attribute) and "update" in called.attr
-        return isinstance(called, ast.Attribute) and updates and _is_part(called.value, parts)
+        return isinstance(called, ast.Attribute) and "update" in called.attr and _is_part(called.value, parts)
     if isinstance(node, ast.Subscript):  # np.r_[old, new]
         return getattr(node.value, "attr", "") in ("r_", "c_") and _is_part(node.slice, parts)
     if not isinstance(node, ast.Call):
         return False
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return bool(_JOINS.fullmatch(name)) and any(_is_part(one, parts) for one in node.args)
+    return bool(_JOINS.fullmatch(last_name(node.func))) and any(_is_part(one, parts) for one in node.args)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import CodeType
 
 from headwise.checker.arguments.documentation import Documentation
-from headwise.checker.user_code.source import nodes_in, parse
+from headwise.checker.user_code.source import nodes_of
 
 _SMALL = "LOAD_SMALL_INT"
 _LEAST, _MOST = 128, 16384  # numbers that are worth an input of their own
@@ -41,12 +41,10 @@ def values_in_code(documentation: Documentation) -> tuple[int | float, ...]:
 
 def _variables(source: str, code: str) -> Iterator[str]:
     """The assignments of a file to variables that some code mentions."""
-    try:
-        mentioned = {node.id for node in nodes_in(parse(code)) if isinstance(node, ast.Name)}
-        statements = [node for node in parse(source).body if isinstance(node, ast.Assign | ast.AnnAssign)]
-    except (SyntaxError, ValueError):
-        return
-    for statement in statements:
+    mentioned = {node.id for node in nodes_of(code) if isinstance(node, ast.Name)}
+    file = next(iter(nodes_of(source)), None)
+    statements = file.body if isinstance(file, ast.Module) else []
+    for statement in (node for node in statements if isinstance(node, ast.Assign | ast.AnnAssign)):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         if mentioned & {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}:
             yield ast.unparse(statement)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import re
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from headwise.checker.arguments.containers import EACH, Path, matrices_in, paths_in
 from headwise.checker.arguments.roles import is_matrix, role_of, separate
-from headwise.checker.user_code.source import parse
+from headwise.checker.user_code.source import nodes_of
 
 Names = dict[str, "str | int | Path"]
 
@@ -69,11 +67,8 @@ def _matrices_among(text: str) -> list[str]:
 
 
 def _docstring(code: str) -> str:
-    with contextlib.suppress(SyntaxError):
-        body = parse(textwrap.dedent(code)).body
-        if body and isinstance(body[0], ast.FunctionDef):
-            return ast.get_docstring(body[0]) or ""
-    return ""
+    function = next((node for node in nodes_of(code)[1:] if isinstance(node, ast.FunctionDef)), None)
+    return ast.get_docstring(function) or "" if function else ""
 
 
 def open_layer(role: str, names: Names, needs: set[str], code: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-import textwrap
 from collections.abc import Collection, Iterator
 
 from headwise.checker.arguments.containers import role_at
-from headwise.checker.user_code.source import nodes_in, parse
+from headwise.checker.user_code.source import last_name, nodes_of
 
 _PRODUCT = re.compile(r"matmul|dot|mm|bmm|linear|einsum|tensordot|dense|affine|proj\w*")
 _OF_QUERIES, _OF_KEYS = {"Wq"}, {"Wk", "Wv", "Wkv"}
@@ -29,15 +28,11 @@ def gives_queries(argument: str, code: str, after: int) -> bool:
 
 def _matrices_of(argument: str, code: str, after: int = 0) -> Iterator[str]:
     """The matrices with which an argument is multiplied as it stands, below a line."""
-    try:
-        nodes = nodes_in(parse(textwrap.dedent(code)))
-    except SyntaxError:
-        return
-    for node in nodes:
+    for node in nodes_of(code):
         factors: list[ast.expr] = []
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
             factors = [node.left, node.right]
-        elif isinstance(node, ast.Call) and _PRODUCT.fullmatch(_name(node.func)):
+        elif isinstance(node, ast.Call) and _PRODUCT.fullmatch(last_name(node.func)):
             factors = node.args
         below = isinstance(node, ast.expr) and node.lineno > after
         if below and any(isinstance(factor, ast.Name) and factor.id == argument for factor in factors):
@@ -52,15 +47,11 @@ def _path(node: ast.expr) -> tuple[str, ...]:
     return (*outer, node.slice.value) if outer and isinstance(node.slice.value, str) else ()
 
 
-def _name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
 def _matrix(node: ast.expr) -> str | None:
     """The role of a matrix, perhaps transposed, or under a key."""
     if isinstance(node, ast.Attribute) and node.attr in ("T", "mT"):
         return _matrix(node.value)
     if path := _path(node):
         return role_at(path[1:]) or role_at(path)
-    role = role_at((), _name(node))
+    role = role_at((), last_name(node))
     return role if role and role[0] == "W" else None

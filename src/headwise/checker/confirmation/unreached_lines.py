@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
-from headwise.checker.user_code.source import nodes_in, parse
+from headwise.checker.user_code.source import nodes_of
 
 
 class Lines:
@@ -43,12 +43,10 @@ class Lines:
     def unreached(self, source: str, unused: Collection[str]) -> Iterator[str]:
         """In words, the branches that no call reached, but for those that raise, or that `unused` arguments decide."""
         listed = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in unused if name.isidentifier()) or r"(?!)")
-        with contextlib.suppress(SyntaxError, ValueError):
-            functions = [n for n in nodes_in(parse(source)) if isinstance(n, ast.FunctionDef)]
-            for function in functions:
-                if function.name in self.functions and self._runs(function.body):
-                    for first, last in self._in_block(function.body, listed):
-                        yield f"line{'s' * (last > first)} {first}{f'–{last}' * (last > first)}, which no call reached"
+        for function in (node for node in nodes_of(source) if isinstance(node, ast.FunctionDef)):
+            if function.name in self.functions and self._runs(function.body):
+                for first, last in self._in_block(function.body, listed):
+                    yield f"line{'s' * (last > first)} {first}{f'–{last}' * (last > first)}, which no call reached"
 
     def _in_block(self, block: list[ast.stmt], listed: re.Pattern[str]) -> Iterator[tuple[int, int]]:
         for statement in block:

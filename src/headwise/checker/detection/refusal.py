@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
 import re
-import textwrap
 from textwrap import shorten
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.roles import role_of
-from headwise.checker.user_code.source import nodes_in, parse
+from headwise.checker.user_code.source import last_name, nodes_in, nodes_of
 from headwise.errors import DataError, HeadwiseError
 
 # These are errors of the code whatever the arguments; others may be due to the form in which a call passed them.
@@ -78,15 +76,13 @@ def refuse(
 
 def own_matrices(documentation: Documentation) -> str:
     """The statement in which a function makes layers or random matrices itself, in each call; empty without one."""
-    with contextlib.suppress(SyntaxError, ValueError):
-        for node in nodes_in(parse(textwrap.dedent(documentation.code))):
-            if isinstance(node, ast.Assign):
-                names = {n.id for target in node.targets for n in nodes_in(target) if isinstance(n, ast.Name)}
-                is_matrix = any((role_of(name) or "")[:1] == "W" for name in names)
-                calls = [n.func for n in nodes_in(node.value) if isinstance(n, ast.Call)]
-                made = {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
-                if made & _LAYERS or (is_matrix and made & _RANDOM):
-                    return ast.unparse(node)
+    for node in nodes_of(documentation.code):
+        if isinstance(node, ast.Assign):
+            names = {n.id for target in node.targets for n in nodes_in(target) if isinstance(n, ast.Name)}
+            is_matrix = any((role_of(name) or "")[:1] == "W" for name in names)
+            made = {last_name(n.func) for n in nodes_in(node.value) if isinstance(n, ast.Call)}
+            if made & _LAYERS or (is_matrix and made & _RANDOM):
+                return ast.unparse(node)
     return ""
 
 

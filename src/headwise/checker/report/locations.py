@@ -8,7 +8,7 @@ import re
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.report.verdict import SourceLocation
-from headwise.checker.user_code.source import class_members, nodes_in, parse
+from headwise.checker.user_code.source import class_members, last_name, nodes_in, parse
 
 # how an operation is written, the surest way first; each is looked for in one statement at a time
 OPERATIONS: dict[str, tuple[str, ...]] = {
@@ -80,7 +80,7 @@ def _statements(source: str, name: str) -> list[list[tuple[int, str]]]:
         one = waiting.pop(0)
         if one in functions and one not in reached:
             reached[one] = functions[one]
-            waiting += [_called(n) for n in nodes_in(functions[one]) if isinstance(n, ast.Name | ast.Attribute)]
+            waiting += [last_name(n) for n in nodes_in(functions[one]) if isinstance(n, ast.Name | ast.Attribute)]
     return [_lines(f, source) for f in reached.values()]
 
 
@@ -95,11 +95,6 @@ def _functions(tree: ast.Module, name: str) -> dict[str, ast.FunctionDef]:
     for one in (*others, methods):
         functions |= one
     return functions
-
-
-def _called(node: ast.Name | ast.Attribute) -> str:
-    """The name of a function or a method that is used."""
-    return node.id if isinstance(node, ast.Name) else node.attr
 
 
 def _lines(function: ast.FunctionDef, source: str) -> list[tuple[int, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -30,6 +31,19 @@ def parse(code: str) -> ast.Module:
 def nodes_in(node: ast.AST) -> tuple[ast.AST, ...]:
     """The node and everything in it, outer nodes first."""
     return tuple(ast.walk(node))
+
+
+def nodes_of(code: str) -> tuple[ast.AST, ...]:
+    """The nodes of some code, which may be indented, outer ones first; none if it is not Python."""
+    try:
+        return nodes_in(parse(textwrap.dedent(code)))
+    except (SyntaxError, ValueError):
+        return ()
+
+
+def last_name(node: ast.expr) -> str:
+    """The name that a function is called by, or an attribute; empty for other expressions."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def class_members(tree: ast.AST, name: str) -> tuple[list[str], dict[str, ast.FunctionDef]]:

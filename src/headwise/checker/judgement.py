@@ -97,11 +97,8 @@ def _with_built_in_limits(
     aligned = {"align": alignment} if alignment and not passed & interface.takes else {}
 
     def limited(limits: dict[str, Any], *codes: str) -> CallingConvention:
-        return replace(
-            convention,
-            interface=replace(interface, implicit={**interface.implicit, **limits, **aligned}),
-            built_in=codes,
-        )
+        implicit = {**interface.implicit, **limits, **aligned}
+        return replace(convention.with_interface(implicit=implicit), built_in=codes)
 
     masked = "mask" in interface.takes and not interface.key_mask  # a mask of keys alone makes nothing causal
     stated = documentation.causal or documentation.drops_causal_mask
@@ -109,7 +106,7 @@ def _with_built_in_limits(
     if documentation.patterned:
         unset = _with_window_unset(convention)
         if _has_pattern(unset, bool(requirements.causal or stated)):
-            return [replace(unset, equivariant=False, design=(*unset.design, pattern_of_keys(unset)))]
+            return [replace(unset.with_design(pattern_of_keys(unset)), equivariant=False)]
     if requirements.causal or "prefix" in interface.takes or stated:
         windowed = "window" in documentation.source.lower() and "window" not in interface.takes
         if windowed and (largest_lag := causal_window(convention)) is not None:
@@ -125,11 +122,11 @@ def _with_built_in_limits(
     attended = attended_keys(convention)
     limits = {} if attended is None else built_in_limits(attended)
     if convention.load is not None and sees_windows_of_grid(attended):
-        return [replace(convention, design=(*convention.design, pattern_of_keys(convention)))]
+        return [convention.with_design(pattern_of_keys(convention))]
     if limits and attended is not None and _mask_replaces_limits(convention, len(attended)):
         implicit = {**interface.implicit, **limits}  # fewer queries than keys are for a mask to align
-        interface = replace(convention.interface, implicit=implicit, mask_replaces_limits=True)
-        return [replace(convention, interface=interface, built_in=("causal-without-mask",))]
+        limited_without_mask = convention.with_interface(implicit=implicit, mask_replaces_limits=True)
+        return [replace(limited_without_mask, built_in=("causal-without-mask",))]
     if limits:
         return [limited(limits, "causal-unasked" if "causal" in limits else "window-built-in")]
     hidden = [limited({"causal": True}, "causal-unasked")] if documentation.mentions_causal else []
@@ -139,8 +136,7 @@ def _with_built_in_limits(
 def _with_window_unset(convention: CallingConvention) -> CallingConvention:
     """With the window that the function has by default, which may be a part of its pattern."""
     names = {role: name for role, name in convention.names.items() if role != "window"}
-    interface = replace(convention.interface, takes=convention.interface.takes - {"window"})
-    return replace(convention, names=names, interface=interface)
+    return replace(convention.with_interface(takes=convention.interface.takes - {"window"}), names=names)
 
 
 def _mask_replaces_limits(convention: CallingConvention, count: int) -> bool:
@@ -223,7 +219,7 @@ def _as_measured(
     convention = examination.convention
     norms = designs_with_norm(convention)
     for most in (1, 2) if norms else ():
-        with_norms = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
+        with_norms = [convention.with_design(*norm) for norm in norms]
         explained = []
         for one in with_norms:
             if evaluations() > limit():
@@ -239,7 +235,7 @@ def _as_measured(
     design = measured.design or design_with_rotation(convention, first_probe(convention.interface).case)
     if not design:
         return None
-    findings = _best([replace(convention, design=(*convention.design, *design))], documentation, rng, most=2)
+    findings = _best([convention.with_design(*design)], documentation, rng, most=2)
     return findings if findings.explanation is not None else None
 
 

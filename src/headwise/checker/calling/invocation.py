@@ -79,6 +79,14 @@ class CallingConvention:
     # whether tokens in another order give the same outputs in that order, once it is measured
     equivariant: bool | None = None
 
+    def with_interface(self, **changes: Any) -> CallingConvention:
+        """The convention with other arguments, or with arguments in another form."""
+        return replace(self, interface=replace(self.interface, **changes))
+
+    def with_design(self, *entries: tuple[str, Change]) -> CallingConvention:
+        """The convention of a function that follows more entries by design."""
+        return replace(self, design=(*self.design, *entries))
+
     def with_fixed(self, name: str, value: Any) -> CallingConvention:
         """The convention with a value that an argument always gets, whatever it stood for."""
         names = {role: argument for role, argument in self.names.items() if argument != name}

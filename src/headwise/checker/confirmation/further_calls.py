@@ -144,8 +144,8 @@ def _with_other_counts(findings: Findings) -> tuple[CallingConvention, list[str]
             notes.append(words)
         else:
             implicit = {**convention.interface.implicit, **{k: v for k, v in limits.items() if k == "window"}}
-            interface = replace(convention.interface, implicit=implicit)
-            convention = replace(convention, interface=interface, built_in=(*convention.built_in, code))
+            built_in = (*convention.built_in, code)
+            convention = replace(convention.with_interface(implicit=implicit), built_in=built_in)
     return convention, notes
 
 

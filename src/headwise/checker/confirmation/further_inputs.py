@@ -312,7 +312,7 @@ def _of_fewer_axes(convention: CallingConvention, documentation: Documentation, 
     for without in ("B", "H", "BH") if usual and interface.key_heads is None else ():
         axes = "".join(axis for axis in interface.axes if axis not in without)
         if axes != interface.axes:
-            fewer = replace(convention, interface=replace(interface, axes=axes))
+            fewer = convention.with_interface(axes=axes)
             items, heads = (slice(0, 1 if axis in without else None) for axis in "BH")
             case = first.case | {name: first.case[name][items, heads] for name in ("q", "k", "v")}
             if has_shape(fewer.call(case), case):

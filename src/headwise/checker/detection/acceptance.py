@@ -29,10 +29,10 @@ def accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = 
     if "window" in start.interface.needs:
         variants = [*list(_numbered_windows(start))[:1], start]
     if "mask" in start.interface.needs:
-        of_keys = replace(start, interface=replace(start.interface, key_mask=True))
+        of_keys = start.with_interface(key_mask=True)
         variants += [of_keys, replace(start, mask_type="float64"), replace(of_keys, mask_type="float64")]
     if "prefix" in start.interface.needs:
-        variants.append(replace(start, interface=replace(start.interface, prefix_each=True)))
+        variants.append(start.with_interface(prefix_each=True))
     if "bias" in start.interface.needs:
         variants += tables_of_bias(start)
     if "buckets" in start.names:
@@ -58,8 +58,8 @@ def with_optional_angles(convention: CallingConvention) -> list[CallingConventio
     if "cos" not in convention.interface.takes - convention.interface.needs:
         return [convention]
     needs = convention.interface.needs
-    required = replace(convention, interface=replace(convention.interface, needs=needs | {"cos", "sin"}))
-    working = [replace(c, interface=replace(c.interface, needs=needs)) for c in _with_angles(required, {})]
+    required = convention.with_interface(needs=needs | {"cos", "sin"})
+    working = [c.with_interface(needs=needs) for c in _with_angles(required, {})]
     return working or [convention]
 
 
@@ -91,13 +91,8 @@ def _in_pairs(convention: CallingConvention) -> list[CallingConvention]:
     angles, interface = convention.angles, convention.interface
     if "interleaved" in interface.takes or angles.startswith("halves"):
         return [convention]
-    neighbours = replace(convention, interface=replace(interface, implicit={**interface.implicit, "interleaved": True}))
+    neighbours = convention.with_interface(implicit={**interface.implicit, "interleaved": True})
     return [neighbours] if angles.startswith(("neighbours", "complex")) else [convention, neighbours]
-
-
-def with_axes(start: CallingConvention, axes: str) -> CallingConvention:
-    """The convention with its tokens, or its queries, keys and values, in a layout."""
-    return replace(start, interface=replace(start.interface, axes=axes))
 
 
 def is_plausible(convention: CallingConvention, case: Case, attempts: dict[str, str] | None = None) -> bool:
@@ -118,7 +113,7 @@ def in_its_type(convention: CallingConvention) -> CallingConvention:
     """In float32 where the framework computes in that."""
     response = convention.call(first_probe(convention.interface).case)
     if response.framework in _FRAMEWORKS and response.dtype == "float32":
-        return replace(convention, interface=replace(convention.interface, dtype="float32", compiled=True))
+        return convention.with_interface(dtype="float32", compiled=True)
     return convention
 
 
@@ -138,7 +133,7 @@ def _numbered_windows(convention: CallingConvention, stated: str = "") -> Iterat
     """With a window that is one number, in each meaning in use or in the one that is documented."""
     for meaning, (window, *_) in WINDOWS.items():
         if not stated or meaning.startswith(stated):
-            yield replace(convention, interface=replace(convention.interface, window=window), window=meaning)
+            yield replace(convention.with_interface(window=window), window=meaning)
 
 
 def in_words(convention: CallingConvention) -> str:

@@ -21,8 +21,7 @@ _LARGEST = 9.0  # a bias that matters more than the tokens
 
 def tables_of_bias(convention: CallingConvention) -> list[CallingConvention]:
     """The convention with its bias as a table, in each form in use."""
-    interface = replace(convention.interface, bias_table=True)
-    return [replace(convention, interface=interface, bias_table=table) for table in TABLES]
+    return [replace(convention.with_interface(bias_table=True), bias_table=table) for table in TABLES]
 
 
 def with_table(convention: CallingConvention, documentation: Documentation) -> CallingConvention:
@@ -56,12 +55,9 @@ def with_table(convention: CallingConvention, documentation: Documentation) -> C
 def with_buckets(reading: Reading, code: str) -> Reading | None:
     """The reading in which a bias is a table of buckets of distances, if the code puts distances into buckets."""
     name = reading.names.get("bias")
-    bucketed = re.search(r"bucket|cli(p|amp)\(|minimum\(|max_?(rel\w*_?)?(dist|pos)", code)
-    if (
-        not isinstance(name, str)
-        or not bucketed
-        or not re.search(rf"\b{re.escape(name)}\b(\[|,)|\({re.escape(name)}\b", code)
-    ):
+    if not isinstance(name, str) or not re.search(_INTO_BUCKETS, code):
+        return None
+    if not re.search(rf"\b{re.escape(name)}\b(\[|,)|\({re.escape(name)}\b", code):
         return None
     names = {"buckets" if role == "bias" else role: argument for role, argument in reading.names.items()}
     return replace(reading, names=names, needs=reading.needs - {"bias"})

@@ -26,7 +26,6 @@ from headwise.checker.detection.acceptance import (
     in_its_type,
     in_words,
     is_plausible,
-    with_axes,
     with_optional_angles,
     with_windows,
 )
@@ -104,8 +103,7 @@ def infer_calling_conventions(
         for reading in (*heads, *understood):
             start = replace(_start(function, reading, documentation, convert), **form)
             if reading in heads:
-                interface = replace(start.interface, takes=start.interface.takes | _MATRICES)
-                start = replace(start, interface=interface, projects=True)
+                start = replace(start.with_interface(takes=start.interface.takes | _MATRICES), projects=True)
             if working := _working(start, documentation, requirements, attempts):
                 return working if start.weights_only else ([_as_returned(c) for c in tier] for tier in working)
             if working := _working(replace(start, weights_only=True), documentation, requirements, {}):
@@ -164,22 +162,15 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
         if reading.unprojected:
             continue
         start = _start(target.forward, reading, documentation, target.convert)
-        takes = start.interface.takes | target.parameters | {"heads"}
-        interface = replace(
-            start.interface,
-            takes=takes,
-            sizes=target.sizes,
-            dtype="float64",
-            unscaled=documentation.unscaled or target.unscaled,
-        )
-        if target.sizes is not None and target.sizes.context != target.sizes.model:  # no tokens are both
-            interface = replace(interface, needs=interface.needs | {"context"})
-        if not target.parameters:
-            interface = replace(start.interface, sizes=target.sizes)
-        load = target.load if target.parameters else None
-        fixed = {**start.fixed, **target.arguments}
-        start = replace(start, interface=interface, fixed=fixed, load=load, design=target.design)
-        start = replace(start, lowers=target.lowers, coarse=target.coarse)
+        start = replace(start.with_interface(sizes=target.sizes), fixed={**start.fixed, **target.arguments})
+        start = replace(start, design=target.design, lowers=target.lowers, coarse=target.coarse)
+        if target.parameters:
+            takes = start.interface.takes | target.parameters | {"heads"}
+            unscaled = documentation.unscaled or target.unscaled
+            start = start.with_interface(takes=takes, dtype="float64", unscaled=unscaled)
+            start = replace(start, load=target.load)
+            if target.sizes is not None and target.sizes.context != target.sizes.model:  # no tokens are both
+                start = start.with_interface(needs=start.interface.needs | {"context"})
         if working := _working(start, documentation, requirements, attempts):
             return list(working)
     raise refuse(target.name, kind, problems, attempts, signature)
@@ -266,13 +257,13 @@ def _with_one_query(
     of_all_tokens = not interface.of_tokens or "context" in interface.needs
     if not of_all_tokens or interface.packed == "qkv" or (interface.cached and interface.of_tokens):
         return find(start, documentation, requirements, attempts)
-    alone = replace(interface, one_query=True, key_mask="mask" in interface.takes)
+    alone = start.with_interface(one_query=True, key_mask="mask" in interface.takes)
     query, key = (str(names.get(role)) for role in (("X", "context") if interface.of_tokens else ("q", "k")))
     if interface.pooled:
-        return find(replace(start, interface=alone), documentation, requirements, attempts)
+        return find(alone, documentation, requirements, attempts)
     counts = [documentation.count_of_axes(name) for name in (query, key)]
     expected = documentation.expands(query) or 0 < counts[0] < (counts[1] or 2)
-    for one in (replace(start, interface=alone), start)[:: 1 if expected else -1]:
+    for one in (alone, start)[:: 1 if expected else -1]:
         if tiers := find(one, documentation, requirements, attempts):
             return tiers
     return []
@@ -285,7 +276,7 @@ def _token_layouts(
         return _layouts_of_tokens(start, documentation, requirements, attempts)
     layouts = ("", "BHNd", "BNHd") if start.interface.multi_head else ("",)
     for one_query, cache in product((True, False), layouts):
-        step = replace(start, interface=replace(start.interface, one_query=one_query), cache=cache)
+        step = replace(start.with_interface(one_query=one_query), cache=cache)
         if tiers := _layouts_of_tokens(step, documentation, requirements, attempts):
             return tiers
     return []
@@ -302,23 +293,18 @@ def _layouts_of_tokens(
     candidates = [replace(start, weights=weights) for weights in _weights(start)]
     unprojected = start.load or start.projects or start.interface.unprojected  # it takes no matrices
     if "heads" in start.interface.takes and start.interface.key_heads is None and not unprojected:
-        candidates.append(replace(start, interface=replace(start.interface, key_heads=1)))
+        candidates.append(start.with_interface(key_heads=1))
     if {"bias", "heads"} & start.interface.takes == {"bias"} and "bias" in start.interface.needs and not unprojected:
         takes = start.interface.takes | {"heads"}
-        of_heads = replace(start.interface, kind="multi_head", takes=takes, bias_of_heads=True)
-        candidates.insert(0, replace(start, interface=of_heads))
+        candidates.insert(0, start.with_interface(kind="multi_head", takes=takes, bias_of_heads=True))
     candidates = [_with_heads(candidate) for candidate in candidates]
-    candidates += [
-        replace(candidate, interface=replace(candidate.interface, key_heads=1))
-        for candidate in candidates
-        if candidate.weights.startswith("stack")
-    ]
+    candidates += [one.with_interface(key_heads=1) for one in candidates if one.weights.startswith("stack")]
     for candidate in candidates:
         conventions: list[CallingConvention] = []
         for axes in order:
             if conventions and axes not in ("B" + conventions[0].interface.axes, *stated):
                 continue
-            conventions += _oriented(with_axes(candidate, axes), documentation, requirements, attempts)
+            conventions += _oriented(candidate.with_interface(axes=axes), documentation, requirements, attempts)
         if candidate.interface.unprojected and conventions and not mixes_tokens(conventions[0]):
             description = f"{candidate.interface.kind} with {in_words(conventions[0])}"
             attempts[description] = "returned for each token something that no other token influences"
@@ -334,8 +320,7 @@ def _with_heads(candidate: CallingConvention) -> CallingConvention:
     if candidate.weights == "matrix" or kind == "multi_head":
         return candidate
     kind = "multi_head" if kind == "self_attention" else kind
-    interface = replace(candidate.interface, kind=kind, takes=candidate.interface.takes | {"heads"})
-    return replace(candidate, interface=interface)
+    return candidate.with_interface(kind=kind, takes=candidate.interface.takes | {"heads"})
 
 
 def _weights(convention: CallingConvention) -> list[str]:
@@ -360,17 +345,17 @@ def _batched(options: list[CallingConvention], stated: tuple[str, ...]) -> list[
     alike = [c for c in options if c.interface.axes == first]
     in_batches_too = any(c.interface.axes == "B" + first for c in options)
     if in_batches_too and (not stated or "B" + first in stated or len(stated) > 1):
-        both = [replace(c, interface=replace(c.interface, batched=True)) for c in alike]
+        both = [c.with_interface(batched=True) for c in alike]
         return [both, alike]
     if first.startswith("B") and any(c.interface.axes == first[1:] for c in options):
         alone = [c for c in options if c.interface.axes == first[1:]]
-        return [[replace(c, interface=replace(c.interface, batched=True)) for c in alone], alone]
+        return [[c.with_interface(batched=True) for c in alone], alone]
     return [alike]
 
 
 def _takes_mask(convention: CallingConvention) -> bool:
     """Whether it takes a mask of queries and keys, or of keys."""
-    of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
+    of_keys = convention.with_interface(key_mask=True)
     return takes_a_mask(convention) or takes_a_mask(of_keys)
 
 

@@ -52,17 +52,16 @@ def _with_sense(convention: CallingConvention, name: str, sense: str) -> Calling
 
 def _forms(convention: CallingConvention, axes: str, padding: bool) -> Iterator[CallingConvention]:
     """The forms of its mask: with the axes that are documented, of pairs, of keys alone, and as numbers."""
-    interface = convention.interface
     if axes:
-        yield replace(convention, interface=replace(interface, key_mask=axes in ("BM", "M", "B11M"), mask_axes=axes))
-    of_keys = replace(convention, interface=replace(interface, key_mask=True))
+        yield convention.with_interface(key_mask=axes in ("BM", "M", "B11M"), mask_axes=axes)
+    of_keys = convention.with_interface(key_mask=True)
     yield from (of_keys, convention) if padding else (convention, of_keys)
     yield replace(convention, mask_type="float64")
 
 
 def _with_mask_of_items(convention: CallingConvention, documentation: Documentation) -> CallingConvention:
     """With a mask (B, N, M) if only such a mask hides anything, for code that treats it apart."""
-    of_items = replace(convention, interface=replace(convention.interface, mask_axes="BNM"))
+    of_items = convention.with_interface(mask_axes="BNM")
     hides = [bool(_hiding_sense(one, "mask", documentation)) for one in (convention, of_items)]
     return of_items if hides == [False, True] else convention
 
@@ -75,7 +74,7 @@ def takes_a_mask(convention: CallingConvention) -> bool:
 def takes_option(convention: CallingConvention, name: str) -> bool:
     """Whether it can be called with its mask, padding mask or bias, in some form and on some input."""
     names = ("mask", "mask-each", "mask-keys", "bias", "together")
-    of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
+    of_keys = convention.with_interface(key_mask=True)
     forms = (convention, of_keys) if name == "mask" else (convention,)
     senses = ("attends",) if name == "bias" else ("attends", "adds")
     return any(_answers(_with_sense(form, name, sense), name, names) for form in forms for sense in senses)

@@ -7,7 +7,7 @@ from itertools import product
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.detection.acceptance import accepted, with_axes
+from headwise.checker.detection.acceptance import accepted
 from headwise.checker.reference.conventions import Requirements
 
 
@@ -17,6 +17,6 @@ def paged_layouts(
     """The layouts of queries and of pages that a function takes, the first that works."""
     queries = ("BNHd", "BHNd") if "BNHd" in (requirements.axes, *documentation.axes("attention")) else ("BHNd", "BNHd")
     for cache, axes in product(("BNHd", "BHNd"), queries):
-        if tier := accepted(with_axes(replace(start, cache=cache), axes), attempts):
+        if tier := accepted(replace(start, cache=cache).with_interface(axes=axes), attempts):
             return [tier]
     return []

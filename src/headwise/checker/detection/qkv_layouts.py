@@ -8,7 +8,7 @@ from dataclasses import replace
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.packed import LAYOUTS, MERGED, axes_of, by_dimensions
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.detection.acceptance import accepted, with_axes
+from headwise.checker.detection.acceptance import accepted
 from headwise.checker.detection.mask_senses import OF_LOGITS, takes_option
 from headwise.checker.reference.conventions import Requirements
 
@@ -28,13 +28,13 @@ def qkv_layouts(
     usual = _PACKED_AXES if "starts" in start.names else usual
     groups: Iterable[Iterable[str]] = [(axes,) for axes in stated] or usual
     if not (stated or start.output or start.weights_only or start.interface.one_query):
-        tokens_first = with_axes(replace(start, output="tokens-first"), "BHNd")
-        if not accepted(with_axes(start, "BHNd"), attempts) and (tier := accepted(tokens_first, {})):
+        tokens_first = replace(start, output="tokens-first").with_interface(axes="BHNd")
+        if not accepted(start.with_interface(axes="BHNd"), attempts) and (tier := accepted(tokens_first, {})):
             return [tier]  # of fewer axes, its last two could be taken for exchanged ones
     tiers = []
     for attempt in (groups, usual):
         for group in attempt:
-            tier = [c for axes in group for c in accepted(with_axes(start, axes), attempts)]
+            tier = [c for axes in group for c in accepted(start.with_interface(axes=axes), attempts)]
             if _per_item(start):
                 tier.sort(key=lambda c: c.interface.axes == "HNd")
             if tier:
@@ -44,8 +44,8 @@ def qkv_layouts(
     if tiers or start.output or start.weights_only:
         return sorted(tiers, key=_refused_options)  # where an option is only taken with fewer axes
     layouts = [axes for axes in stated or _WITH_HEADS if "H" in axes and not start.interface.cached]
-    shared = replace(start, interface=replace(start.interface, key_heads=1))
-    if of_one_head := [c for axes in layouts for c in accepted(with_axes(shared, axes), attempts)]:
+    shared = start.with_interface(key_heads=1)
+    if of_one_head := [c for axes in layouts for c in accepted(shared.with_interface(axes=axes), attempts)]:
         return [of_one_head[:1]]
     forms = (("tokens-first", False), ("merged", False), ("", True), ("merged", True))
     others = (replace(start, output=output, grouped=grouped) for output, grouped in forms)
@@ -55,7 +55,7 @@ def qkv_layouts(
 def _with_output(start: CallingConvention, attempts: dict[str, str]) -> list[list[CallingConvention]]:
     """The layouts with an axis of heads that it takes, if its output has another."""
     layouts = ("BHNd", "HNd") if start.output == "tokens-first" else _WITH_HEADS
-    accepted_conventions = [c for axes in layouts for c in accepted(with_axes(start, axes), attempts)]
+    accepted_conventions = [c for axes in layouts for c in accepted(start.with_interface(axes=axes), attempts)]
     return [accepted_conventions[:1]] if accepted_conventions else []
 
 
@@ -63,13 +63,13 @@ def packed_layouts(
     start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
 ) -> list[list[CallingConvention]]:
     """The layouts of one array of queries, keys and values, or of keys and values: alternatives with as many axes."""
-    interface = start.interface
-    whole = replace(interface, kind="multi_head", takes=interface.takes - {"q", "k", "v"} | {"X", "heads", *_MATRICES})
-    merging = replace(start, interface=whole, projects=True)  # it merges the heads, of which it is not given the number
-    merges = not start.projects and interface.packed == "qkv"
+    takes = start.interface.takes - {"q", "k", "v"} | {"X", "heads", *_MATRICES}
+    # it merges the heads, of which it is not given the number
+    merging = replace(start.with_interface(kind="multi_head", takes=takes), projects=True)
+    merges = not start.projects and start.interface.packed == "qkv"
     for candidate, layouts in ((start, LAYOUTS[start.projects]), *([(merging, MERGED)] if merges else [])):
         for group in by_dimensions(documentation.packed or layouts):
-            packed = [with_axes(replace(candidate, packed=x), axes_of(x, candidate.projects)) for x in group]
+            packed = [replace(candidate, packed=x).with_interface(axes=axes_of(x, candidate.projects)) for x in group]
             if tier := [c for one in packed for c in accepted(one, attempts)]:
                 return [tier]
     return []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.measurement.recovery import Design, factor_of, is_known_factor, recovered_runs
 from headwise.checker.probes import first_probe
@@ -28,7 +26,7 @@ def designs_with_norm(convention: CallingConvention) -> list[Design]:
     norms: list[Design] = [(("qk-norm", change),) for change in CONVENTIONS["qk-norm"].changes]
     if "temperature" in convention.interface.takes:  # it takes the place of √d
         return [(*norm, ("temperature", CONVENTIONS["temperature"].changes[0])) for norm in norms]
-    with_norms = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
+    with_norms = [convention.with_design(*norm) for norm in norms]
     factors = [rounded(factor_of(one, runs)) for one in with_norms]
     fixed = convention.interface.sizes is not None  # at one width, a factor may be that of the width, twice
     if fixed or any(factor is not None and is_known_factor(factor, case) for factor in factors):

@@ -6,7 +6,7 @@ logits, whatever the bias is: a table that was learned, or a formula.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from headwise.checker.calling.invocation import CallingConvention
@@ -182,7 +182,7 @@ def measured_design(convention: CallingConvention) -> Measured:
     turns = [(code, change) for code in ("rope", "qk-norm") for change in CONVENTIONS[code].changes]
     fitting: list[tuple[int, float, Design, Scores]] = []
     for turn in ((), *((turn,) for turn in turns)):
-        scores = fitted_scores(replace(convention, design=(*convention.design, *turn)), runs)
+        scores = fitted_scores(convention.with_design(*turn), runs)
         if scores is not None:
             fitting.append((_judged_scale(scores, runs[0].case), scores.residual, turn, scores))
             if not turn:
@@ -190,7 +190,7 @@ def measured_design(convention: CallingConvention) -> Measured:
     if not fitting:
         return Measured()
     judged, _, turn, scores = min(fitting, key=lambda fit: fit[:2])  # norms differ by a factor, and by their epsilons
-    candidate = replace(convention, design=(*convention.design, *turn))
+    candidate = convention.with_design(*turn)
     bias = _design_of_bias(candidate, scores, runs[0]) if scores.biased else ()
     return Measured((*turn, *bias), judged < _UNKNOWN)
 

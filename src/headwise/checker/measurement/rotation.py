@@ -41,7 +41,7 @@ def design_with_rotation(convention: CallingConvention, like: Case) -> Design:
     norms = [(("qk-norm", change),) for change in CONVENTIONS["qk-norm"].changes]
     normalized = any(code == "qk-norm" for code, _ in convention.design)
     for norm in ((), *norms) if run is not None and not normalized else ((),):
-        with_norm = replace(convention, design=(*convention.design, *norm))
+        with_norm = convention.with_design(*norm)
         if (turns := _rotations(with_norm, run)) is not None:
             if _distinct(turns) <= turns.shape[1] // 2:  # as where the columns of a grid are left out
                 return ()
@@ -100,7 +100,7 @@ def _of_heads(turns: Array, heads: int) -> Array:
 def _recovered(convention: CallingConvention, like: Case) -> Recovered | None:
     """The weights of as many items as are needed to tell a rotation."""
     if convention.interface.axes == "HNd":  # heads stand for items
-        convention = replace(convention, interface=replace(convention.interface, axes="BNd"))
+        convention = convention.with_interface(axes="BNd")
         like = {name: a[:, :1] if name in ("q", "k", "v") else a for name, a in like.items()}
     _, heads, n, _ = grid(like)
     width = like["Wq"].shape[0] // heads if "X" in like else like["q"].shape[-1]

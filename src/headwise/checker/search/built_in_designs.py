@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.numbers_in_code import values_in_code
@@ -31,7 +30,7 @@ def with_built_in_designs(convention: CallingConvention, documentation: Document
     if not forms and re.search(_HEADS_LAST, documentation.text):
         code, forms = "heads-interleaved", CATALOGUE["heads-interleaved"].changes
     likely = sorted(forms, key=lambda change: _misfit(convention, code, change))[:1]
-    return [replace(convention, design=(*convention.design, (code, form))) for form in likely] + [convention]
+    return [convention.with_design((code, form)) for form in likely] + [convention]
 
 
 def refuse_other_kind(findings: Findings, documentation: Documentation) -> None:

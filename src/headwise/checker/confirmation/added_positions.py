@@ -62,7 +62,7 @@ def _use(convention: CallingConvention, name: str, definition: Explanation, case
     argument = convention.convert(np.ascontiguousarray(present(positions, convention.interface.axes)))
     output = convention.with_fixed(name, argument).call(case).output
     for parts in ("k", "kv", "v") if tokens == "context" else ("q",) if "context" in case else ("qk", "q", "k", "qkv"):
-        result = (definition + Explanation(("positions-inside",), ({"+project": _added_to(parts, positions)},))).answer(
+        result = (definition + Explanation.of(("positions-inside", {"+project": _added_to(parts, positions)}))).answer(
             case
         )
         if output is not None and result is not None and difference(output, result.output) < _CLOSE:

@@ -124,7 +124,7 @@ def _with_other_counts(findings: Findings) -> tuple[CallingConvention, list[str]
     explanation, convention = findings.explanation, findings.convention
     sizes = convention.interface.sizes
     assert explanation is not None
-    pairs = [pair for pair in zip(explanation.codes, explanation.changes, strict=True) if pair[0] in CONVENTIONS]
+    pairs = [pair for pair in explanation.pairs if pair[0] in CONVENTIONS]
     measured = any(CONVENTIONS[code].of_positions and change not in CONVENTIONS[code].changes for code, change in pairs)
     notes: list[str] = []
     if sizes is None or sizes.tokens or sizes.queries or convention.interface.cached or measured:

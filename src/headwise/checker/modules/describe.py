@@ -265,9 +265,8 @@ def _axes(match: Match) -> str:
 
 def _design(match: Match) -> tuple[tuple[str, Change], ...]:
     """What the layer does by design, of what it is known to contain or has been measured."""
-    pairs = zip(match.design.codes, match.design.changes, strict=True)
     evident = _components(match) | _KNOWN
-    return tuple((code, change) for code, change in pairs if code in evident)
+    return tuple(pair for pair in match.design.pairs if pair[0] in evident)
 
 
 def _components(match: Match) -> frozenset[str]:

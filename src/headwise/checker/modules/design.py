@@ -54,7 +54,7 @@ def designs(layer: Layer, has_more: bool, of_context: bool = False) -> Iterator[
 def _activations() -> Iterator[Explanation]:
     """The residual connection of a layer whose activation comes last, as in AutoInt (Song et al., 2019, equation 9)."""
     for function in (lambda o: np.maximum(o, 0), np.tanh, lambda o: np.where(o > 0, o, np.expm1(o))):
-        yield Explanation(("activation-last",), ({"+finish": _activated(function)},))
+        yield Explanation.of(("activation-last", {"+finish": _activated(function)}))
 
 
 @configurable
@@ -107,9 +107,7 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has
         if design.codes and design.codes[0] in ("qk-norm", "rope"):
             continue
         expected = _Signature.of(definition(design), varied)
-        after = any(
-            "+finish" in c for code, c in zip(design.codes, design.changes, strict=True) if code == "norm-added"
-        )
+        after = any("+finish" in change for code, change in design.pairs if code == "norm-added")
         if expected is None or (after and not expected.residual[0].any()):
             continue  # all that is known of a norm after attention is what it makes of the residual connection
         if measured.agrees(expected, after):
@@ -160,7 +158,7 @@ class _Signature:
 def _set_blocks() -> list[Explanation]:
     """The queries added to the output, and a layer with relu after it (Lee et al., 2019, equation 6)."""
     changes: list[Change] = [{"+merge": _add_queries, "output": _feed_forward}, {"+merge": _add_queries}]
-    return [Explanation(("set-block",), (change,)) for change in changes]
+    return [Explanation.of(("set-block", change)) for change in changes]
 
 
 def _add_queries(t: Trace) -> None:

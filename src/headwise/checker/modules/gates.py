@@ -37,9 +37,9 @@ def gates(gate: Gate | None) -> list[Explanation]:
     One half is a sigmoid whose weights are zero.
     """
     if gate is None:
-        return [Explanation(("gated",), ({place: _halve},)) for place in ("+merge", "+output")]
+        return [Explanation.of(("gated", {place: _halve})) for place in ("+merge", "+output")]
     places = (("+merge", _multiply), ("+output", _multiply), ("+mix", _multiply_heads))
-    return [Explanation(("gated",), ({at: by(gate, squash)},)) for squash in _SQUASHES for at, by in places]
+    return [Explanation.of(("gated", {at: by(gate, squash)})) for squash in _SQUASHES for at, by in places]
 
 
 def _halve(t: Trace) -> None:

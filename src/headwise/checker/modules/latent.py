@@ -44,10 +44,10 @@ def with_latents(layer: Layer) -> Layer | None:
 
 def latent_designs(rotary_width: int) -> Iterator[Explanation]:
     """What the reference has to do for such a layer: the heads share the last features of keys, which are rotated."""
-    shared = Explanation(("keys-latent",), ({"+project": _shared(rotary_width)},))
+    shared = Explanation.of(("keys-latent", {"+project": _shared(rotary_width)}))
     for turn in (rotated_halves, rotated_neighbours):
         for base in _BASES:
-            yield shared + Explanation(("rope",), ({"+rotate": _of_last(rotary(turn, base), rotary_width)},))
+            yield shared + Explanation.of(("rope", {"+rotate": _of_last(rotary(turn, base), rotary_width)}))
     yield shared
 
 

@@ -15,11 +15,11 @@ def table_designs(table: Array, heads: int) -> Iterator[Explanation]:
     """What a table may be for: positions added to the tokens, or only to queries and keys, more tokens, or sinks."""
     rows = table.reshape(table.shape[-2:]) if table.ndim > 1 and set(table.shape[:-2]) <= {1} else None
     if table.size == heads:
-        yield Explanation(("sinks",), ({"+hide": _sinks(table.reshape(1, heads, 1, 1))},))
+        yield Explanation.of(("sinks", {"+hide": _sinks(table.reshape(1, heads, 1, 1))}))
     if rows is not None:
-        yield Explanation(("positions-inside",), ({"+arrange": _to_tokens(rows)},))
-        yield Explanation(("positions-inside",), ({"+project": _to_queries_and_keys(rows)},))
-        yield Explanation(("registers",), ({"+arrange": _among_keys(rows)},))
+        yield Explanation.of(("positions-inside", {"+arrange": _to_tokens(rows)}))
+        yield Explanation.of(("positions-inside", {"+project": _to_queries_and_keys(rows)}))
+        yield Explanation.of(("registers", {"+arrange": _among_keys(rows)}))
 
 
 def pair_designs(tables: Mapping[str, Array], heads: int, width: int) -> Iterator[Explanation]:
@@ -34,7 +34,7 @@ def pair_designs(tables: Mapping[str, Array], heads: int, width: int) -> Iterato
             factors = dict.fromkeys([(1.0, 1.0), (width**0.5, keys.shape[2] ** 0.5)])
             for of_keys, of_values in factors:
                 stage = _among_scores(of_keys * keys, of_values * values)
-                yield Explanation(("registers",), ({"+hide": stage},))
+                yield Explanation.of(("registers", {"+hide": stage}))
 
 
 def tables_of_heads(table: Array, heads: int, width: int) -> Iterator[Array]:

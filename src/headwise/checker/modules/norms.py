@@ -29,7 +29,7 @@ def norms(of_context: bool) -> list[Explanation]:
 
 
 def _explained(change: Change) -> Explanation:
-    return Explanation(("norm-added",), (change,))
+    return Explanation.of(("norm-added", change))
 
 
 def _unbiased(x: Array, eps: float) -> Array:

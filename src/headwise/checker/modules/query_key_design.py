@@ -92,13 +92,13 @@ def _candidates(
     both = [norm + rotation for norm in norms for rotation in rotations]
     factors = [one for factor in learned for one in _scaled_by(factor)]
     if configured is not None:
-        factors.append(Explanation(("scale-configured",), ({"scale": constant_scale(configured)},)))
+        factors.append(Explanation.of(("scale-configured", {"scale": constant_scale(configured)})))
     for factor in factors:
         others = [Explanation(), *(one for one in every if one.codes in (("qk-norm",), ("rope",))), *both]
         yield from ((factor + other, Explanation()) for other in others)
     mistakes = [one for one in every if one.codes[0] in CATALOGUE]
     scales = [one for one in mistakes if one.codes[0].startswith("scale")]
-    capped = [Explanation(("softcap-built-in",), ({"+arrange": capped_at(cap)},)) for cap in dict.fromkeys(caps)]
+    capped = [Explanation.of(("softcap-built-in", {"+arrange": capped_at(cap)})) for cap in dict.fromkeys(caps)]
     capped += [cap + other for cap in capped for other in (*rotations, *norms, *both)]
     yield from product([*rotations, *norms, *both, *capped], (Explanation(), *scales))
     yield from product([*rotations, *norms, *capped[: len(caps)]], mistakes)
@@ -112,7 +112,7 @@ def _by_head(t: Trace, factors: Array, usual: bool) -> None:
 def _scaled_by(factor: Array) -> Iterator[Explanation]:
     """Logits times a learned factor, its exponential or its inverse, in place of 1/√d or next to it."""
     for values, usual in product((factor, np.exp(factor), 1 / factor), (False, True)):
-        yield Explanation(("scale-learned",), ({"scale": _by_head(values, usual)},))
+        yield Explanation.of(("scale-learned", {"scale": _by_head(values, usual)}))
 
 
 def _with_equal_heads(call: Call, reading: Reading) -> Case:

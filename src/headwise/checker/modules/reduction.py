@@ -44,7 +44,7 @@ def reductions(kernel: Parameter) -> Iterator[Explanation]:
     """Keys and values of the smaller image: as it is, and with each norm."""
     norms = [one.changes[0]["+arrange"] for one in forms_of("norm-added") if "+arrange" in one.changes[0]]
     for norm in (None, *norms):
-        yield Explanation(("keys-reduced",), ({"+arrange": _reduce(kernel, norm)},))
+        yield Explanation.of(("keys-reduced", {"+arrange": _reduce(kernel, norm)}))
 
 
 @configurable

@@ -69,4 +69,4 @@ def _of_image(of_rows: Array, of_columns: Array, sign: int, scaled: bool) -> Exp
 
 
 def _with(change: Change) -> Explanation:
-    return Explanation(("position-bias",), (change,))
+    return Explanation.of(("position-bias", change))

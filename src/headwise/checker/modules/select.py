@@ -231,8 +231,7 @@ def _with_norm_of_context(match: Match, design: Explanation) -> Explanation:
         return design
     weights = draw_weights(match.reading, np.random.default_rng(7))
     measured = measured_design(call, match.reading, weights, has_more=True) or Explanation()
-    pairs = zip(measured.codes, measured.changes, strict=True)
-    norms = [Explanation((code,), (change,)) for code, change in pairs if code == "norm-added"]
+    norms = [Explanation.of(pair) for pair in measured.pairs if pair[0] == "norm-added"]
     return design.without("norm-added") + norms[0] if norms else design
 
 

@@ -73,7 +73,7 @@ def to_verdict(
     stored = [of_phrases[phrase] for phrase in inferred if phrase in of_phrases]
     conventions = tuple(dict.fromkeys([*stored, *_conventions(findings), *by_design]))
     accepted = [a for a in calls if a.response.output is not None]
-    changes = dict(zip(explanation.codes, explanation.changes, strict=True)) if explanation else {}
+    changes = dict(explanation.pairs) if explanation else {}
     # by angles that it makes itself, in a wrong way: those that the definition should have are not known
     rotates = any("+rotate" in change and code in mistakes for code, change in changes.items() if "rope" in code)
     return Verdict(
@@ -158,7 +158,7 @@ def _conventions(findings: Findings) -> Iterator[str]:
 
 def _normalized_residual(explanation: Explanation | None) -> Iterator[str]:
     """The convention of a layer that normalises its tokens first, and then adds them as they are by now."""
-    changes = dict(zip(explanation.codes, explanation.changes, strict=True)) if explanation else {}
+    changes = dict(explanation.pairs) if explanation else {}
     added = changes.get("residual-added")
     if "+arrange" in changes.get("norm-added", ()) and added and added.get("+finish") is not residual_of_inputs:
         yield "residual-normalised"
@@ -183,10 +183,8 @@ def _definition(findings: Findings) -> Explanation:
     explanation = findings.explanation
     if explanation is None:
         return Explanation()
-    pairs = zip(explanation.codes, explanation.changes, strict=True)
-    designed = {code for code, _ in findings.convention.design}
-    pairs_of_design = [(code, change) for code, change in pairs if code in CONVENTIONS or code in designed]
-    return Explanation(tuple(code for code, _ in pairs_of_design), tuple(change for _, change in pairs_of_design))
+    no_mistakes = {*CONVENTIONS, *(code for code, _ in findings.convention.design)}
+    return Explanation.of(*(pair for pair in explanation.pairs if pair[0] in no_mistakes))
 
 
 def _difference(findings: Findings, accepted: list[Observation]) -> float:

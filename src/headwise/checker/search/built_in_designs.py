@@ -13,7 +13,7 @@ from headwise.checker.reference.differences import difference
 from headwise.checker.reference.stages import capped_at, squashed
 from headwise.checker.reference.state import Change
 from headwise.checker.search.examination import Findings
-from headwise.checker.search.mistakes import by_design
+from headwise.checker.search.mistakes import Explanation
 from headwise.checker.search.other_weights import stated_kind
 from headwise.errors import DataError
 
@@ -63,7 +63,7 @@ def _softcaps(convention: CallingConvention, documentation: Documentation) -> tu
 def _misfit(convention: CallingConvention, code: str, change: Change) -> float:
     """How far the reference with a change is from what the function returns for ordinary tokens."""
     case = first_probe(convention.interface).case
-    expected = by_design((*convention.design, (code, change)), {}).answer(case)
+    expected = Explanation.of(*convention.design, (code, change)).answer(case)
     output = convention.call(case).output
     if expected is None or output is None or output.shape != expected.output.shape:
         return float("inf")

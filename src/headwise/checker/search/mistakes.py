@@ -65,15 +65,24 @@ class Explanation:
     habit: Change = field(default_factory=dict)
     extended: bool = True  # whether others are probably added to it
 
+    @classmethod
+    def of(cls, *pairs: tuple[str, Change], habit: Change | None = None, extended: bool = True) -> Explanation:
+        """From entries with their changes."""
+        codes, changes = zip(*pairs, strict=True) if pairs else ((), ())
+        return cls(codes, changes, {} if habit is None else habit, extended)
+
+    @property
+    def pairs(self) -> list[tuple[str, Change]]:
+        """The entries, each with its change."""
+        return list(zip(self.codes, self.changes, strict=True))
+
     def __add__(self, other: Explanation) -> Explanation:
         return self.with_all((other,))
 
     def with_all(self, others: Sequence[Explanation]) -> Explanation:
         """The explanation with others, in the order of the catalogue."""
-        pairs = [pair for one in (self, *others) for pair in zip(one.codes, one.changes, strict=True)]
-        pairs.sort(key=_order)
-        codes, changes = zip(*pairs, strict=True) if pairs else ((), ())
-        return Explanation(codes, changes, self.habit, extended=len(others) == 1)
+        pairs = sorted((pair for one in (self, *others) for pair in one.pairs), key=_order)
+        return Explanation.of(*pairs, habit=self.habit, extended=len(others) == 1)
 
     @property
     def key(self) -> object:
@@ -86,8 +95,7 @@ class Explanation:
 
     def without(self, code: str) -> Explanation:
         """The rest, without one entry."""
-        remaining = [pair for pair in zip(self.codes, self.changes, strict=True) if pair[0] != code]
-        return Explanation(tuple(other for other, _ in remaining), tuple(change for _, change in remaining), self.habit)
+        return Explanation.of(*(pair for pair in self.pairs if pair[0] != code), habit=self.habit)
 
     def answer(self, case: Case, in_type: str = "float64") -> Result | None:
         """What the reference with these mistakes gives."""
@@ -121,11 +129,6 @@ def _stages(explanation: Explanation) -> tuple[Stages, int]:
     return stages, len(stages) if explanation.extended else last_change(stages)
 
 
-def by_design(design: tuple[tuple[str, Change], ...], habit: Change) -> Explanation:
-    """The entries that a module follows by design, as an explanation."""
-    return Explanation(tuple(code for code, _ in design), tuple(change for _, change in design), habit)
-
-
 Agreement = Callable[[Explanation, Observation], bool]
 
 
@@ -151,7 +154,7 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
         entries = [("alibi-sign" if code == "signed-distances" else code, change) for code, change in entries]
     if interface is not None and {"mask", "padding"} <= interface.takes:
         entries += [(code, of_padding(change)) for code, change in entries if {"mask", "+mask"} & change.keys()]
-    return tuple(Explanation((code,), (change,)) for code, change in entries)
+    return tuple(map(Explanation.of, entries))
 
 
 def forms_of(code: str) -> list[Explanation]:
@@ -192,8 +195,9 @@ def explain(
     """
     first = [a for a in first if a.response.output is not None]
     second = [a for a in second if a.response.output is not None]
-    if all(agrees(by_design(design, {}), a) for a in first):  # then what only the second shows is to be explained
-        apart = {id(a): a for a in second if not agrees(by_design(design, {}), a)}
+    designed = Explanation.of(*design)
+    if all(agrees(designed, a) for a in first):  # then what only the second shows is to be explained
+        apart = {id(a): a for a in second if not agrees(designed, a)}
         if apart:
             first, second = [*apart.values()], [*first, *(a for a in second if id(a) not in apart)]
     mistakes = _Mistakes(first, singles() if entries is None else entries)
@@ -204,7 +208,7 @@ def explain(
     limited = any(_LIMITS & a.probe.case.keys() for a in first)
     # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
     waiting = [
-        (0, 0, next(order), by_design(design, habit), 0, len(first))
+        (0, 0, next(order), Explanation.of(*design, habit=habit), 0, len(first))
         for habit in (EQUIVALENT_VARIANTS if limited else EQUIVALENT_VARIANTS[:1])
     ]
     got: dict[Explanation, int] = {}  # how far each got
@@ -244,13 +248,9 @@ def _milder(
 ) -> Explanation:
     """The explanation with hazards in place of mistakes, where next to its other mistakes both look the same."""
     hazards = [one for one in entries if _is_hazard(one.codes[0])]
-    for place, code in enumerate(explanation.codes if len(explanation.codes) > 1 else ()):
+    for code in explanation.codes if len(explanation.codes) > 1 else ():
         if code in CATALOGUE and not _is_hazard(code):
-            others = Explanation(
-                explanation.codes[:place] + explanation.codes[place + 1 :],
-                explanation.changes[:place] + explanation.changes[place + 1 :],
-                explanation.habit,
-            )
+            others = explanation.without(code)
             for hazard in hazards:
                 if others.goes_with(hazard) and all(agrees(others + hazard, a) for a in calls):
                     return _milder(others + hazard, entries, calls, agrees)

@@ -33,152 +33,76 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TargetSizes:
-    """The sizes at which a target has to be probed.
+    """The sizes at which a target has to be probed."""
 
-    Attributes
-    ----------
-    model : int
-        D, the width of the tokens.
-    heads, key_heads : int
-        H and G.
-    width, values : int
-        d and e, of one head: Wq is (H·d, D), Wk (G·d, C), Wv (G·e, C).
-    output : int
-        The width of the output.
-    context : int
-        C, the width of the tokens that keys and values are made from; D unless the target attends to a context of
-        another width.
-    tokens : int or None
-        The only number of tokens that it takes, for a table of positions of fixed size; None for any.
-    queries : int or None
-        The only number of queries that it has, where they are learned; None for any.
-    max_tokens : int or None
-        The largest number of tokens that it takes; None for any.
-    sliced : bool
-        Whether each head projects only its own slice of the features: Wq, Wk and Wv are block-diagonal.
-    shared : bool
-        Whether these blocks are equal: every head is projected with the same matrix.
-    """
-
-    model: int
-    heads: int
-    key_heads: int
+    model: int  # D, the width of the tokens
+    heads: int  # H
+    key_heads: int  # G
+    # d and e, of one head: Wq is (H·d, D), Wk (G·d, C), Wv (G·e, C)
     width: int
     values: int
-    output: int
+    output: int  # the width of the output
+    # C, the width of the tokens that keys and values are made from; D unless it attends to a context of another width
     context: int
-    tokens: int | None = None
-    queries: int | None = None
-    max_tokens: int | None = None
+    tokens: int | None = None  # the only number of tokens that it takes, for a table of fixed size; None for any
+    queries: int | None = None  # the only number of queries that it has, where they are learned; None for any
+    max_tokens: int | None = None  # the largest number of tokens that it takes; None for any
+    # whether each head projects only its own slice of the features, so that Wq, Wk and Wv are block-diagonal
     sliced: bool = False
-    shared: bool = False
+    shared: bool = False  # whether these blocks are equal: every head is projected with the same matrix
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A copy of a module in float64 and eval mode, and how to put weights into it.
+    """A copy of a module in float64 and eval mode, and how to put weights into it."""
 
-    Attributes
-    ----------
-    name : str
-        What reports call it, such as ``"Net.layers.0.attn"``.
-    kind : {"self_attention", "multi_head", "attention"}
-        ``attention`` if it holds no projections and its forward method takes q, k and v.
-    forward : callable
-        The bound method (or function) to call. The core reads its signature, and passes arrays through `convert`.
-    load : callable
-        ``load(weights)`` writes the given arrays into the copy; the keys are those of `parameters`, the arrays in the
-        reference's layout: Wq (H·d, D), head h owning rows h·d … (h+1)·d − 1; Wk (G·d, C); Wv (G·e, C); Wo (output,
-        H·e); bq, bk, bv, bo. It fuses and transposes them as the module wants. It may be called before every call of
-        `forward`, and its arrays may be float64 or float32.
-    parameters : frozenset of str
-        The projections and biases that the module has, among Wq, Wk, Wv, Wo, bq, bk, bv, bo.
-    sizes : TargetSizes or None
-        None for a target without weights, which takes any sizes.
-    convert : callable
-        From a NumPy array to what `forward` takes, for example a torch tensor; masks go through it as well.
-    roles : mapping
-        Names of parameters of `forward` that the core would not recognise, to the reference's names: ``{"kv_cache":
-        "cache"}``. A role of ``""`` leaves the parameter at its default.
-    arguments : mapping
-        Arguments that are always passed, by the names of `forward`: flags without a default, empty caches.
-    axes : str
-        The axes of the tokens if they are known: ``"BND"``, ``"ND"``, ``"NBD"``, ``"BDN"``; empty to try.
-    mask : {"attends", "hides", "any"}
-        What True means in a mask of queries and keys, where the framework defines it.
-    components : frozenset of str
-        Codes of entries of the catalogue that the module contains by design (``"norm-added"`` for a LayerNorm among
-        its parts, ``"residual-added"``): they are reported as conventions and not as mistakes.
-    design : tuple of (str, Change)
-        Those of them that are known already, each as the change of the reference that it is: the search starts there.
-    lowers : bool
-        Whether its framework computes in float32 whatever it is given, so that this is no choice of the module.
-    coarse : bool
-        Whether some of its numbers, such as angles, may be rounded to float32.
-    empty_tables : callable or None
-        Lets tables that the module learns besides its projections, such as those of positions, say nothing.
-    rotates : callable or None
-        Whether a call of it rotates queries and keys, seen by what it runs.
-    capped : bool
-        Whether a softcap is among its attributes.
-    unscaled : bool
-        Whether it is of a family that has no scale, such as T5.
-    window : (int, str) or None
-        The window that it stores as a number, and what it says that it counts, as in `Documentation.window`.
-    tables, neutral : tuple of str
-        The names of these tables, and those of what says nothing in any case, such as a gate.
-    gate : str
-        The name of a parameter that is taken for a gate; empty without one.
-    without_effect : callable or None
-        Which norms and scales change nothing, given what calls the module and says whether its outputs are as before;
-        and whether each is one of several norms of queries and keys, another of which changes them.
-    used_in_part : callable or None
-        Which tables have entries that change nothing, in words, given the same, and the same with many tokens.
-    contradiction : callable or None
-        What its tables of distances do that none does, in a sentence; empty for none.
-    train : callable or None
-        Turns the training mode on or off, where there is one.
-    state : callable or None
-        Returns what the module holds now besides its parameters, such as a cache.
-    causal : bool
-        Whether a flag that it stores says that no token sees a later one, and nothing that is passed could say it.
-    conventions : tuple of str
-        What was inferred, in the words of a report: ``"a fused matrix in the order (3, H, d)"``, ``"4 heads"``.
-    source : str
-        The text of the file that the module is from, for finding the line of a mistake.
-    function : str
-        The name of the method or function in `source` at which the search for that line starts.
-    """
-
-    name: str
+    name: str  # what reports call it, such as ``"Net.layers.0.attn"``
+    # ``"self_attention"``, ``"multi_head"``, or ``"attention"`` if it holds no projections and takes q, k and v
     kind: str
-    forward: Callable[..., Any]
+    forward: Callable[..., Any]  # the bound method, or function, to call; arrays are passed through `convert`
+    # ``load(weights)`` writes arrays, float64 or float32, into the copy, perhaps before every call. The keys are those
+    # of `parameters`, and the arrays in the reference's layout: Wq (H·d, D), head h owning rows h·d … (h+1)·d − 1;
+    # Wk (G·d, C); Wv (G·e, C); Wo (output, H·e); biases. It fuses and transposes them as the module wants
     load: Callable[[Mapping[str, Array]], None]
-    parameters: frozenset[str]
-    sizes: TargetSizes | None
-    convert: Callable[[Array], Any]
+    parameters: frozenset[str]  # which of Wq, Wk, Wv, Wo, bq, bk, bv, bo the module has
+    sizes: TargetSizes | None  # None for a target without weights, which takes any sizes
+    convert: Callable[[Array], Any]  # from a NumPy array, also a mask, to what `forward` takes, such as a tensor
+    # from names of arguments of `forward` that the core would not recognise to the reference's names, as
+    # ``{"kv_cache": "cache"}``; an empty role leaves the argument at its default
     roles: Mapping[str, str] = field(default_factory=dict)
+    # arguments that are always passed, by the names of `forward`: flags without a default, empty caches
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    axes: str = ""
+    axes: str = ""  # of the tokens if they are known: ``"BND"``, ``"ND"``, ``"NBD"``, ``"BDN"``; empty to try
+    # what True means in a mask of queries and keys where the framework defines it: ``"attends"`` or ``"hides"``
     mask: str = "any"
+    # entries of the catalogue that it contains by design (``"norm-added"`` for a LayerNorm among its parts), which are
+    # reported as conventions and not as mistakes
     components: frozenset[str] = frozenset()
+    # those that are known already, each with the change of the reference that it is: the search starts there
     design: tuple[tuple[str, Change], ...] = ()
-    lowers: bool = False
-    coarse: bool = False
+    lowers: bool = False  # whether its framework computes in float32 whatever it is given: no choice of the module
+    coarse: bool = False  # whether some of its numbers, such as angles, may be rounded to float32
+    # lets tables that it learns besides its projections, such as those of positions, say nothing
     empty_tables: Callable[[], None] | None = None
-    rotates: Callable[[], bool] | None = None
-    capped: bool = False
-    unscaled: bool = False
+    rotates: Callable[[], bool] | None = None  # whether a call of it rotates queries and keys, seen by what it runs
+    capped: bool = False  # whether a softcap is among its attributes
+    unscaled: bool = False  # whether it is of a family that has no scale, such as T5
+    # the window that it stores as a number, and what it says that it counts, as in `Documentation.window`
     window: tuple[int, str] | None = None
-    tables: tuple[str, ...] = ()
-    neutral: tuple[str, ...] = ()
-    gate: str = ""
+    tables: tuple[str, ...] = ()  # the names of these tables
+    neutral: tuple[str, ...] = ()  # the names of what says nothing in any case, such as a gate
+    gate: str = ""  # the name of a parameter that is taken for a gate; empty without one
+    # which norms and scales change nothing, given whether a call of the module repeats its outputs; and whether each is
+    # one of several norms of queries and keys, another of which changes them
     without_effect: Callable[[Callable[[], bool]], dict[str, bool]] | None = None
+    # which tables have entries that change nothing, in words, given the same, and the same with many tokens
     used_in_part: Callable[[Callable[[], bool], Callable[[], bool] | None], list[str]] | None = None
-    contradiction: Callable[[], str] | None = None
-    train: Callable[[bool], None] | None = None
-    state: Callable[[], Memory] | None = None
+    contradiction: Callable[[], str] | None = None  # what its tables of distances do that none does, in a sentence
+    train: Callable[[bool], None] | None = None  # turns the training mode on or off
+    state: Callable[[], Memory] | None = None  # returns what it holds now besides its parameters, such as a cache
+    # whether a flag that it stores says that no token sees a later one, and nothing that is passed could say it
     causal: bool = False
+    # what was inferred, in the words of a report: ``"a fused matrix in the order (3, H, d)"``, ``"4 heads"``
     conventions: tuple[str, ...] = ()
-    source: str = ""
-    function: str = "forward"
+    source: str = ""  # the text of the file that it is from, for finding the line of a mistake
+    function: str = "forward"  # the name in `source` of the method or function at which that search starts

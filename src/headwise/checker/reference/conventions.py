@@ -40,27 +40,13 @@ __all__ = ["CONVENTIONS", "Convention", "Requirements"]
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """One convention.
+    """One convention."""
 
-    Attributes
-    ----------
-    code : str
-        Its stable name.
-    phrase : str
-        The convention in a few words, which can follow "right, with".
-    changes : tuple of Change
-        The reference with this convention, in the variants in use; empty for a way of calling.
-    of_positions : bool
-        Whether the changes depend on the positions of the tokens.
-    untested : str
-        What the check cannot know where a function follows it.
-    """
-
-    code: str
-    phrase: str
-    changes: tuple[Change, ...] = ()
-    of_positions: bool = False
-    untested: str = ""
+    code: str  # its stable name
+    phrase: str  # the convention in a few words, which can follow "right, with"
+    changes: tuple[Change, ...] = ()  # the reference with it, in the variants in use; empty for a way of calling
+    of_positions: bool = False  # whether the changes depend on the positions of the tokens
+    untested: str = ""  # what the check cannot know where a function follows it
 
 
 CONVENTIONS = {

@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from inspect import Parameter
 from typing import Any
 
 from headwise.checker.arguments.containers import EACH, Path
@@ -366,3 +367,14 @@ def _mismatch(names: Names, kind: str) -> str:
 
 def _wanted(kind: str) -> str:
     return " or ".join(KINDS) if kind == "auto" else kind
+
+
+def with_keyword_options(parameters: list[Parameter] | None, code: str) -> list[Parameter] | None:
+    """The parameters, with those that the code looks up in ``**kwargs`` in its place, if it looks up any."""
+    whole = next((p for p in parameters or [] if p.kind is p.VAR_KEYWORD), None)
+    if parameters is None or whole is None:
+        return parameters
+    found = re.findall(rf"\b{whole.name}(?:\.get\(|\.pop\(|\[)\s*['\"](\w+)['\"]", code)
+    names = dict.fromkeys(name for name in found if name not in {p.name for p in parameters})
+    options = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in names]
+    return [p for p in parameters if p is not whole] + options if options else parameters

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,11 +16,12 @@ from itertools import pairwise
 from typing import Any
 
 from headwise.checker.arguments.roles import CACHE, role_of
+from headwise.checker.arguments.settings import SIZES
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import bare
-from headwise.checker.confirmation.masked_step import StepMask, step_masks
-from headwise.checker.confirmation.own_caches import own_caches
+from headwise.checker.calling.values import present_masks
 from headwise.checker.modules import FIRST_POSITION
+from headwise.checker.modules.construct import construct
 from headwise.checker.modules.positions import position_arguments
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.definition import build, evaluate
@@ -29,11 +31,12 @@ from headwise.checker.search.examination import Findings
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.target import Memory, Target
 from headwise.checker.user_code.numpy_guard import np
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 _ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
 _CLOSE = 1e-4  # a module may compute in float32
 _SEVERAL = "several new tokens at once"
+_COMPUTES = {"forward", "__call__", "call"}  # methods of layers that have a cache, which may be named for it
 _ONE_BY_ONE = 3  # new tokens, with one call for each
 _DISTURBED = (
     "Its result depends on earlier calls: with earlier tokens in its cache each new token by itself gets the right"
@@ -114,7 +117,7 @@ def _disturb_each_other(steps: _Steps, case: Case, before: Memory) -> bool:
 def _takes_masks(steps: _Steps, case: Case) -> bool | None:
     """Whether two new tokens get the right outputs with a mask next to a cache; None if it could not be tried."""
     results = []
-    for expected, masks in step_masks(steps.convention, case, 2):
+    for expected, masks in _step_masks(steps.convention, case, 2):
         for one in (replace(steps, new=2, mask=mask) for mask in masks):
             with contextlib.suppress(Exception):  # whatever somebody's module raises
                 full = one.call(0, None)[0]
@@ -142,7 +145,7 @@ class _Steps:
     state: Callable[[], Memory] | None = None  # what the module holds
     new: int = 1  # how many tokens come after the others
     at_once: int | None = None  # how many of these a call gets; None for all
-    mask: StepMask | None = None  # that each call gets
+    mask: _StepMask | None = None  # that each call gets
     parameters: list[inspect.Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,7 +186,7 @@ class _Steps:
             for first in firsts:  # what the first call gets
                 yield (cache, *start), list(self._attempts(partial(self._returned, cache, first)))
             _, (keys, _) = next(_pairs(self.convention, case))
-            own = own_caches(self.convention.function, cache, keys.shape)
+            own = _own_caches(self.convention.function, cache, keys.shape)
             for empty in own or (dict[str, Any], list[Any], partial(Keeper, self.convention)):
                 yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
             makers = [partial(self._returned, cache, {cache: room}) for room in self._rooms(case)]
@@ -312,3 +315,64 @@ def _is_start(name: str) -> bool:
 def _is_cache(part: Any) -> bool:
     """Whether it is keys and values and not, for example, attention weights."""
     return (isinstance(part, tuple | list | dict) and len(part) > 1) or getattr(part, "ndim", 0) == 5
+
+
+@dataclass(frozen=True, slots=True)
+class _StepMask:
+    """A mask of all tokens, of which each call gets its part."""
+
+    convention: CallingConvention
+    case: Case
+    visible: BoolArray  # (B, 1, N, N)
+    of_new_keys: bool  # whether a call gets only the columns of its own tokens
+    form: int = 0  # which of the shapes in use it has
+
+    def arguments(self, first: int, last: int | None) -> dict[str, Any]:
+        """The mask for the tokens from `first` to `last`, by the name of its argument."""
+        places = range(self.case["X"].shape[1])[first:last]
+        keys = slice(places.start if self.of_new_keys else 0, places.stop)
+        X, mask = self.case["X"], self.visible[:, :, first:last, keys]
+        case = {**self.case, "X": X[:, first:last], "context": X[:, keys], "mask": mask}
+        presented = list(present_masks(self.convention, case, self.convention.interface.axes))[self.form]["mask"]
+        return {str(self.convention.names["mask"]): self.convention.convert(presented)}
+
+
+def _step_masks(convention: CallingConvention, case: Case, new: int) -> Iterator[tuple[Array, list[_StepMask]]]:
+    """Masks that hide later tokens, and one earlier from the new, in each form; and the outputs with them."""
+    if not isinstance(convention.names.get("mask"), str) or convention.interface.key_mask:
+        return
+    batch, count = case["X"].shape[:2]
+    for of_new_keys in (False, True):
+        visible = np.tri(count, dtype=bool)
+        visible[-new:, 1] = of_new_keys  # the columns of new keys say nothing of earlier ones
+        mask = np.broadcast_to(visible, (batch, 1, count, count))
+        masked = {**case, "mask": mask}
+        forms = range(len(list(present_masks(convention, masked, convention.interface.axes))))
+        if (expected := convention.call(masked).output) is not None:
+            yield expected, [_StepMask(convention, case, mask, of_new_keys, form) for form in forms]
+
+
+def _own_caches(function: Callable[..., Any], argument: str, shape: tuple[int, ...]) -> list[Callable[[], Any]]:
+    """What makes an empty cache of the class that annotates an argument, or that is named as a cache in its file.
+
+    `shape` (B, G, M, d) is that of the keys that it has to hold.
+    """
+    file = inspect.unwrap(function).__module__
+    classes = [cls for cls in vars(sys.modules[file]).values() if inspect.isclass(cls) and cls.__module__ == file]
+    annotation = inspect.signature(function).parameters[argument].annotation
+    words = set(re.findall(r"\w+", str(annotation)))
+    annotated = [cls for cls in classes if cls.__name__ in words]
+    named = [cls for cls in classes if cls.__name__.endswith("Cache") and not _COMPUTES & _names_of(cls, file)]
+    items, heads, length, width = shape
+    sizes = SIZES | {"batch": items, "heads": heads, "key_heads": heads, "length": length, "width": width}
+    sizes |= {"values": width, "model": heads * width}
+    return [partial(_empty, cls, sizes) for cls in annotated or named]
+
+
+def _names_of(cls: type, file: str) -> set[str]:
+    """The names that the classes of a file define."""
+    return {name for base in cls.__mro__ if base.__module__ == file for name in vars(base)}
+
+
+def _empty(cls: type, sizes: dict[str, int]) -> Any:
+    return next(construct(cls, {}, only=sizes))

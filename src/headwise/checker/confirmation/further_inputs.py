@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from textwrap import shorten
+from types import FrameType
 from typing import Any
 
 from headwise.checker.arguments.documentation import Documentation
@@ -20,8 +22,8 @@ from headwise.checker.arguments.roles import FLAGS, normalize
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.options import is_function
 from headwise.checker.calling.responses import bare, has_shape
-from headwise.checker.confirmation.loops import may_have_loops_over_pairs
 from headwise.checker.confirmation.unreached_lines import Lines
+from headwise.checker.measurement.influence import case_with_tokens
 from headwise.checker.probes import SOME_BIASES, Further, Probe, first_probe, further_probes, probes
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
@@ -235,7 +237,7 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
         interface = replace(interface, compiled=True)
     # Some norms add a small number, and some divide by 0.
     normed = any("norm" in code for code in findings.conventions)
-    loops = interface.compiled or may_have_loops_over_pairs(convention)  # what is compiled is tried in few sizes
+    loops = interface.compiled or _may_have_loops_over_pairs(convention)  # what is compiled is tried in few sizes
     blocks = None if loops else numbers_in_code(documentation)
     tried = further_probes(interface, rng, any_size=not normed, blocks=blocks)
     # Code that raises for some of the biases takes all of them or none.
@@ -335,3 +337,28 @@ def _to_strided(convention: CallingConvention, array: Any) -> Any:
         return converted
     wide = converted.new_empty((*converted.shape[::-1], 2))[..., 0]
     return wide.permute(tuple(range(wide.ndim))[::-1]).copy_(converted)
+
+
+def _may_have_loops_over_pairs(convention: CallingConvention) -> bool:
+    """Whether the number of lines that run grows with the square of the number of tokens, or cannot be counted."""
+    if getattr(convention.function, "in_sandbox", False):
+        return True
+    few, some, more = (_count_of_lines(convention, count) for count in (4, 8, 12))
+    return more - 2 * some + few >= 12**2 - 2 * 8**2 + 4**2
+
+
+def _count_of_lines(convention: CallingConvention, tokens: int) -> int:
+    """How many lines of Python run when the function is called with so many tokens."""
+    case, count, before = case_with_tokens(convention, tokens), 0, sys.gettrace()
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        convention.call(case)
+    finally:
+        sys.settrace(before)
+    return count

@@ -13,10 +13,9 @@ from typing import Any
 from headwise.checker.arguments.classes import with_fields
 from headwise.checker.arguments.containers import EACH
 from headwise.checker.arguments.documentation import Documentation, document
-from headwise.checker.arguments.keyword_options import with_keyword_options
 from headwise.checker.arguments.packed import stated_order
 from headwise.checker.arguments.roles import role_of
-from headwise.checker.arguments.signatures import KINDS, Reading, readings, signature_of
+from headwise.checker.arguments.signatures import KINDS, Reading, readings, signature_of, with_keyword_options
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.matrices import WEIGHTS
 from headwise.checker.calling.recorded_keys import learn_keys
@@ -32,8 +31,7 @@ from headwise.checker.detection.acceptance import (
 from headwise.checker.detection.bias_tables import with_buckets, with_table
 from headwise.checker.detection.converters import converters_for
 from headwise.checker.detection.mask_senses import takes_a_mask, with_senses
-from headwise.checker.detection.paged import paged_layouts
-from headwise.checker.detection.qkv_layouts import packed_layouts, qkv_layouts
+from headwise.checker.detection.qkv_layouts import packed_layouts, paged_layouts, qkv_layouts
 from headwise.checker.detection.refusal import UncallableError, refuse
 from headwise.checker.measurement.influence import mixes_tokens
 from headwise.checker.modules.functions import with_sizes

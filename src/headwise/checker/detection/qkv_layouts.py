@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.packed import LAYOUTS, MERGED, axes_of, by_dimensions
@@ -84,3 +85,14 @@ def _refused_options(tier: list[CallingConvention]) -> int:
 def _per_item(convention: CallingConvention) -> bool:
     """Whether it takes something that is different for each item of a batch."""
     return bool({"lengths", "padding"} & convention.interface.takes) or convention.interface.key_mask
+
+
+def paged_layouts(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    """The layouts of queries and of pages that a function takes, the first that works."""
+    queries = ("BNHd", "BHNd") if "BNHd" in (requirements.axes, *documentation.axes("attention")) else ("BHNd", "BNHd")
+    for cache, axes in product(("BNHd", "BHNd"), queries):
+        if tier := accepted(replace(start, cache=cache).with_interface(axes=axes), attempts):
+            return [tier]
+    return []

@@ -11,9 +11,8 @@ from typing import Any
 
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.calling.responses import bare, parts_of
-from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.layouts import present, restore
+from headwise.checker.modules.layouts import gather_first, present, put_each_first, restore
 from headwise.checker.modules.pairs import Pairs
 from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.torch_modules import without_dropout

@@ -14,7 +14,7 @@ from headwise.checker.arguments.packed import stated_order
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.calling.responses import bare
 from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of, roles_without_weights
-from headwise.checker.modules.call import Call
+from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import takes_any_count
 from headwise.checker.modules.distances import contradiction
 from headwise.checker.modules.extras import (
@@ -27,15 +27,20 @@ from headwise.checker.modules.extras import (
     used_in_part,
     without_effect,
 )
-from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.layouts import OF_ONE_GROUP, has_tokens_first, present, restore
+from headwise.checker.modules.layouts import (
+    OF_ONE_GROUP,
+    gather_first,
+    has_tokens_first,
+    present,
+    put_each_first,
+    restore,
+)
 from headwise.checker.modules.packed import with_separate_arguments
-from headwise.checker.modules.positions import FIRST_POSITION, OF_SEGMENTS, positions_of
+from headwise.checker.modules.positions import FIRST_POSITION, NEIGHBOURS, OF_SEGMENTS, positions_of
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.required_arguments import with_required
-from headwise.checker.modules.rotary_tables import call_with_tables
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.modules.select import Match
 from headwise.checker.reference.state import Change
@@ -75,6 +80,7 @@ _LOGITS = re.compile(
     r"(\.detach\(\))?(,[^\n]*)?\)?\s*(#.*)?$",
     re.MULTILINE,
 )
+_TABLES = {"pair", "cos", "sin", "batch-cos", "batch-sin"}  # of angles, with those of a pair in either of two places
 # names of torch's own layers of a transformer, whose tokens come before the batch
 _OF_TRANSFORMER = re.compile(r"\b(tgt|src|memory)_key_padding_mask\b|\bquery_pos\b|\bwith_pos_embed\b")
 
@@ -94,7 +100,7 @@ def _returns_logits(layer: Layer) -> bool:
 def target_of(match: Match, filled: Mapping[str, Array]) -> Target:
     """What the core probes; `filled` are its tables with random numbers."""
     reading = match.reading
-    sizes, call = reading.sizes, call_with_tables(match)
+    sizes, call = reading.sizes, _call_with_tables(match)
     layer = call.layer
     multi_head = sizes.heads > 1 or "Wo" in reading.parameters
     unmasked = dict.fromkeys(masks_left_out(match))
@@ -319,3 +325,26 @@ def _comments(source: str) -> str:
     file, _, code = source.partition("\nclass ")
     quoted = re.findall(r'"""(.*?)"""', code, re.DOTALL)
     return "\n".join([*quoted, *re.findall(r"#(.*)", code), file])
+
+
+def _call_with_tables(match: Match) -> Call:
+    """The call with the angle of a pair in neighbouring places, if its output is only then one of distances."""
+    call, model = match.call, match.reading.sizes.model
+    if not call.positions or not _TABLES.issuperset(call.positions.values()):
+        return call
+    rng = np.random.default_rng(0)
+    matrices = [stored for matrix in match.reading.weights for stored in matrix.stored]
+    call.layer.write({p.name: rng.normal(size=p.shape) / p.shape[-1] ** 0.5 for p in matrices})
+    neighbours = replace(call, positions={name: NEIGHBOURS + kind for name, kind in call.positions.items()})
+    usual = _depends_on_distances(call, model)
+    return neighbours if not usual and _depends_on_distances(neighbours, model) else call
+
+
+def _depends_on_distances(call: Call, model: int) -> bool:
+    """Whether the output is the same where every position is three more."""
+    X = np.random.default_rng(1).normal(size=(call.batch, call.count, model))
+    try:
+        here, there = (replace(call, turn=1.0, first=first)(X) for first in (0, 3))
+    except CallError:
+        return True
+    return bool(np.allclose(here, there, rtol=0, atol=1e-4 * np.abs(here).max(initial=0)))

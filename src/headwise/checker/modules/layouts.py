@@ -1,4 +1,9 @@
-"""The axes in which a layer takes its tokens: B, N and D, with H and W instead of N for an image."""
+"""The axes in which a layer takes its tokens: B, N and D, with H and W instead of N for an image.
+
+Some layers, such as the class attention of CaiT (Touvron et al., 2021, section 2.2), let only their first token attend.
+Keys without positions have no order, so such a layer gives the output of any token that is put first: called once for
+each of them, it is attention of all tokens.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import re
 from typing import Any
 
 from headwise.checker.modules.positions import image_sides
+from headwise.checker.user_code.numpy_guard import np
 
 AXES = ("BND", "ND", "BDN", "DN", "BDHW", "BHWD")
 OF_ONE_GROUP = "B1ND"  # for layers of several groups of tokens in each item
@@ -48,3 +54,19 @@ def restore(a: Any, axes: str) -> Any:
         image = a.swapaxes(1, 2).swapaxes(2, 3) if axes == "BDHW" else a
         return image.reshape(image.shape[0], -1, image.shape[3])
     return a.swapaxes(1, 2) if axes in ("BDN", "BDHW") else a.swapaxes(0, 1) if axes == "NBD" else a
+
+
+def put_each_first(tokens: Any) -> Any:
+    """From tokens (B, N, D) to (B · N, N, D): each token of an item exchanged for the first.
+
+    Of any framework's arrays.
+    """
+    batch, count, model = tokens.shape
+    order = np.tile(np.arange(count), (count, 1))
+    order[:, 0], order[np.arange(count), np.arange(count)] = np.arange(count), 0
+    return tokens[:, order].reshape(batch * count, count, model)
+
+
+def gather_first(output: Any, count: int) -> Any:
+    """From the outputs of first tokens, (B · N, 1, D) or (B · N, D), to (B, N, D)."""
+    return output.reshape(-1, count, output.shape[-1])

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.modules.adapters import adapter_skeleton
+from headwise.checker.modules.argument_forms import with_mask_arrays, with_separate_entries
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import takes_any_count, working_calls
 from headwise.checker.modules.construct import construct, parse_arguments
 from headwise.checker.modules.describe import documented, target_of, without_weights
-from headwise.checker.modules.entries import with_separate_entries
 from headwise.checker.modules.extras import fill_tables, make_neutral
 from headwise.checker.modules.frameworks import framework_of
 from headwise.checker.modules.functions import object_of
@@ -21,7 +21,6 @@ from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.latent import with_latents
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.lazy_layers import with_inferred_widths
-from headwise.checker.modules.mask_objects import with_mask_arrays
 from headwise.checker.modules.matrices import collect_parts, names_table
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.reduction import convolutions_of_features

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from textwrap import fill, indent
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.report.verdict import SourceLocation, Verdict
-from headwise.checker.report.wording import in_library
 from headwise.errors import DataError
 
 _KINDS = {
@@ -18,6 +18,20 @@ _KINDS = {
     "cross_attention": "cross-attention",
     "attention": "attention of queries, keys and values",
 }
+# the catalogue has the words of NumPy
+_IN_TORCH = {
+    r"np\.where\(mask, s, -np\.inf\)": "s.masked_fill(~mask, -math.inf)",
+    r"np\.repeat\(k, H // G, axis=-3\), or repeat_interleave": "k.repeat_interleave(H // G, dim=-3)",
+    r"np\.repeat, repeat_interleave": "repeat_interleave",
+    r"\bs\.max\(": "s.amax(",
+    r"\baxis=": "dim=",
+    r"\bkeepdims=": "keepdim=",
+    r"\btranspose\(1, 0, 2\)": "transpose(0, 1)",
+    r"np\.sqrt": "math.sqrt",
+    r"\.astype\(np\.float32\)": ".float()",
+    r"np\.(\w+)": r"torch.\1",
+}
+_IN_LIBRARY = {"torch": _IN_TORCH, "jax": {r"\bnp\.": "jnp."}, "jaxlib": {r"\bnp\.": "jnp."}}
 _UNEXPLAINED = ("unknown", "tokens-scrambled")
 _ROUNDING = 1e-6  # of the largest number in the output
 
@@ -106,12 +120,12 @@ def _by(difference: float) -> str:
 def _details(v: Verdict, code: str) -> Iterator[tuple[str, str]]:
     """What there is to say about one entry: a heading and a text each."""
     entry = CATALOGUE[code]
-    yield "It should be", in_library(entry.formula, v.library)
+    yield "It should be", _in_library(entry.formula, v.library)
     location = next((place for place in v.locations if place.code == code), None)
     if location is not None:
         yield "In the source", _at(location)
-    yield "Fix", in_library(entry.fix, v.library)
-    yield "Symptom", in_library(entry.symptom, v.library)
+    yield "Fix", _in_library(entry.fix, v.library)
+    yield "Symptom", _in_library(entry.symptom, v.library)
 
 
 def _at(location: SourceLocation) -> str:
@@ -206,3 +220,16 @@ def _listed(items: tuple[str, ...] | list[str]) -> str:
 
 def _tick(holds: bool | None) -> str:
     return {True: "✓", False: "✗", None: "·"}[holds]
+
+
+def _in_library(text: str, library: str) -> str:
+    """A text about code, with the functions of a library in place of those of NumPy.
+
+    Examples
+    --------
+    >>> _in_library("Divide by np.sqrt(d), and normalise with axis=-1.", "torch")
+    'Divide by math.sqrt(d), and normalise with dim=-1.'
+    """
+    for pattern, words in _IN_LIBRARY.get(library, {}).items():
+        text = re.sub(pattern, words, text)
+    return text

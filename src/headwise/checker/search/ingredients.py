@@ -1,4 +1,4 @@
-"""Parts of attention that a function says that it has, such as rotary positions, of which no call shows anything."""
+"""Parts of attention that a function says that it has, of which no call shows anything, and slopes that are others."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from headwise.checker.measurement.recovery import fitted_scores, recovered_runs
 from headwise.checker.measurement.rotation import order_of_grid
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import CONVENTIONS
+from headwise.checker.reference.stages import SLOPES, slopes
 from headwise.checker.search.examination import Findings
 from headwise.checker.user_code.numpy_guard import np
+from headwise.shapes import Array
 
 _POSITIONS = frozenset(code for code, convention in CONVENTIONS.items() if convention.of_positions)
 _BY_ROWS = (
@@ -29,6 +31,9 @@ _AND_OTHERS = (
     r"global|neighbou?r|previous|next|preceding|adjacent|overlap|random|sink|window|also|look|halo|last|first token|cls"
 )
 _NEGATED = r"\b(no|not|without|optional\w*|un(capped|normali[sz]ed))\b"
+_LEARNED_SLOPES = r"slopes?\w*\s*[:=].*(Parameter|param\(|add_weight|Variable)"
+_OTHER_BIAS = r"relative|table|bucket"
+_CLOSE = 1e-3  # between slopes, as a share of the larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +163,37 @@ def _stated(documentation: Documentation) -> Iterator[_Ingredient]:
     for part in _INGREDIENTS:
         if re.search(part.stated, first, re.IGNORECASE) and re.search(part.made, code):
             yield part
+
+
+def with_wrong_slopes(findings: Findings, documentation: Documentation) -> Findings:
+    """With what is wrong if ALiBi is stated, and the bias does not fall by its slopes."""
+    text = "\n".join((documentation.name, documentation.text, documentation.code))
+    stated = re.search("alibi", text, re.IGNORECASE) and not re.search(f"{_LEARNED_SLOPES}|{_OTHER_BIAS}", text)
+    if "position-bias" not in findings.conventions or findings.explanation is None or not stated:
+        return findings
+    convention = findings.convention
+    runs = recovered_runs(convention, first_probe(convention.interface).case)
+    scores = fitted_scores(convention, runs)
+    if scores is None:
+        return findings
+    steps = np.diff(scores.bias, axis=-1)
+    falls = steps[:, np.tril(np.ones(steps.shape[1:], bool), -1)]  # towards each query, the same for all keys before it
+    own, heads = np.asarray(falls.mean(axis=-1)), len(falls)
+    if np.ptp(falls, axis=-1).max() <= 4 * scores.close and any(_equal(own, other) for other in _in_use(heads)):
+        return findings
+    shown = [", ".join(f"{slope:.4g}" for slope in some) for some in (slopes(heads).ravel(), own)]
+    return findings.with_problem(
+        f"It says that it has ALiBi, with slopes of {shown[0]} for its {heads} heads; those of its bias are {shown[1]}."
+    )
+
+
+def _equal(own: Array, other: Array) -> bool:
+    """Whether slopes are the same, of whichever heads."""
+    return bool(np.allclose(np.sort(own), np.sort(other), rtol=_CLOSE))
+
+
+def _in_use(heads: int) -> list[Array]:
+    """The slopes of the paper; those of its code and of MPT; and the first of those of eight heads."""
+    power = 1 << (heads - 1).bit_length()
+    mpt = np.concatenate([slopes(power)[1::2], slopes(power)[::2]])
+    return [own.ravel()[:heads] for own in (*(of(heads) for of in SLOPES), mpt, slopes(max(8, heads)))]

@@ -1,4 +1,4 @@
-"""Layers whose arguments come in one, as ``batch["x"]`` or ``x, mask = inputs``."""
+"""Arguments in other forms: several in one, as ``batch["x"]`` or ``x, mask = inputs``, and masks that are objects."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import inspect
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from headwise.checker.arguments.documentation import document
@@ -44,4 +45,20 @@ def with_separate_entries(layer: Layer) -> Layer:
         return layer.forward(**{name: tuple(values.values()) if unpacked else given}, **arguments)
 
     vars(forward)["__signature__"] = outer
+    return replace(layer, forward=forward)
+
+
+def with_mask_arrays(layer: Layer) -> Layer:
+    """The layer with arrays in place of objects with an attribute `mask`, such as Informer's TriangularCausalMask."""
+    signature = inspect.signature(layer.forward)
+    names = [name for name in signature.parameters if re.search(rf"\b{name}\.mask\b", layer.documentation)]
+    if not names:
+        return layer
+
+    @functools.wraps(layer.forward)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        passed = signature.bind(*args, **kwargs).arguments
+        objects = {name: SimpleNamespace(mask=passed[name]) for name in names if passed.get(name) is not None}
+        return layer.forward(**{**passed, **objects})
+
     return replace(layer, forward=forward)

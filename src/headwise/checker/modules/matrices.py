@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from headwise.checker.modules.layer import Parameter
 from headwise.checker.modules.names import OF_SOURCE, Role, bias_role, is_norm, is_of_residual, role_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
+Members: TypeAlias = dict[str, list[tuple[Role, Parameter]]]  # by the part that they are, such as ``"q"``
 _LISTED = re.compile(r"\.\d+(\.(weight|kernel|w))?$")  # the end of the path of a matrix in a list
 _TABLES = ("embed", "table", "pos", "token", "rel", "codebook", "register", "null_", "mem_k")
 
@@ -64,8 +66,8 @@ class Parts:
 
 def collect_parts(parameters: Iterable[Parameter]) -> Parts:
     """Sort the parameters of one attention layer by role."""
-    weights: dict[str, list[tuple[Role, Parameter]]] = {}
-    biases: dict[str, list[tuple[Role, Parameter]]] = {}
+    weights: Members = {}
+    biases: Members = {}
     rest: list[Parameter] = []
     for parameter in parameters:
         is_bias = _is_bias(parameter)
@@ -86,10 +88,10 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
     _name_fused(weights, biases)
     _choose_output(weights, biases, rest)
     _drop_other_biases(biases, rest)
-    matrices = {part: Matrix(part, _ordered(group)) for part, group in weights.items()}
-    return Parts(
-        matrices, {part: Matrix(part, _ordered(group)) for part, group in biases.items()}, tuple(rest), guessed
+    matrices, bias_vectors = (
+        {part: Matrix(part, _ordered(group)) for part, group in parts.items()} for parts in (weights, biases)
     )
+    return Parts(matrices, bias_vectors, tuple(rest), guessed)
 
 
 def stored_axes(matrix: Matrix, unknown: str) -> Iterator[Matrix]:
@@ -117,9 +119,7 @@ def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _is_bias(parameter: Parameter) -> bool:
     leaf = parameter.name.rpartition(".")[2].lower()
-    return (
-        "bias" in leaf or leaf in ("b", "beta") or len(_bare(parameter.shape)) == 1 or leaf.startswith(("b_", "beta"))
-    )
+    return "bias" in leaf or leaf == "b" or leaf.startswith(("b_", "beta")) or len(_bare(parameter.shape)) == 1
 
 
 def _is_table(parameter: Parameter) -> bool:
@@ -144,7 +144,7 @@ def _ordered(group: list[tuple[Role, Parameter]]) -> tuple[Parameter, ...]:
     return tuple(p for _, p in sorted(same, key=lambda pair: -1 if pair[0].number is None else pair[0].number))
 
 
-def _choose_groups(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Parameter]) -> None:
+def _choose_groups(parts: Members, rest: list[Parameter]) -> None:
     """Of several groups with one name, such as learned queries and their projection, that of a linear layer.
 
     Of those of several sources of tokens it is the first.
@@ -158,9 +158,7 @@ def _choose_groups(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Pa
             parts[part] = [pair for pair in members if pair[0].group == linear]
 
 
-def _separate_lists(
-    weights: dict[str, list[tuple[Role, Parameter]]], biases: dict[str, list[tuple[Role, Parameter]]]
-) -> None:
+def _separate_lists(weights: Members, biases: Members) -> None:
     """A list of as many square matrices as its name has parts, such as `qkv_nets`, holds one of each, none fused."""
     for part in [part for part in weights if len(part) > 1 and part != "list"]:
         shapes = [_bare(parameter.shape) for _, parameter in weights[part]]
@@ -172,7 +170,7 @@ def _separate_lists(
                     parts[x] = [(replace(role, part=x, group=f"{role.group}.{x}", number=None), parameter)]
 
 
-def _name_lists(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Parameter]) -> None:
+def _name_lists(parts: Members, rest: list[Parameter]) -> None:
     """Numbered matrices without other names are those of queries, keys, values and the output, in this order."""
     listed = parts.pop("list", [])
     parts_in_order = "".join(parts)
@@ -182,11 +180,7 @@ def _name_lists(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Param
     rest += [parameter for _, parameter in listed[len(missing) :]]
 
 
-def _name_rest(
-    weights: dict[str, list[tuple[Role, Parameter]]],
-    biases: dict[str, list[tuple[Role, Parameter]]],
-    rest: list[Parameter],
-) -> str:
+def _name_rest(weights: Members, biases: Members, rest: list[Parameter]) -> str:
     """The matrices that are left are those that lack, in the order of their definition, where the numbers agree.
 
     Returns which of queries, keys and values these are.
@@ -210,11 +204,7 @@ def _name_rest(
     return "".join(lacking)
 
 
-def _let_rest_be_fused(
-    weights: dict[str, list[tuple[Role, Parameter]]],
-    biases: dict[str, list[tuple[Role, Parameter]]],
-    rest: list[Parameter],
-) -> None:
+def _let_rest_be_fused(weights: Members, biases: Members, rest: list[Parameter]) -> None:
     """One or two matrices whose names say nothing may be the fused one and the output, where there is no other."""
     unnamed = [p for p in rest if not _is_bias(p) and not _is_table(p) and len(_bare(p.shape)) == 2]
     if set("".join(weights)) & set("qkv") or len(unnamed) > 2:
@@ -227,9 +217,7 @@ def _let_rest_be_fused(
                 rest.remove(parameter)
 
 
-def _name_fused(
-    weights: dict[str, list[tuple[Role, Parameter]]], biases: dict[str, list[tuple[Role, Parameter]]]
-) -> None:
+def _name_fused(weights: Members, biases: Members) -> None:
     """A matrix next to the output's is queries, keys and values fused: three times as large, or less in groups."""
     possible, output = weights.get("o?", []), weights.get("o", [])
     if set("".join(weights)) & set("qkv") or not 1 <= len(possible + output) <= 2:
@@ -249,7 +237,7 @@ def _name_fused(
             return
 
 
-def _drop_other_biases(biases: dict[str, list[tuple[Role, Parameter]]], rest: list[Parameter]) -> None:
+def _drop_other_biases(biases: Members, rest: list[Parameter]) -> None:
     """A bias next to a weight that is no projection is none of a projection either."""
     owners = {p.name.rpartition(".")[0] for p in rest if p.name.endswith(".weight")}
     for part, group in list(biases.items()):
@@ -260,11 +248,7 @@ def _drop_other_biases(biases: dict[str, list[tuple[Role, Parameter]]], rest: li
             del biases[part]
 
 
-def _choose_output(
-    weights: dict[str, list[tuple[Role, Parameter]]],
-    biases: dict[str, list[tuple[Role, Parameter]]],
-    rest: list[Parameter],
-) -> None:
+def _choose_output(weights: Members, biases: Members, rest: list[Parameter]) -> None:
     """A matrix whose name may be that of an output projection is one where no other is."""
     for parts in (weights, biases):
         possible = parts.pop("o?", [])

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.calling.responses import grid
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.core import check
 from headwise.checker.detection.acceptance import in_words
@@ -18,6 +17,7 @@ from headwise.checker.modules import find_targets, is_module
 from headwise.checker.probes import PROBES, probes
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.reference.differences import PRECISIONS, difference
+from headwise.checker.reference.state import grid
 from headwise.checker.report.verdict import Verdict
 from headwise.checker.search.agreement import LARGE_LOGITS
 from headwise.checker.search.edge_cases import EDGES

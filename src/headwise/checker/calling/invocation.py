@@ -6,7 +6,6 @@ A function is not trusted: its arguments are copies, and its warnings and prints
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,8 +16,8 @@ from headwise.checker.calling.responses import Response, has_shape, read_respons
 from headwise.checker.calling.values import present_arguments, present_masks
 from headwise.checker.probes import Interface
 from headwise.checker.reference.state import Case, Change
-from headwise.checker.user_code.execution import user_code
-from headwise.checker.user_code.numpy_guard import np, unchanged_numpy
+from headwise.checker.user_code.execution import quiet_user_code
+from headwise.checker.user_code.numpy_guard import np
 from headwise.errors import describe_exception
 from headwise.shapes import Array
 
@@ -119,14 +118,14 @@ class CallingConvention:
         """What the function returns for a case, as it is; None if it raises."""
         copies = self._copies(next(self.presentations(case)))
         positional, keywords = self._bind(copies)
-        with contextlib.suppress(Exception), _quiet():
+        with contextlib.suppress(Exception), quiet_user_code():
             return self.function(*positional, **keywords)
         return None
 
     def _call(self, arguments: Case, case: Case) -> Response:
         copies = self._copies(arguments)
         try:
-            with _quiet():
+            with quiet_user_code():
                 if self.load is not None:
                     self.load(
                         {name: a for name, a in case.items() if name[0] in "Wb" and name[1:] in ("q", "k", "v", "o")}
@@ -229,16 +228,3 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, list):
         return len(a) == len(b) and all(map(_same, a, b))
     return not isinstance(a, np.ndarray) or (a.shape == b.shape and a.tobytes() == b.tobytes())
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress what a function prints and warns of, and undo what it does to NumPy."""
-    with (
-        unchanged_numpy(),
-        np.errstate(all="ignore"),
-        warnings.catch_warnings(),
-        user_code(),
-    ):
-        warnings.simplefilter("ignore")
-        yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
@@ -16,7 +15,7 @@ from headwise.checker.arguments.parts import is_complete
 from headwise.checker.arguments.roles import FUSED, role_of
 from headwise.checker.arguments.settings import CONFIG, Settings
 from headwise.checker.arguments.signature_roles import role_in_signature
-from headwise.checker.user_code.execution import user_code
+from headwise.checker.user_code.execution import quiet_user_code
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -51,8 +50,7 @@ def learn_keys(
                 continue
             record = _Record(_matrices(turned), convert, nested)
             passed = {name: convert(a) if isinstance(a, np.ndarray) else a for name, a in arguments.items()}
-            with contextlib.suppress(Exception), warnings.catch_warnings(), np.errstate(all="ignore"), user_code():
-                warnings.simplefilter("ignore")
+            with contextlib.suppress(Exception), quiet_user_code():
                 function(**{p.name: record}, **passed, **layers)
             if is_complete(record.paths):
                 return {p.name: record.paths}, layers

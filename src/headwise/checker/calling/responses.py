@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from headwise.checker.arguments.presentation import AXES, restore_axes
 from headwise.checker.reference.definition import mix_values
-from headwise.checker.reference.state import Case
+from headwise.checker.reference.state import Case, grid
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -80,20 +80,6 @@ def _with_all_axes(weights: Array, axes: str, shape: tuple[int, ...] = ()) -> Ar
     if "B" not in axes:
         weights = weights[None]
     return weights[:, None] if weights.ndim == 3 else weights
-
-
-def grid(case: Case) -> tuple[int, int, int, int]:
-    """(B, H, N, M) of a case's logits."""
-    if "X" in case:
-        batch, n, _ = case["X"].shape
-        return batch, case.get("heads", 1), n, case["context" if "context" in case else "X"].shape[1]
-    return (*case["q"].shape[:3], case["k"].shape[2])
-
-
-def sides_of(count: int) -> tuple[int, int]:
-    """The height and the width of a grid of so many tokens, not the same if its number has other factors."""
-    rows = max(side for side in range(1, int(count**0.5) + 1) if count % side == 0)
-    return rows, count // rows
 
 
 def has_shape(response: Response, case: Case) -> bool:

@@ -23,8 +23,7 @@ from headwise.checker.arguments.roles import role_of
 from headwise.checker.arguments.settings import Settings
 from headwise.checker.calling.matrices import present_weights
 from headwise.checker.calling.options import as_function, is_function, window_as_number
-from headwise.checker.calling.responses import grid, sides_of
-from headwise.checker.reference.state import Case
+from headwise.checker.reference.state import Case, grid, image_sides
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -192,7 +191,7 @@ def _sizes(convention: CallingConvention, case: Case) -> Case:
     heads = case.get("heads", 1)
     d = case["Wq"].shape[0] // heads if "X" in case else case["q"].shape[-1]
     model = case["X"].shape[-1] if "X" in case else d * case["q"].shape[1]
-    rows, columns = sides_of(grid(case)[2])
+    rows, columns = image_sides(grid(case)[2])
     sides = {"rows": rows, "columns": columns, "grid": (rows, columns)}
     sizes = {"model": model, "heads": heads, "key_heads": heads, "width": d, "context": model}
     config = Settings(sizes | {"length": 64, "dropout": 0.0})

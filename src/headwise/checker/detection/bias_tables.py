@@ -9,8 +9,9 @@ from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.presentation import TABLES
 from headwise.checker.arguments.signatures import Reading
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.calling.responses import Response, grid, has_shape
+from headwise.checker.calling.responses import Response, has_shape
 from headwise.checker.probes import Probe, first_probe
+from headwise.checker.reference.state import grid
 from headwise.checker.search.agreement import worst
 from headwise.checker.search.mistakes import Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np

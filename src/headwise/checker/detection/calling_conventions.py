@@ -19,7 +19,6 @@ from headwise.checker.arguments.signatures import KINDS, Reading, readings, sign
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.matrices import WEIGHTS
 from headwise.checker.calling.recorded_keys import learn_keys
-from headwise.checker.calling.responses import grid
 from headwise.checker.detection.acceptance import (
     accepted,
     in_its_type,
@@ -37,6 +36,7 @@ from headwise.checker.measurement.influence import mixes_tokens
 from headwise.checker.modules.functions import with_sizes
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.reference.conventions import Requirements
+from headwise.checker.reference.state import grid
 from headwise.checker.target import Target
 from headwise.checker.user_code.numpy_guard import np
 from headwise.errors import DataError

@@ -10,12 +10,12 @@ from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.options import is_function
-from headwise.checker.calling.responses import Response, grid, has_shape
+from headwise.checker.calling.responses import Response, has_shape
 from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.probes import first_probe, probes
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Case
+from headwise.checker.reference.state import Case, grid
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import BoolArray
 

@@ -135,14 +135,11 @@ def is_softmax(run: Recovered) -> bool:
 
 def fitted_scores(convention: CallingConvention, runs: list[Recovered]) -> Scores | None:
     """Return the scale and the bias of positions with which the definition has these weights; None without them."""
-    traces = [trace_of(run.case, convention) for run in runs]
-    if not runs or any(t is None for t in traces):
+    if (products := _products(convention, runs)) is None:
         return None
-    p = np.concatenate([run.weights for run in runs])
-    s = np.concatenate([t.q @ t.k.swapaxes(-1, -2) for t in traces if t is not None])
-    see = [True if t is None or t.see is None else t.see for t in traces]
+    p, s, see = products
     visible = np.concatenate([np.broadcast_to(v, run.weights.shape) for v, run in zip(see, runs, strict=True)])
-    if s.shape != p.shape or not np.array_equal(p > _VANISHED, visible) or np.abs(p.sum(axis=-1) - 1).max() > _NARROW:
+    if not np.array_equal(p > _VANISHED, visible) or np.abs(p.sum(axis=-1) - 1).max() > _NARROW:
         return None
     logs, s = _centred(np.log(np.where(visible, p, 1.0)), visible), _centred(s, visible)
     x, y = s - s.mean(axis=0), logs - logs.mean(axis=0)
@@ -156,17 +153,27 @@ def fitted_scores(convention: CallingConvention, runs: list[Recovered]) -> Score
 
 def factor_of(convention: CallingConvention, runs: list[Recovered]) -> float | None:
     """Return the factor of Q Kᵀ with which the definition has these weights, whatever is hidden; None without one."""
-    traces = [trace_of(run.case, convention) for run in runs]
-    if not runs or any(t is None for t in traces):
+    if (products := _products(convention, runs)) is None:
         return None
-    p = np.concatenate([run.weights for run in runs])
-    s = np.concatenate([t.q @ t.k.swapaxes(-1, -2) for t in traces if t is not None])
+    p, s, _ = products
     visible = p > _RELIABLE
-    if s.shape != p.shape or not visible.any(axis=-1).all():
+    if not visible.any(axis=-1).all():
         return None
     logs, s = _centred(np.log(np.where(visible, p, 1.0)), visible), _centred(s, visible)
     factor = float((s * logs).sum() / (s * s).sum()) if s.any() else 0.0
     return factor if np.abs(logs - factor * s).max() <= _NARROW * max(1.0, float(np.abs(logs).max())) else None
+
+
+def _products(
+    convention: CallingConvention, runs: list[Recovered]
+) -> tuple[Array, Array, list[BoolArray | bool]] | None:
+    """The weights of some runs, Q Kᵀ, and what each run hides; None where the reference has no such weights."""
+    traces = [t for run in runs if (t := trace_of(run.case, convention)) is not None]
+    if not runs or len(traces) < len(runs):
+        return None
+    p = np.concatenate([run.weights for run in runs])
+    s = np.concatenate([t.q @ t.k.swapaxes(-1, -2) for t in traces])
+    return (p, s, [True if t.see is None else t.see for t in traces]) if s.shape == p.shape else None
 
 
 def is_known_factor(factor: float, case: Case) -> bool:

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.calling.responses import grid, sides_of
 from headwise.checker.measurement.recovery import Design, Recovered, recover_weights, trace_of
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import CONVENTIONS
-from headwise.checker.reference.state import Case, Change, Trace
+from headwise.checker.reference.state import Case, Change, Trace, grid, image_sides
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -67,7 +66,7 @@ def order_of_grid(convention: CallingConvention) -> str:
     if turns is None:
         return ""
     count = turns.shape[1]
-    rows, columns = sides_of(count)
+    rows, columns = image_sides(count)
     for order, line in (("rows", columns), ("columns", rows)):
         along = [turns[:, n + 1] @ turns[:, n].swapaxes(-1, -2) for n in range(count - 1) if (n + 1) % line]
         across = [turns[:, n + line] @ turns[:, n].swapaxes(-1, -2) for n in range(count - line)]

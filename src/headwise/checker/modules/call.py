@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +14,7 @@ from headwise.checker.modules.layouts import gather_first, present, put_each_fir
 from headwise.checker.modules.pairs import Pairs
 from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.torch_modules import without_dropout
-from headwise.checker.user_code.execution import user_code
+from headwise.checker.user_code.execution import quiet_user_code
 from headwise.checker.user_code.numpy_guard import np
 from headwise.errors import describe_exception
 from headwise.shapes import Array, BoolArray
@@ -117,7 +115,7 @@ class Call:
         kwargs |= {**self.arguments, **positions}
         kwargs |= {name: self.layer.convert(np.full(len(X), count)) for name in self.lengths}
         try:
-            with _quiet(), without_dropout():
+            with quiet_user_code(), without_dropout():
                 result = _bound(self.layer, kwargs)
                 output = _first_array(result)
         except Exception as error:  # whatever somebody's layer raises
@@ -191,10 +189,3 @@ def _bound(layer: Layer, kwargs: dict[str, Any]) -> Any:
     parameters = inspect.signature(layer.forward).parameters.values()
     positional = [kwargs.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_ONLY and p.name in kwargs]
     return layer.forward(*positional, **kwargs)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with np.errstate(all="ignore"), warnings.catch_warnings(), user_code():
-        warnings.simplefilter("ignore")
-        yield

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from headwise.checker.modules.positions import image_sides
+from headwise.checker.reference.state import image_sides
 from headwise.checker.user_code.numpy_guard import np
 
 AXES = ("BND", "ND", "BDN", "DN", "BDHW", "BHWD")

@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from headwise.checker.modules.layer import Layer
+from headwise.checker.reference.state import image_sides
 from headwise.checker.user_code.numpy_guard import np
 
 FIRST_POSITION = "first_position"  # the keyword of a call of tokens that come after others
@@ -44,12 +45,6 @@ def rotated_widths(layer: Layer, kinds: Mapping[str, str], width: int) -> list[i
         return [width]
     stated = [n for name, n in layer.numbers.items() if _ROTARY_WIDTH.fullmatch(name) and 0 < n <= width]
     return list(dict.fromkeys(n for n in (*stated, width, width // 2, width // 4) if n > 1 and n % 2 == 0)) or [width]
-
-
-def image_sides(count: int) -> tuple[int, int]:
-    """The two most nearly equal factors of a number of tokens."""
-    height = max(h for h in range(1, int(count**0.5) + 1) if count % h == 0)
-    return height, count // height
 
 
 def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
-from headwise.checker.modules.positions import image_sides
-from headwise.checker.reference.state import Stage, Trace, configurable
+from headwise.checker.reference.state import Stage, Trace, configurable, image_sides
 from headwise.checker.search.mistakes import Explanation, forms_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise, product
 
 from headwise.checker.modules.more_keys import tables_of_heads
-from headwise.checker.modules.positions import image_sides
-from headwise.checker.reference.state import Change, Trace
+from headwise.checker.reference.state import Change, Trace, image_sides
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from headwise.checker.probes.generator import Generator, to_float32
 from headwise.checker.probes.kinds import Probe, ProbeShape
-from headwise.checker.reference.state import Case
+from headwise.checker.reference.state import Case, grid
 from headwise.checker.user_code.numpy_guard import np
 
 MANY, ONE = ProbeShape(5, 8, 9, 11, 3, 5, 17), ProbeShape(1, 1, 6, 3, 1, 2, 1)
@@ -93,7 +93,7 @@ def of_empty_cache(generator: Generator) -> Iterator[Further]:
 def of_one_query(generator: Generator) -> Iterator[Further]:
     """One query and several keys, also causal."""
     for probe in generator.apart():
-        *_, n, m = generator.grid(probe.case)
+        *_, n, m = grid(probe.case)
         if n <= m and "window" not in generator.takes:
             yield Further.of(generator, "one query and several keys", probe)
         if n < m and "window" in generator.takes and {"causal": True}.items() <= generator.interface.implicit.items():
@@ -110,7 +110,7 @@ def of_many_keys(generator: Generator, count: int) -> Iterator[Further]:
 def of_other_values(generator: Generator) -> Iterator[Further]:
     """Other values of the options, in another type, and fewer of them."""
     case, sharp = generator.base(), generator.base(2.0)
-    b, h, n, m = generator.grid(case)
+    b, h, n, m = grid(case)
     left, right = generator.interface.window
     windows = [(left and left + 2, right and right + 2)]
     windows += [(0, 0), (0, 2), (3, 0)] if (left, right) == (2, 1) else []
@@ -163,7 +163,7 @@ def of_groups(generator: Generator) -> Iterator[Further]:
 def _with_options(generator: Generator, case: Case, words: str, name: str = "plain") -> Iterator[Further]:
     """A case by itself, with each option, and with another mask and bias for each head."""
     yield Further.of(generator, words, Probe(name, case))
-    _, h, n, m = generator.grid(case)
+    _, h, n, m = grid(case)
     options = [(_NAMES.get(option, option), values) for option, values in generator.options(case).items()]
     options += [("mask-each", values) for values in generator.masks_each(case)]
     if h > 1 and "bias" in generator.takes:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
 from headwise.checker.probes.kinds import Interface, Probe, ProbeShape
-from headwise.checker.reference.state import Case
+from headwise.checker.reference.state import Case, grid
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 
@@ -117,7 +117,7 @@ class Generator(ABC):
 
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""
-        b, h, n, m = self.grid(case)
+        b, h, n, m = grid(case)
         last_hidden = np.arange(m) < m - 1  # a mask that has to be given is used to hide something
         values: Case = {
             "mask": np.ones((b, 1, 1, m) if self.interface.key_mask else (1, 1, n, m), bool) & last_hidden,
@@ -155,13 +155,6 @@ class Generator(ABC):
     def normal(self, *shape: int) -> Array:
         """Independent normal numbers."""
         return self.rng.normal(size=shape)
-
-    def grid(self, case: Case) -> tuple[int, int, int, int]:
-        """(B, H, N, M) of a case's logits."""
-        if "X" in case:
-            batch, n, _ = case["X"].shape
-            return batch, self.heads, n, case["context" if "context" in case else "X"].shape[1]
-        return (*case["q"].shape[:3], case["k"].shape[2])
 
     def width(self, case: Case) -> int:
         """Of one head."""
@@ -226,7 +219,7 @@ class Generator(ABC):
 
     def options(self, case: Case) -> dict[str, Case]:
         """The options of the logits that the function takes, each with a value that shows on this case."""
-        b, h, n, m = self.grid(case)
+        b, h, n, m = grid(case)
         short = self.rng.permutation(np.arange(m - b - 1, m - 1)).clip(1)  # as many different lengths as items
         options: dict[str, Case] = {
             "scale": {"scale": 0.37},
@@ -248,7 +241,7 @@ class Generator(ABC):
 
     def masks_each(self, case: Case) -> Iterator[Case]:
         """Another mask for each item and head, and for each item, where it takes them."""
-        b, h, n, m = self.grid(case)
+        b, h, n, m = grid(case)
         if "mask" in self.takes and not self.interface.key_mask and b * h > 1:
             if self.interface.mask_axes in ("", "BHNM"):
                 yield {"mask": self.mask(b, h, n, m)}
@@ -257,7 +250,7 @@ class Generator(ABC):
 
     def about_logits(self, case: Case) -> Iterator[Probe]:
         """Scale, softcap, bias, masks and limits, each alone on this case, and all at once."""
-        b, h, n, m = self.grid(case)
+        b, h, n, m = grid(case)
         taken = self.options(case)
         for name, option in taken.items():
             yield Probe({"padding": "mask-keys"}.get(name, name), case | option)
@@ -285,7 +278,7 @@ class Generator(ABC):
 
     def edges(self, case: Case) -> Iterator[Probe]:
         """Queries that may attend to nothing, and NaN where no query attends."""
-        b, _, n, m = self.grid(case)
+        b, _, n, m = grid(case)
         hidden: dict[str, Case] = {}
         if "mask" in self.takes:
             empty = self.pairs_or_keys(b, n, m)

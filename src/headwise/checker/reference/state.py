@@ -13,6 +13,20 @@ from headwise.shapes import Array, BoolArray
 Case: TypeAlias = dict[str, Any]
 
 
+def grid(case: Case) -> tuple[int, int, int, int]:
+    """(B, H, N, M) of a case's logits."""
+    if "X" in case:
+        batch, n, _ = case["X"].shape
+        return batch, case.get("heads", 1), n, case["context" if "context" in case else "X"].shape[1]
+    return (*case["q"].shape[:3], case["k"].shape[2])
+
+
+def image_sides(count: int) -> tuple[int, int]:
+    """The height and the width of an image, or a grid, of so many tokens: the two most nearly equal factors."""
+    height = max(h for h in range(1, int(count**0.5) + 1) if count % h == 0)
+    return height, count // height
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Result:
     """An output, and the weights that may come with it: one array from a function, any of several from a reference."""

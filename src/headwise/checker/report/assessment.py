@@ -8,7 +8,7 @@ from textwrap import shorten
 
 from headwise.checker.arguments.roles import FUSED, role_of
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.calling.responses import grid, has_shape
+from headwise.checker.calling.responses import has_shape
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.catalogue.interface import residual_of_inputs
 from headwise.checker.detection.acceptance import in_words
@@ -17,7 +17,7 @@ from headwise.checker.measurement.recovery import recovered_runs
 from headwise.checker.probes import PROBES, first_probe
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.stages import pairs_of
-from headwise.checker.reference.state import Change
+from headwise.checker.reference.state import Change, grid
 from headwise.checker.report.counterexample import find_smallest
 from headwise.checker.report.hints import hints
 from headwise.checker.report.locations import find_locations

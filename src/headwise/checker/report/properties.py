@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.calling.responses import grid
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Case
+from headwise.checker.reference.state import Case, grid
 from headwise.checker.report.verdict import Property
 from headwise.checker.search.mistakes import Observation
 from headwise.checker.user_code.numpy_guard import np

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headwise.checker.calling.responses import grid
+from headwise.checker.reference.state import grid
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np
 

@@ -8,13 +8,13 @@ from functools import partial
 from typing import TypeAlias
 
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.calling.responses import grid, has_shape
+from headwise.checker.calling.responses import has_shape
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.measurement.influence import is_equivariant
 from headwise.checker.probes import PROBES, Probe, probes
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Case
+from headwise.checker.reference.state import Case, grid
 from headwise.checker.search.agreement import fits
 from headwise.checker.search.dropout import detect_dropout
 from headwise.checker.search.edge_cases import EDGES, hazards_of, is_left_with_nothing, split_empty_rows

@@ -7,11 +7,13 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, NoReturn, TextIO
 
 from headwise.checker.user_code.devices import on_processor
+from headwise.checker.user_code.numpy_guard import np, unchanged_numpy
 from headwise.errors import UserCodeError
 
 
@@ -42,6 +44,14 @@ def user_code() -> Iterator[None]:
         os._exit, sys.stdin = leave, stdin
         if vars(builtins) != functions:
             vars(builtins).update(functions)
+
+
+@contextlib.contextmanager
+def quiet_user_code() -> Iterator[None]:
+    """As `user_code`, also without warnings, and undoing what the block does to NumPy."""
+    with unchanged_numpy(), np.errstate(all="ignore"), warnings.catch_warnings(), user_code():
+        warnings.simplefilter("ignore")
+        yield
 
 
 _streams: dict[str, TextIO] = {}

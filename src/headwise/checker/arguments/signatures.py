@@ -30,31 +30,14 @@ _OPTIONS = {
     "tokens": _OF_LOGITS | _CACHED | _OF_TOKENS | FUSED.keys(),
     "attention": _OF_LOGITS | _CACHED | frozenset(["align", "sinks", "qkv", "kv"]),
 }
-_HELPERS = {
-    "weights?",
-    "dtype",
-    "d",
-    "D",
-    "config",
-    "layer",
-    "pages",
-    "index",
-    "starts",
-    "key_starts",
-    "longest",
-    "longest_key",
-    "freqs",
-}
-_HELPERS |= {"buckets", "bucket count", "longest distance", "rows", "columns", "grid", "items", *_COUNTS_OF_HEADS}
-_HELPERS |= {"query count", "key count"}
+_HELPERS = {"weights?", "dtype", "d", "D", "config", "layer", "pages", "index", "freqs", "buckets", "bucket count"}
+_HELPERS |= {"starts", "key_starts", "longest", "longest_key", "longest distance", "query count", "key count"}
+_HELPERS |= {"rows", "columns", "grid", "items", *_COUNTS_OF_HEADS}
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
     4: (("self_attention", ("X", *_MATRICES)),),
     5: (("multi_head", ("X", *_MATRICES, "heads")), ("self_attention", ("X", *_MATRICES, "Wo"))),
-    6: (
-        ("multi_head", ("X", *_MATRICES, "Wo", "heads")),
-        ("multi_head", ("X", *_MATRICES, "heads", "Wo")),
-    ),
+    6: (("multi_head", ("X", *_MATRICES, "Wo", "heads")), ("multi_head", ("X", *_MATRICES, "heads", "Wo"))),
 }
 
 

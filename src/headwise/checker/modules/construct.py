@@ -54,13 +54,7 @@ def parse_arguments(text: str | Mapping[str, Any] | None) -> dict[str, Any]:
         if not isinstance(call, ast.Call) or call.args or any(keyword.arg is None for keyword in call.keywords):
             raise ValueError("each value needs a name")
         return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-    except (
-        SyntaxError,
-        ValueError,
-        TypeError,
-        RecursionError,
-        MemoryError,
-    ) as error:
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         reason = "a value is no constant of Python" if "malformed node" in reason else reason
         raise DataError(

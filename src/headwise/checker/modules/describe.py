@@ -51,25 +51,9 @@ from headwise.shapes import Array
 # what True means in the masks of the frameworks' own layers
 _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends", "flax": "attends"}
 # conventions that a layer is known to follow before the search
-_KNOWN = frozenset(
-    {
-        "activation-last",
-        "context-and-tokens",
-        "gated",
-        "keys-latent",
-        "keys-reduced",
-        "position-bias",
-        "positions-inside",
-        "qk-norm",
-        "registers",
-        "rope",
-        "scale-configured",
-        "scale-learned",
-        "set-block",
-        "sinks",
-        "softcap-built-in",
-    }
-)
+_KNOWN = {"activation-last", "context-and-tokens", "gated", "keys-latent", "keys-reduced", "position-bias", "qk-norm"}
+_KNOWN |= {"positions-inside", "registers", "rope", "scale-configured", "scale-learned", "set-block", "sinks"}
+_KNOWN |= {"softcap-built-in"}
 _CAUSAL = re.compile(r"_?(is_|use_)?(causal|autoregressive)")
 _OF_T5 = re.compile(r"relative_attention_num_buckets\b")  # a family without a scale
 _ONE = r"\s*1(?:\.0*)?\s*(?=[,)]|$)"

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
 from headwise.checker.arguments.roles import FLAGS, normalize
-from headwise.checker.modules.layer import Layer, Parameter, documentation_of, possible_widths
+from headwise.checker.modules.layer import (
+    Layer,
+    Parameter,
+    documentation_of,
+    plain_attributes,
+    possible_widths,
+    signature_of_method,
+)
 from headwise.checker.modules.names import is_formula
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
@@ -103,7 +109,8 @@ def _initial(module: Any) -> Any:
     """The variables that a module starts with, for tokens of the width that its settings give."""
     import jax
 
-    required = [p for p in _signature(module).parameters.values() if p.default is p.empty]
+    signature = signature_of_method(type(module), "__call__")
+    required = [p for p in signature.parameters.values() if p.default is p.empty]
     named = {p.name: FLAGS.get(normalize(p.name)) for p in required if p.kind is p.KEYWORD_ONLY}
     required = [p for p in required if p.name not in named]
     errors: list[Exception] = []
@@ -153,7 +160,7 @@ def _layer(module: Any, name: str, arrays: Mapping[str, Array], write: Any, forw
         with jax.enable_x64(True):
             return jax.numpy.asarray(array)
 
-    vars(forward)["__signature__"] = _signature(module)
+    vars(forward)["__signature__"] = signature_of_method(type(module), "__call__")
     return Layer(
         name,
         tuple(_parameters(arrays)),
@@ -161,18 +168,13 @@ def _layer(module: Any, name: str, arrays: Mapping[str, Array], write: Any, forw
         forward,
         convert,
         numbers={key: value for key, value in vars(module).items() if type(value) is int},
-        attributes={key: value for key, value in vars(module).items() if isinstance(value, bool | float | str)},
+        attributes=plain_attributes(module),
         framework="flax",
         owner="flax" if type(module).__module__.startswith("flax.") else type(module).__name__,
         source=source_of(type(module)),
         documentation=documentation_of(type(module)),
         function=f"{type(module).__name__}.__call__",
     )
-
-
-def _signature(module: Any) -> inspect.Signature:
-    signature = inspect.signature(type(module).__call__)
-    return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 def _parameters(arrays: Mapping[str, Array]) -> Iterator[Parameter]:

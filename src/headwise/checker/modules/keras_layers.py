@@ -11,7 +11,14 @@ from typing import Any
 
 from headwise.checker.arguments.roles import FLAGS, normalize
 from headwise.checker.calling.responses import bare
-from headwise.checker.modules.layer import Layer, Parameter, documentation_of, possible_widths
+from headwise.checker.modules.layer import (
+    Layer,
+    Parameter,
+    documentation_of,
+    plain_attributes,
+    possible_widths,
+    signature_of_method,
+)
 from headwise.checker.user_code.execution import user_code
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
@@ -62,8 +69,7 @@ def keras_layer(layer: Any, name: str) -> Layer:
         with _in_float64():
             return clone(*args, **kwargs)
 
-    signature = inspect.signature(type(clone).call)
-    vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
+    vars(forward)["__signature__"] = signature_of_method(type(clone), "call")
     return Layer(
         name,
         tuple(Parameter(path, np.array(bare(v.value), np.float64), axes[path]) for path, v in variables.items()),
@@ -71,7 +77,7 @@ def keras_layer(layer: Any, name: str) -> Layer:
         forward,
         convert,
         numbers={key.lstrip("_"): value for key, value in vars(clone).items() if type(value) is int},
-        attributes={key: value for key, value in vars(clone).items() if isinstance(value, bool | float | str)},
+        attributes=plain_attributes(clone),
         framework="keras",
         owner="keras" if type(clone).__module__.startswith("keras.") else type(clone).__name__,
         source=source_of(type(clone)),
@@ -126,7 +132,8 @@ def _build(layer: Any) -> None:
     """Call a layer once, so that its variables exist."""
     if layer.built and _variables(layer):
         return
-    parameters = [p for p in inspect.signature(type(layer).call).parameters.values() if p.default is p.empty][1:]
+    signature = signature_of_method(type(layer), "call")
+    parameters = [p for p in signature.parameters.values() if p.default is p.empty]
     required = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     named = {p.name: FLAGS.get(normalize(p.name)) for p in parameters if p.kind is p.KEYWORD_ONLY}
     for width, count in product(possible_widths(layer), range(1, len(required) + 1)):

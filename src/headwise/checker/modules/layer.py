@@ -78,6 +78,17 @@ def possible_widths(instance: Any) -> list[int]:
     return list(dict.fromkeys([*widths, *others]))
 
 
+def signature_of_method(cls: type, method: str) -> inspect.Signature:
+    """The signature of a method as it is called on an instance."""
+    signature = inspect.signature(getattr(cls, method))
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def plain_attributes(instance: Any) -> dict[str, Any]:
+    """The attributes that are flags, numbers with a fraction, or strings."""
+    return {key: value for key, value in vars(instance).items() if isinstance(value, bool | float | str)}
+
+
 _documentation: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 

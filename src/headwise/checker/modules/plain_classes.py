@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headwise.checker.calling.responses import bare
-from headwise.checker.modules.layer import Layer, Parameter, documentation_of
+from headwise.checker.modules.layer import Layer, Parameter, documentation_of, signature_of_method
 from headwise.checker.modules.names import bias_role, is_formula, is_turned_off, role_of
 from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
 from headwise.checker.modules.whole_numbers import numbers_of_file
@@ -75,8 +75,7 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
     def forward(*args: Any, **kwargs: Any) -> Any:
         return getattr(clone, method)(*args, **kwargs)
 
-    signature = inspect.signature(getattr(type(clone), method))
-    vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
+    vars(forward)["__signature__"] = signature_of_method(type(clone), method)
     scalars = {key: item for key, item in vars(clone).items() if isinstance(item, bool | int | float | str)}
     return Layer(
         name,

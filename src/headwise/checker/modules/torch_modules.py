@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from headwise.checker.modules.layer import Layer, Parameter, documentation_of
+from headwise.checker.modules.layer import Layer, Parameter, documentation_of, signature_of_method
 from headwise.checker.modules.matrices import names_table
 from headwise.checker.modules.names import bias_role, is_formula, is_norm, is_turned_off, role_of
 from headwise.checker.modules.torch_memory import TorchMemory
@@ -277,8 +276,7 @@ def _with_hiding_masks(module: Any) -> None:
 
 def _forward(module: Any) -> Callable[..., Any]:
     forward = functools.wraps(type(module).forward)(in_float64(module))
-    signature = inspect.signature(type(module).forward)
-    vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
+    vars(forward)["__signature__"] = signature_of_method(type(module), "forward")
     return forward
 
 

@@ -46,7 +46,6 @@ class TargetSizes:
     context: int
     tokens: int | None = None  # the only number of tokens that it takes, for a table of fixed size; None for any
     queries: int | None = None  # the only number of queries that it has, where they are learned; None for any
-    max_tokens: int | None = None  # the largest number of tokens that it takes; None for any
     # whether each head projects only its own slice of the features, so that Wq, Wk and Wv are block-diagonal
     sliced: bool = False
     shared: bool = False  # whether these blocks are equal: every head is projected with the same matrix

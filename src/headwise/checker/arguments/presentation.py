@@ -12,15 +12,6 @@ AXES = {True: "BND", False: "BHNd"}  # the reference's layout of tokens, and of 
 # the axes of a table of biases, and whether its entries go by the query's place less the key's, or the other way
 TABLES = {f"{axes} {order}": (axes, order) for axes in ("LH", "HL", "L") for order in ("query-key", "key-query")}
 
-
-# how rotary angles (N, d/2) are presented: as cosines and sines with an entry for each pair or each feature, for each
-# item or not, as complex numbers, as cosines and sines on a last axis, or as they are
-ANGLES = (
-    *("half", "halves", "neighbours", "halves of items", "neighbours of items", "half of items"),
-    *("complex", "stacked", "turns"),
-)
-
-
 _PAGE = 4  # tokens of a page
 _BUCKETS = 96
 
@@ -82,7 +73,11 @@ def present_by_index(bias: Array, full: tuple[int, int, int, int]) -> Array:
 
 
 def present_angles(cos: Array, sin: Array, form: str) -> dict[str, Any]:
-    """Rotary angles as a function takes them."""
+    """Rotary angles (N, d/2) as a function takes them.
+
+    As cosines and sines with an entry for each pair (``"half"``) or for each feature (``"halves"``, ``"neighbours"``),
+    also ``of items``, with an axis for them; or ``"complex"``, ``"stacked"`` on a last axis, or as ``"turns"``.
+    """
     if form in ("complex", "stacked", "turns"):
         in_one = {"complex": cos + 1j * sin, "stacked": np.stack([cos, sin], axis=-1), "turns": np.arctan2(sin, cos)}
         return {"freqs": in_one[form]}

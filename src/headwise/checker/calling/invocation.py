@@ -47,8 +47,7 @@ class CallingConvention:
     # "tokens-first" or "merged" for an output whose axis of heads is after that of tokens, or part of the last
     output: str = ""
     grouped: bool = False  # whether queries have an axis for those of a key head, after that of key heads
-    # how it takes rotary angles: a name in `headwise.checker.arguments.presentation.ANGLES`
-    angles: str = "half"
+    angles: str = "half"  # how it takes rotary angles: a form of `present_angles`
     # ``"pair"`` for (left, right) or two arguments, or a name in `WINDOWS` if a window is one number
     window: str = "pair"
     # how its bias is given as a table of the distances between tokens: a name in

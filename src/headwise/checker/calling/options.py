@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from headwise.checker.arguments.roles import normalize
+from headwise.checker.arguments.roles import role_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
-
-FUNCTIONS = {"maskmod": "mask", "maskfn": "mask", "maskfunction": "mask", "scoremod": "bias", "scorefn": "bias"}
 
 # what a window given as one number may mean: the window to try, how often its left side is in the number, and how much
 # more the number is
@@ -32,7 +30,7 @@ def window_as_number(left: int, meaning: str) -> int:
 
 def is_function(name: object) -> bool:
     """Whether an argument of this name is a function of a score and its indices, or of the indices alone."""
-    return isinstance(name, str) and normalize(name) in FUNCTIONS
+    return isinstance(name, str) and role_of(name) in ("mask function", "bias function")
 
 
 def as_function(array: Array, name: str, shape: tuple[int, ...], convert: Callable[[Array], Any]) -> Callable[..., Any]:
@@ -53,6 +51,6 @@ def as_function(array: Array, name: str, shape: tuple[int, ...], convert: Callab
             return entries
         return entries[indices if len(indices) == 4 else (0, 0, *indices)]
 
-    if FUNCTIONS[normalize(name)] == "mask":
+    if role_of(name) == "mask function":
         return lambda *indices: at(indices)
     return lambda score, *indices: score + at(indices)

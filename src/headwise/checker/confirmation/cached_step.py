@@ -33,7 +33,7 @@ from headwise.checker.target import Memory, Target
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 
-_ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
+ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
 _CLOSE = 1e-4  # a module may compute in float32
 _SEVERAL = "several new tokens at once"
 _COMPUTES = {"forward", "__call__", "call"}  # methods of layers that have a cache, which may be named for it
@@ -166,7 +166,7 @@ class _Steps:
     @property
     def flags(self) -> dict[str, bool]:
         """The arguments with which it keeps or returns a cache."""
-        return {p.name: True for p in self.parameters if _ASKED.fullmatch(p.name.lower())}
+        return {p.name: True for p in self.parameters if ASKED.fullmatch(p.name.lower())}
 
     def nearest(self, case: Case, full: Array) -> tuple[tuple[str, ...], Array] | None:
         """The arguments of the first way that works, and of its outputs the nearest to that of all tokens at once."""

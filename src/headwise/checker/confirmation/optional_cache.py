@@ -7,7 +7,6 @@ takes them.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,7 +17,7 @@ from headwise.checker.arguments.roles import role_of
 from headwise.checker.arguments.signatures import signature_of, with_signature
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import has_shape
-from headwise.checker.confirmation.cached_step import Keeper
+from headwise.checker.confirmation.cached_step import ASKED, Keeper
 from headwise.checker.detection.refusal import UncallableError
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.differences import difference
@@ -28,7 +27,6 @@ from headwise.checker.search.mistakes import Explanation
 from headwise.shapes import Array
 
 _CLOSE = 1e-4  # a function may compute in float32
-_ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
 _OF_TOKENS = {"mask", "padding", "bias", "segments", "lengths", "prefix"}  # that go with certain tokens
 
 
@@ -140,7 +138,7 @@ def _steps(convention: CallingConvention, name: str, case: Case, new: int) -> It
     count = case["X" if "X" in case else "q"].shape[-2]
     before, last = _between(case, 0, count - new), _between(case, count - new, count)
     parameters = [p.name for p in signature_of(convention.function) or ()]
-    asked = {p: True for p in parameters if _ASKED.fullmatch(p.lower())}
+    asked = {p: True for p in parameters if ASKED.fullmatch(p.lower())}
     places = [p for p in parameters if role_of(p) in ("offset", "place") and p not in convention.fixed]
     first = _with(convention, asked)
     step = _with(first, dict.fromkeys(places, count - new))

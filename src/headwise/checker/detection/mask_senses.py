@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.options import is_function
 from headwise.checker.calling.responses import Response, has_shape
+from headwise.checker.measurement.influence import options_without_effect
 from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.probes import first_probe, probes
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case, grid
 from headwise.checker.user_code.numpy_guard import np
-from headwise.shapes import BoolArray
 
 _SAME = 1e-6
 OF_LOGITS = frozenset({"mask", "padding", "bias"})  # options that are arrays for the logits
@@ -99,11 +100,10 @@ def _candidates(convention: CallingConvention, name: str, documentation: Documen
     return {sense: _with_sense(convention, name, sense) for sense in senses}
 
 
-def _visible(convention: CallingConvention, name: str, case: Case) -> BoolArray:
+def _visible(convention: CallingConvention, name: str, case: Case) -> Any:
     """A mask that hides nothing."""
     batch, _, n, m = grid(case)
-    of_keys = name == "padding" or convention.interface.key_mask
-    return np.ones((batch, 1, 1, m) if of_keys else (1, 1, n, m), bool)
+    return options_without_effect(convention.interface, batch, n, m)[name]
 
 
 def _hiding_sense(convention: CallingConvention, name: str, documentation: Documentation) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.probes import first_probe
+from headwise.checker.probes import Interface, first_probe
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case, Change, Trace
 from headwise.checker.user_code.numpy_guard import np
@@ -52,7 +52,7 @@ def attended_keys(
     """
     sizes = convention.interface.sizes
     if count is None:
-        count = sizes.tokens or min(_TOKENS, sizes.max_tokens or _TOKENS) if sizes else _TOKENS
+        count = (sizes.tokens if sizes else None) or _TOKENS
     keys = keys or count
     case = case_with_tokens(convention, count, keys) | (options or {})
     before = convention.call(case).output
@@ -164,17 +164,17 @@ def case_with_tokens(convention: CallingConvention, count: int, keys: int | None
             number = count if name in ("X", "q") else keys
             shape = (*case[name].shape[:-2], number, case[name].shape[-1])
             case[name] = (0.3 * rng.normal(size=shape)).astype(case[name].dtype)  # so that no weight vanishes
-    for name, value in (("mask", np.ones((1, 1, count, keys), bool)), ("bias", np.zeros((1, 1, count, keys)))):
-        if name in case:
-            case[name] = value[:, :, :1] if name == "mask" and interface.key_mask else value
-    if "padding" in case:
-        case["padding"] = np.ones((case["padding"].shape[0], 1, 1, keys), bool)
-    if case.get("window") is not None:
-        case["window"] = tuple(side and count for side in case["window"])
-    if "segments" in case:
-        case["segments"] = np.ones((case["segments"].shape[0], count), int)
-    if "lengths" in case:
-        case["lengths"] = np.full(case["lengths"].shape, keys)
-    if "mask" in case and interface.key_mask:
-        case["mask"] = np.ones((case[next(x for x in ("X", "q") if x in case)].shape[0], 1, 1, keys), bool)
-    return case
+    options = options_without_effect(interface, len(case["X" if "X" in case else "q"]), count, keys)
+    options["window"] = case.get("window") and tuple(side and count for side in case["window"])
+    return case | {name: value for name, value in options.items() if name in case}
+
+
+def options_without_effect(interface: Interface, batch: int, n: int, m: int) -> Case:
+    """Return masks and lengths that hide none of the keys, and a bias of nothing."""
+    return {
+        "mask": np.ones((batch, 1, 1, m) if interface.key_mask else (1, 1, n, m), bool),
+        "padding": np.ones((batch, 1, 1, m), bool),
+        "bias": np.zeros((1, 1, n, m)),
+        "lengths": np.full(batch, m),
+        "segments": np.ones((batch, n), int),
+    }

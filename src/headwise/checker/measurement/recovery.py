@@ -11,10 +11,11 @@ from typing import TypeAlias
 
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.measurement.influence import options_without_effect
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.definition import build, evaluate
-from headwise.checker.reference.state import Case, Change, Trace
+from headwise.checker.reference.state import Case, Change, Trace, grid
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 
@@ -264,17 +265,9 @@ def _redrawn(like: Case, convention: CallingConvention, rng: np.random.Generator
     for name in ("X", "context", "q", "k", "v"):
         if name in like:
             case[name] = (_SMALL * rng.normal(size=like[name].shape)).astype(like[name].dtype)
-    batch, n = case["X" if "X" in case else "q"].shape[0], case["X" if "X" in case else "q"].shape[-2]
-    m = case["k" if "k" in case else "context" if "context" in case else "X"].shape[-2]
+    batch, _, n, m = grid(case)
     interface = convention.interface
-    visible = {
-        "mask": np.ones((batch, 1, 1, m) if interface.key_mask else (1, 1, n, m), bool),
-        "padding": np.ones((batch, 1, 1, m), bool),
-        "bias": np.zeros((1, 1, n, m)),
-        "lengths": np.full(batch, m),
-        "segments": np.ones((batch, n), int),
-    }
-    neutral = first_probe(interface).case | visible
+    neutral = first_probe(interface).case | options_without_effect(interface, batch, n, m)
     return case | {name: neutral[name] for name in interface.needs - case.keys() if name in neutral}
 
 

@@ -19,6 +19,7 @@ from headwise.checker.user_code.numpy_guard import np
 from headwise.errors import describe_exception
 from headwise.shapes import Array, BoolArray
 
+_CLOSE = 1e-5  # a layer may compute in float32
 USUAL_COUNT = 6  # tokens; as an image 2 × 3
 
 
@@ -165,6 +166,16 @@ class Call:
         axes, value = form
         sizes = {"B": len(X), "N": X.shape[1], "1": 1, "H": self.heads, "F": len(X) * self.heads}
         return self.layer.convert(np.full([sizes[axis] for axis in axes], value))
+
+
+def visible_keys(call: Call, X: Array, before: Array) -> BoolArray:
+    """The keys that each query sees, (N, N), with its own; `before` is the output for these tokens."""
+    visible = np.eye(X.shape[1], dtype=bool)
+    for m in range(X.shape[1]):
+        changed = X.copy()
+        changed[:, m] *= np.cos(np.arange(X.shape[-1]))  # which no norm takes away
+        visible[:, m] |= np.abs(call(changed) - before).max(axis=(0, 2)) > _CLOSE * np.abs(before).max()
+    return visible
 
 
 def plain_array(value: Any) -> Array | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from headwise.checker.catalogue import CATALOGUE
-from headwise.checker.modules.call import Call, CallError
+from headwise.checker.modules.call import Call, CallError, visible_keys
 from headwise.checker.modules.projections import Reading
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.stages import capped_at, constant_scale
@@ -71,13 +71,8 @@ def _patterns(call: Call, case: Case, before: Array) -> Iterator[Case]:
     """
     if call.takes_context:
         return
-    count = before.shape[1]
-    visible = np.eye(count, dtype=bool)
-    for m in range(count):
-        perturbed = case["X"].copy()
-        perturbed[:, m] *= np.cos(np.arange(perturbed.shape[-1]))  # which no norm takes away
-        visible[:, m] |= np.abs(call(perturbed) - before).max(axis=(0, 2)) > _CLOSE * np.abs(before).max()
-    for pattern in (visible, visible & ~np.eye(count, dtype=bool)):
+    visible = visible_keys(call, case["X"], before)
+    for pattern in (visible, visible & ~np.eye(len(visible), dtype=bool)):
         if not pattern.all():
             yield {"mask": pattern[None, None]}
 

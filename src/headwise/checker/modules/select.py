@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product, takewhile
 
 from headwise.checker.measurement.influence import sees_windows_of_grid
-from headwise.checker.modules.call import Call, CallError
+from headwise.checker.modules.call import Call, CallError, visible_keys
 from headwise.checker.modules.calls import takes_any_count, with_optional_context
 from headwise.checker.modules.design import designs, measured_design, residuals
 from headwise.checker.modules.extras import (
@@ -170,17 +170,11 @@ def _windows(call: Call, reading: Reading) -> BoolArray | None:
 def _visible(call: Call, reading: Reading) -> BoolArray | None:
     """The keys that each query sees, (N, N); None where that cannot be told."""
     X = np.random.default_rng(9).normal(size=(call.batch, call.count, reading.sizes.model))
-    visible = np.eye(call.count, dtype=bool)
     try:
         call.layer.write(reading.stored(draw_weights(reading, np.random.default_rng(7))))
-        before = call(X)
-        for m in range(call.count):
-            changed = X.copy()
-            changed[:, m] *= np.cos(np.arange(X.shape[-1]))  # which no norm takes away
-            visible[:, m] |= np.abs(call(changed) - before).max(axis=(0, 2)) > _CLOSE * np.abs(before).max()
+        return visible_keys(call, X, call(X))
     except (CallError, ValueError):
         return None
-    return visible
 
 
 def mixes_tokens(call: Call, reading: Reading) -> bool:

@@ -121,7 +121,7 @@ class ProbeShape:
         sizes = interface.sizes
         if sizes is None:
             return shape
-        tokens, keys = (sizes.tokens or min(n, sizes.max_tokens or n) for n in (shape.tokens, shape.keys))
+        tokens, keys = (sizes.tokens or n for n in (shape.tokens, shape.keys))
         tokens = sizes.queries or tokens
         batch = shape.batch if shape.batch != sizes.heads else shape.batch + 2  # so that neither passes for the other
         return ProbeShape(batch, sizes.heads, tokens, keys, sizes.width, sizes.values, sizes.model)

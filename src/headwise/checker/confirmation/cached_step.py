@@ -20,9 +20,8 @@ from headwise.checker.arguments.settings import SIZES
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import bare
 from headwise.checker.calling.values import present_masks
-from headwise.checker.modules import FIRST_POSITION
 from headwise.checker.modules.construct import construct
-from headwise.checker.modules.positions import position_arguments
+from headwise.checker.modules.positions import FIRST_POSITION, position_arguments
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.definition import build, evaluate
 from headwise.checker.reference.differences import difference

@@ -6,13 +6,11 @@ many heads there are, and copies the layer in float64 so that weights can be put
 
 from headwise.checker.modules.construct import parse_arguments
 from headwise.checker.modules.frameworks import is_module
-from headwise.checker.modules.positions import FIRST_POSITION
 from headwise.checker.modules.targets import find_targets
 from headwise.checker.modules.torch_modules import one_thread, without_dropout
 from headwise.checker.modules.variants import Variant, options_off, other_sizes
 
 __all__ = [
-    "FIRST_POSITION",
     "Variant",
     "find_targets",
     "is_module",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 
 from headwise.checker.arguments.roles import role_of
@@ -51,7 +50,7 @@ def _of_others(layer: Layer) -> Iterator[str]:
 
 def _passed(layer: Layer, tokens: str) -> str:
     """The arguments that have to be passed: tokens for the first, and for those whose names say so."""
-    parameters = inspect.signature(layer.forward).parameters.values()
+    parameters = layer.arguments.values()
     required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     of_tokens = {p.name for place, p in enumerate(required) if not place or role_of(p.name) in ("X", "q", "k", "v")}
     return ", ".join(f"{p.name}={tokens if p.name in of_tokens else '...'}" for p in required) or tokens

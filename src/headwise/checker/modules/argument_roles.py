@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 
 from headwise.checker.arguments.documentation import document
@@ -36,9 +35,9 @@ def _of_tokens(call: Call) -> dict[str, str]:
     contexts = [name for name, source in call.tokens.items() if source == "context"]
     values = [name for name in contexts if role_of(name) == "v"] or contexts[1:]
     if call.of_first:
-        return {**dict.fromkeys(inspect.signature(call.layer.forward).parameters, ""), **call.tokens}
+        return {**dict.fromkeys(call.layer.arguments, ""), **call.tokens}
     if has_no_context(call.layer):  # arguments of the same class where it has one
-        names = inspect.signature(call.layer.forward).parameters
+        names = call.layer.arguments
         of_others = {name for name in names if name.startswith("encoder_") or role_of(name) in ("context", "k", "v")}
         contexts_of_others = dict.fromkeys(of_others, "")
         return {**contexts_of_others, **call.tokens}
@@ -63,40 +62,37 @@ def roles_without_weights(layer: Layer) -> dict[str, str]:
 
 def _lesser_masks(layer: Layer) -> dict[str, str]:
     """Masks under names of their own next to that of the attention, such as a time mask."""
-    names = [name for name in inspect.signature(layer.forward).parameters if role_of(name) == "mask"]
+    names = [name for name in layer.arguments if role_of(name) == "mask"]
     main = [name for name in names if re.fullmatch(r"((self_)?att(n|ention)_?)?mask", name.lower())]
     return {name: "" for name in names if main and name not in main}
 
 
 def _decided_by_layer(layer: Layer) -> dict[str, str]:
     """A causal flag that is None by default, so that the layer's own counts."""
-    parameters = inspect.signature(layer.forward).parameters.values()
-    return {p.name: "" for p in parameters if p.default is None and role_of(p.name) == "causal"}
+    return {p.name: "" for p in layer.arguments.values() if p.default is None and role_of(p.name) == "causal"}
 
 
 def _factors_of_logits(layer: Layer) -> dict[str, str]:
     """A factor `tau` next to a shift `delta` of the logits (Liu et al., 2022) is no temperature."""
-    names = inspect.signature(layer.forward).parameters
-    return {"tau": "", "delta": ""} if {"tau", "delta"} <= names.keys() else {}
+    return {"tau": "", "delta": ""} if {"tau", "delta"} <= layer.arguments.keys() else {}
 
 
 def masks_left_out(match: Match) -> list[str]:
     """The masks that a flag turns off, and those that have to be passed and are None or an object."""
     call = match.call
     if any(value is False and _MASKS_OFF.fullmatch(name) for name, value in call.layer.attributes.items()):
-        names = inspect.signature(call.layer.forward).parameters
-        return [name for name in names if role_of(name) in ("mask", "padding")]
+        return [name for name in call.layer.arguments if role_of(name) in ("mask", "padding")]
     return [] if takes_masks(call, match.reading.sizes) or not call.masks else list(call.masks)
 
 
 def _handed_on(layer: Layer) -> dict[str, str]:
     """A bias that is returned too, for the next layer, holds the mask already: it is left alone."""
     code = document(layer.forward, layer.source, layer.function).code
-    biases = [name for name in inspect.signature(layer.forward).parameters if role_of(name) == "bias"]
+    biases = [name for name in layer.arguments if role_of(name) == "bias"]
     return {name: "" for name in biases if re.search(rf"(return|outputs?\s*=)[^\n]*\b{name}\b", code)}
 
 
 def _masks_of_keras(layer: Layer) -> dict[str, str]:
     """The masks that Keras passes along with tensors by itself are left alone."""
-    names = list(inspect.signature(layer.forward).parameters)
+    names = layer.arguments
     return {name: "" for name in names if name.endswith("_mask") and name.removesuffix("_mask") in names}

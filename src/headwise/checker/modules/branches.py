@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +21,7 @@ def arguments_of_other_forms(layer: Layer) -> list[str]:
     attributes = {**layer.attributes, **layer.numbers}
     attributes.pop("training", None)  # which is no form
     read = dict(_names(forward.body, SimpleNamespace(**attributes), True)) if forward is not None else {}
-    parameters = inspect.signature(layer.forward).parameters.values()
-    return [p.name for p in parameters if p.default is None and read.get(p.name) is False]
+    return [p.name for p in layer.arguments.values() if p.default is None and read.get(p.name) is False]
 
 
 def _names(nodes: list[Any], own: Any, is_reached: bool) -> Iterator[tuple[str, bool]]:

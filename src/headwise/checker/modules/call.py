@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -197,6 +196,6 @@ def _first_array(result: Any) -> Array:
 
 def _bound(layer: Layer, kwargs: dict[str, Any]) -> Any:
     """Call with the arguments that are positional only in their places."""
-    parameters = inspect.signature(layer.forward).parameters.values()
-    positional = [kwargs.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_ONLY and p.name in kwargs]
+    first = [p.name for p in layer.arguments.values() if p.kind is p.POSITIONAL_ONLY]
+    positional = [kwargs.pop(name) for name in first if name in kwargs]
     return layer.forward(*positional, **kwargs)

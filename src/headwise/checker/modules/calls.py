@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -134,8 +133,8 @@ def _with_latents(call: Call, model: int) -> Iterator[Call]:
 
 def with_optional_context(call: Call) -> Call | None:
     """The call with a context that the layer may do without, if it takes one."""
-    parameters = inspect.signature(call.layer.forward).parameters.values()
-    names = [p.name for p in parameters if role_of(p.name) == "context" and p.default is None]
+    optional = [name for name, p in call.layer.arguments.items() if p.default is None]
+    names = [name for name in optional if role_of(name) == "context"]
     if len(names) != 1 or call.takes_context:
         return None
     return replace(call, tokens={**call.tokens, names[0]: "context"})
@@ -196,7 +195,7 @@ def _read_signature(layer: Layer, pairs: Pairs | None) -> tuple[Call, list[dict[
     """What the arguments are; and which of them give positions: those that have to, then all that may."""
     parameters = [
         p
-        for p in inspect.signature(layer.forward).parameters.values()
+        for p in layer.arguments.values()
         if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and (pairs is None or p.name != pairs.argument)
     ]
     required = [p.name for p in parameters if p.default is p.empty]

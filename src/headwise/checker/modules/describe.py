@@ -134,7 +134,7 @@ def target_of(match: Match, filled: Mapping[str, Array]) -> Target:
 
 def _is_causal(call: Call) -> bool:
     """Whether a flag that it stores says so; that of a layer that takes a mask may be for others to read."""
-    roles = {role_of(name) for name in inspect.signature(call.layer.forward).parameters}
+    roles = {role_of(name) for name in call.layer.arguments}
     flags = [n for name, n in call.layer.attributes.items() if _CAUSAL.fullmatch(name) and isinstance(n, bool)]
     return flags == [True] and len(call.tokens) == 1 and not roles & {"mask", "causal", "context", "k", "v"}
 

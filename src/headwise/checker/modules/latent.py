@@ -144,7 +144,7 @@ class _View:
         return np.pad(rows, ((0, shape[0] - rows.shape[0]), (0, shape[1] - rows.shape[1])))
 
     def _forward(self) -> Any:
-        layer, first = self.layer, next(iter(inspect.signature(self.layer.forward).parameters))
+        layer, first = self.layer, next(iter(self.layer.arguments))
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             bound = inspect.signature(forward).bind(*args, **kwargs)

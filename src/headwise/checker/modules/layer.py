@@ -69,6 +69,11 @@ class Layer:
     gate: Gate | None = None  # the numbers of a gate on its output, where they are known
     note: str = ""  # in which form of it is checked, for a report
 
+    @property
+    def arguments(self) -> Mapping[str, inspect.Parameter]:
+        """The arguments of its call, by their names."""
+        return inspect.signature(self.forward).parameters
+
 
 def possible_widths(instance: Any) -> list[int]:
     """How wide the tokens of a layer may be that shows it at its first call: by its attributes, or as usual."""

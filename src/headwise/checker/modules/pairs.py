@@ -6,7 +6,6 @@ are normalised first, features whose mean is zero and whose length is known stay
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ class Pairs:
 
 def possible_pairs(layer: Layer, heads: int) -> Iterator[Pairs]:
     """The arguments after the first that may be features of pairs: by their names, or because they are required."""
-    arguments = inspect.signature(layer.forward).parameters.values()
+    arguments = layer.arguments.values()
     names, required = [p.name for p in arguments], [p.name for p in arguments if p.default is p.empty]
     candidates = [name for name in names[1:] if _NAME.search(name.lower())]
     unknown = [name for name in required if role_of(name) in (None, "X", "context", "bias")]

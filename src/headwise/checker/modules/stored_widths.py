@@ -45,7 +45,6 @@ def with_width_of_queries(layer: Layer, part: Any, layer_of: Callable[[Any], Lay
             layers[width] = layer_of(_resized(part, kept, width, names))
         return layers[width].forward(*args, **kwargs)
 
-    vars(forward)["__signature__"] = inspect.signature(layer.forward)
     return replace(layer, forward=forward, note=f"{', '.join(resized)} set by the width of its queries")
 
 

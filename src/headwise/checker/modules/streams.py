@@ -35,7 +35,7 @@ def views_with_one_source(layer: Layer) -> Iterator[Layer]:
     """The layer as one with one source of tokens, in either order, or with one context; nothing without a second."""
     twins = list(_twins(layer))
     parts = "".join(twin.part for twin in twins if twin.first.value.ndim > 1)
-    names = [p.name for p in inspect.signature(layer.forward).parameters.values() if role_of(p.name) not in _OPTIONS]
+    names = [p.name for p in layer.arguments.values() if role_of(p.name) not in _OPTIONS]
     if layer.framework != "torch" or not {"k", "v"} <= set(parts) or any(t.first.axes != "oi" for t in _weights(twins)):
         return
     if "q" in parts and len(names) >= 2:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,11 @@ def start(arguments, folder):
     return subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, start_new_session=True, **streams)
 
 
-def copy_class(folder):
-    folder.mkdir(exist_ok=True)
+def copy_class(folder, command):
+    """What ``grade`` marks, in a folder that is empty for other commands."""
+    folder.mkdir()
     for path in (TESTS.parent / "examples" / "class").iterdir():
-        if path.stem in ("ada", "bo", "chen", "hana", "rubric"):
+        if command == "grade" and path.stem in ("ada", "bo", "chen", "hana", "rubric"):
             shutil.copy(path, folder)
 
 
@@ -60,6 +62,22 @@ def finish(arguments, folder):
     assert process.returncode == 0, output
     return time.monotonic() - began
 
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The folder of a command that ran to its end, and its seconds; each command runs once."""
+
+    @cache
+    def run(name):
+        folder = tmp_path_factory.mktemp(name)
+        copy_class(folder / "class", name)
+        return folder, finish(COMMANDS[name], folder)
+
+    return run
+
+
+# the tests of a command on one worker, so that it runs undisturbed once
+by_command = {name: pytest.param(name, marks=pytest.mark.xdist_group(f"kills-{name}")) for name in COMMANDS}
 
 TIMES = {
     ".html": rb"\d+ s(?=<)",
@@ -80,23 +98,20 @@ def results(folder):
     return files
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_killed_and_resumed_it_is_as_if_undisturbed(name, tmp_path):
+@pytest.mark.parametrize("name", by_command.values())
+def test_killed_and_resumed_it_is_as_if_undisturbed(name, tmp_path, undisturbed):
     rng = np.random.default_rng(int(os.environ.get("SEED", "0")))
     arguments = COMMANDS[name]
-    folders = [tmp_path / "undisturbed", tmp_path / "killed"]
-    for folder in folders:
-        folder.mkdir()
-        if name == "grade":
-            copy_class(folder / "class")
-    seconds = finish(arguments, folders[0])
+    folder = tmp_path
+    copy_class(folder / "class", name)
+    whole, seconds = undisturbed(name)
     kills = 0
     while kills < KILLS:
-        resume = ["--resume"] if (folders[1] / "out" / "training.safetensors").exists() else []
+        resume = ["--resume"] if (folder / "out" / "training.safetensors").exists() else []
         # an experiment is resumed in one process or in two
         processes = ["--processes", str(rng.integers(1, 3))] if arguments[0] == "study" else []
-        fresh = not (folders[1] / "out").exists()
-        process, began = start([*arguments, *resume, *processes], folders[1]), time.monotonic()
+        fresh = not (folder / "out").exists()
+        process, began = start([*arguments, *resume, *processes], folder), time.monotonic()
         try:
             output, _ = process.communicate(timeout=rng.uniform(0, seconds))
             if fresh:
@@ -106,14 +121,14 @@ def test_killed_and_resumed_it_is_as_if_undisturbed(name, tmp_path):
             output, _ = process.communicate(timeout=PATIENCE)
             kills += process.returncode != 0
         assert process.returncode in (0, -signal.SIGKILL), output
-        state, finished = folders[1] / "out" / "training.safetensors", folders[1] / "out" / "model.safetensors"
+        state, finished = folder / "out" / "training.safetensors", folder / "out" / "model.safetensors"
         if process.returncode == 0 or (finished.exists() and not state.exists()):
-            assert results(folders[1]) == results(folders[0])
-            shutil.rmtree(folders[1] / "out")  # start again, with nothing
-    if not (folders[1] / "out" / "model.safetensors").exists():
-        resume = ["--resume"] if (folders[1] / "out" / "training.safetensors").exists() else []
-        finish([*arguments, *resume], folders[1])
-    assert results(folders[1]) == results(folders[0])
+            assert results(folder) == results(whole)
+            shutil.rmtree(folder / "out")  # start again, with nothing
+    if not (folder / "out" / "model.safetensors").exists():
+        resume = ["--resume"] if (folder / "out" / "training.safetensors").exists() else []
+        finish([*arguments, *resume], folder)
+    assert results(folder) == results(whole)
 
 
 SPACE = {"train": 300, "sets": 80, "report": 1000, "grade": 30}  # kB, about half of what each writes
@@ -134,14 +149,10 @@ def can_mount():
 
 
 @pytest.mark.skipif(not can_mount(), reason="no file system can be mounted here")
-@pytest.mark.parametrize("name", SPACE)
-def test_a_full_disk_is_one_line_and_the_next_run_resumes(name, tmp_path):
-    for folder in ("disk", "class", "undisturbed"):
-        (tmp_path / folder).mkdir()
-    for folder in (tmp_path, tmp_path / "undisturbed") if name == "grade" else ():
-        copy_class(folder / "class")
-    if name != "grade":
-        (tmp_path / "undisturbed" / "class").mkdir()
+@pytest.mark.parametrize("name", [by_command[name] for name in SPACE])
+def test_a_full_disk_is_one_line_and_the_next_run_resumes(name, tmp_path, undisturbed):
+    (tmp_path / "disk").mkdir()
+    copy_class(tmp_path / "class", name)
     command = [sys.executable, "-m", "helpers.small_commands", *COMMANDS[name]]
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh", *command],
@@ -154,5 +165,5 @@ def test_a_full_disk_is_one_line_and_the_next_run_resumes(name, tmp_path):
     assert "Traceback" not in first
     assert "internal error" not in first
     assert first.splitlines()[-1].startswith("headwise: ")
-    finish(COMMANDS[name], tmp_path / "undisturbed")
-    assert results(tmp_path / "copy") == results(tmp_path / "undisturbed")
+    whole, _ = undisturbed(name)
+    assert results(tmp_path / "copy") == results(whole)

@@ -45,6 +45,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 @pytest.mark.parametrize("option", OPTIONS)
 def test_shards_give_the_results_of_the_whole(engine, option, rng):

@@ -187,6 +187,7 @@ EXPECTED = {
 MARKS = {cosine_over_queries: pytest.mark.whole_search}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "function", [pytest.param(f, marks=MARKS.get(f, ())) for f in EXPECTED], ids=lambda f: f.__name__
 )

@@ -89,6 +89,7 @@ def test_no_change_writes_into_what_an_evaluation_keeps(cases):
                 np.testing.assert_array_equal(one.output, before.output)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("code", [code for code, entry in CATALOGUE.items() if entry.changes])
 def test_every_way_of_making_a_mistake_shows(code, cases):
     """On some probe the answer is another, in the output or in every array that may pass for the weights."""

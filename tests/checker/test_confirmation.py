@@ -253,6 +253,7 @@ def with_one_mask_in_a_group(q, k, v, mask=None):
     return (softmax(s) @ v[:, :, None]).reshape(b, h, n, -1)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "what"),
     [

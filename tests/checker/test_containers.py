@@ -97,6 +97,7 @@ def stacks_with_heads_second(x, w_q, w_k, w_v, w_o):
     return attend(q, k, v).swapaxes(0, 1).reshape(len(x), -1) @ w_o
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "function",
     [

@@ -69,6 +69,7 @@ def capped(q, k, v, softcap=30.0):
     return softmax(softcap * np.tanh(q @ k.T / np.sqrt(q.shape[1]) / softcap)) @ v
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "convention"),
     [

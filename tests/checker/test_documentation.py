@@ -133,6 +133,7 @@ def heads_of_tokens_unscaled(q, k, v):
     return np.einsum("hnm,mhd->nhd", softmax(np.einsum("nhd,mhd->hnm", q, k)), v)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [

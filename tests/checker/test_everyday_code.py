@@ -114,6 +114,7 @@ def less_the_maximum_of_all(x, wq, wk, wv):
     return e / e.sum(axis=1, keepdims=True) @ (x @ wv)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes", "hazards"),
     [

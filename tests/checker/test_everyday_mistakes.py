@@ -40,6 +40,7 @@ def named(template, **parts):
     return hw.check(next(v for name, v in variables.items() if "attention" in name), source=code).mistakes
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("parts", "mistakes"),
     [
@@ -76,6 +77,7 @@ def test_one_head(parts, mistakes):
     assert {*named(SINGLE, **RIGHT | parts)} == mistakes
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("parts", "mistakes"),
     [

@@ -174,6 +174,7 @@ def with_a_list_of_biases_before_the_scale(q, k, v, biases=None):
     return softmax(s / np.sqrt(q.shape[-1])) @ v
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("right", "wrong", "mistakes"),
     [

@@ -31,6 +31,7 @@ def pairs(q, k, v, mask=None):
     return e / np.where(total == 0, 1, total) @ np.where(seen, v, 0)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", ["auto", "self_attention"])
 @pytest.mark.parametrize(
     "present",

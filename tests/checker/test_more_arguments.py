@@ -82,6 +82,7 @@ def padding_as_numbers(Q, K, V, padding_mask):
     return softmax(scaled(Q, K) + padding_mask[:, None, :]) @ V
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [

@@ -121,6 +121,7 @@ def words_and_pictures(words, pictures, Wq, Wk, Wv):
     return softmax(words @ Wq @ (pictures @ Wk).T) @ (pictures @ Wv)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [

@@ -114,6 +114,7 @@ def test_what_has_to_be_given_is_passed(function, conventions):
     assert [*verdict.untested] == untested
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistake"),
     [

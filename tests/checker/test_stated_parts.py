@@ -189,6 +189,7 @@ def by_columns_undocumented(q, k, v, height, width):
     return in_a_grid(q, k, v, n // height, n % height)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "conventions"),
     [
@@ -213,6 +214,7 @@ def test_what_is_stated_is_passed_or_measured(function, conventions):
     assert not set(verdict.untested) & set(parameters)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [

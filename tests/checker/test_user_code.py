@@ -61,6 +61,7 @@ def test_a_child_of_a_file_still_ends(tmp_path):
     assert (done.returncode, done.stdout.count("is right")) == (0, 1), done.stderr
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "line",
     [

@@ -100,6 +100,7 @@ def model_width_as_variable(x, w_q, w_k, w_v):
     return np.hstack(list(p @ v))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes", "convention"),
     [

@@ -45,6 +45,7 @@ def test_our_own_are_right(function):
 MARKS = {handwritten.two_sides: pytest.mark.whole_search}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "function", [pytest.param(f, marks=MARKS.get(f, ())) for f in handwritten.EXPECTED], ids=lambda f: f.__name__
 )
@@ -62,6 +63,7 @@ def test_an_explanation_must_hold_on_inputs_it_was_not_chosen_on():
     assert hw.check(sometimes, source="").mistakes == ("unknown",)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("change", "codes"),
     [
@@ -186,6 +188,7 @@ def masked_after(q, k, v, mask):
     return weights @ v
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "line"),
     [

@@ -73,6 +73,7 @@ def test_explain_with_the_model_that_ships(tmp_path, little_work):
     assert int(np.argmax(json.loads(as_json.stdout)["probabilities"])) == digits.test.labels[0]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

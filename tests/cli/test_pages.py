@@ -22,6 +22,7 @@ def lines(program, pages=PAGES):
                 yield pytest.param(line, id=f"{page.stem}-{line}", marks=marks)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("line", [*lines("headwise")])
 def test_a_command_on_a_page_has_these_options(line, tmp_path, monkeypatch):
     """It is parsed without being run."""

@@ -22,6 +22,7 @@ def report(*arguments, folder):
     return headwise("report", *arguments, folder=folder)
 
 
+@pytest.mark.exhaustive  # a notebook's report has the parts, too
 def test_one_part_with_its_results_and_its_command(tmp_path):
     shown = report("--quick", "--part", "gaussian", "--seed", 3, "--out", "here", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr

@@ -50,6 +50,7 @@ def test_any_name_in_any_encoding(own):
     assert "w[red] ?" in shown.stderr  # an ellipsis, which code page 437 does not have
 
 
+@pytest.mark.exhaustive
 def test_a_fraction_of_the_training_series_for_validation(own):
     shown = series(".", *FEW, "--validation-fraction", 0.25, "--no-pretrain", "--split", 3, "--json", folder=own)
     assert shown.returncode == 0, shown.stderr

@@ -16,6 +16,7 @@ SMALL = {
 }
 
 
+@pytest.mark.sampled
 @parametrize_with_checks([TransformerClassifier(**SMALL)])
 def test_scikit_learns_check(estimator, check):
     check(estimator)

@@ -139,6 +139,7 @@ def test_a_killed_worker_loses_only_its_own_attempt(tmp_path):
     assert files == {path.relative_to(tmp_path / "two"): path.read_bytes() for path in (tmp_path / "two").rglob("*.*")}
 
 
+@pytest.mark.exhaustive
 def test_two_runs_at_once_do_not_need_the_same_port():
     pytest.importorskip("distributed")
     tasks = {"zero": partial(int)}  # one worker each

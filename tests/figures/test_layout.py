@@ -9,6 +9,7 @@ from headwise.figures import FIGURES, AttentionRecord, CaptionedFigure, View, sa
 from helpers.factories import SCORE, make_dependence, make_record, make_text_record
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("shape", [(1, 1), (6, 8)])
 @pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind != "lines"])
 def test_figures_fit_a_paper(rng, kind, shape):
@@ -47,6 +48,7 @@ def assert_apart(texts):
     assert not np.triu((width > 0) & (height > 0), 1).any()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("shape", [(4, 4), (2, 8), (2, 12), (12, 16)])
 @pytest.mark.parametrize("kind", ["maps", "matrices"])
 def test_no_two_labels_overlap(rng, kind, shape):

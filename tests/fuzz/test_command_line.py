@@ -1,7 +1,8 @@
 """Invalid command lines, generated from the options of every command: one line on standard error and status 2.
 
-Every option with each of its invalid values, more than a thousand lines (the fast tests have one value of each option),
-and random pairs of them: ``FUZZ_EXAMPLES`` is 20 times their number for each command, and ``SEED`` chooses others.
+Every option with each of its invalid values, more than a thousand lines (the fast tests have one value of each option
+of every third command), and random pairs of them: ``FUZZ_EXAMPLES`` is 20 times their number for each command, and
+``SEED`` chooses others.
 """
 
 import inspect
@@ -131,6 +132,7 @@ def folder(tmp_path, monkeypatch, rng):
     return tmp_path
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("most", [1, pytest.param(None, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize(("name", "command", "function"), [pytest.param(*c, id=c[0]) for c in commands()])
 def test_an_invalid_command_line_is_one_line_and_status_2(name, command, function, most, folder):

@@ -210,6 +210,7 @@ def test_a_judge_that_dies_costs_nobody_else():
 
 
 @pytest.mark.filterwarnings("ignore")  # what the sockets of a closed scheduler report
+@pytest.mark.exhaustive  # as with any number of processes
 def test_on_a_scheduler_the_grades_are_the_same():
     distributed = pytest.importorskip("distributed")
     submissions = [submission(name, UNSCALED) for name in "ab"]

@@ -89,6 +89,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
 )
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "text",
     [

@@ -24,6 +24,7 @@ def random(params, rng, dtype=np.float64):
     return {name: rng.normal(size=array.shape).astype(dtype) for name, array in params.items()}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("encoder", "pooling"), PAIRS)
 def test_backward_equals_central_differences(encoder, pooling, rng):
     model = tiny(encoder, pooling)

@@ -21,6 +21,7 @@ def rows(rng):
     return rng.normal(size=(B, 3)), np.stack([[1, 0, 1, 1], [4, 0, 2, 4]], axis=1)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("return_weights", [False, True])
 @pytest.mark.parametrize(("n_numeric", "cardinalities"), [(3, (2, 5)), (3, ()), (0, (2, 5))])
 def test_backward_equals_central_differences(n_numeric, cardinalities, return_weights, rows, rng):

@@ -33,8 +33,8 @@ def test_every_entry_is_planted_in_three_styles():
 
 
 def is_fast(place, number, styles):
-    """Whether a version is in the fast tests: one of each, of the styles in turn, but seldom loops, the slowest."""
-    several = [n for n, style in enumerate(styles) if style != "loops" or place % 8 == 0]
+    """Whether a version is in the fast tests: one of each, of the styles in turn, but not loops, the slowest."""
+    several = [n for n, style in enumerate(styles) if style != "loops"] or [0]
     return number == several[place % len(several)]
 
 
@@ -70,6 +70,7 @@ def each_presentation_in_one_style():
         yield pytest.param(function, marks=marks, id=getattr(function, "__name__", None))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("function", list(each_presentation_in_one_style()))
 def test_a_correct_function_is_not_accused(function):
     verdict = hw.check(function)

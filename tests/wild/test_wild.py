@@ -7,18 +7,16 @@ from wild.reports import called_right_though_wrong, disagreement, judge, read_ca
 
 
 def _parameters():
-    """Every case; of those that are right, every second is in the fast tests."""
-    for place, case in enumerate(sorted(read_cases(), key=lambda case: bool(case.expected.get("mistakes")))):
+    for case in read_cases():
         marks = [pytest.mark.parity] if case.needs_torch else []
         if case.expected.get("variant") and not case.needs_torch:
             marks.append(pytest.mark.exhaustive)  # a mistake that nobody reported, as in tests/planted
-        elif not case.expected.get("mistakes") and not case.needs_torch and place % 2:
-            marks.append(pytest.mark.exhaustive)
         if str(case) in KNOWN_FAILURES:
             marks.append(pytest.mark.xfail(reason=KNOWN_FAILURES[str(case)], strict=True))
         yield pytest.param(case, marks=marks, id=str(case))
 
 
+@pytest.mark.sampled
 @pytest.mark.whole_search
 @pytest.mark.parametrize("case", list(_parameters()))
 def test_the_verdict_is_the_expected_one(case):

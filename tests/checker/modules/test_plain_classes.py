@@ -34,6 +34,7 @@ def report(*args, **kwargs):
     return " ".join(hw.check(*args, **kwargs).report().split())
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("cls", "mistakes"), VERDICTS.items(), ids=lambda value: getattr(value, "__name__", None))
 def test_each_class_has_its_verdict(cls, mistakes):
     verdict = hw.check(cls)

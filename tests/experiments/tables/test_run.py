@@ -13,6 +13,7 @@ from headwise.text import as_text
 QUICK = {"max_iter": 4, "d_model": 8, "n_layers": 1, "n_heads": 2}
 
 
+@pytest.mark.exhaustive
 def test_runs_share_their_folds(tmp_path):
     def run(**plan):
         return EXPERIMENT.run(TablesPlan(**{"settings": QUICK} | plan), Runner(tmp_path, threads=1))

@@ -3,6 +3,7 @@
 import pytest
 
 import headwise as hw
+from headwise.checker.search.effort import evaluations
 from helpers.verdicts import assert_verdict
 
 pytest.importorskip("torch")
@@ -52,3 +53,9 @@ def test_what_may_not_be_meant_is_listed():
     assert "whether tokens are meant not to see themselves" in hw.check(layers.OthersOnly).untested
     assert "whether angles of its own in each head are meant" in hw.check(layers.TurnedBeforeHeads).untested
     assert "head_mask" in hw.check(layers.HandsConfigOn).untested
+
+
+def test_a_convention_next_to_a_hazard_is_soon_found():
+    before = evaluations()
+    assert hw.check(layers.HidesQueriesToo).ok
+    assert evaluations() - before < 20_000

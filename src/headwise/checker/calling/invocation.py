@@ -17,6 +17,7 @@ from headwise.checker.calling.values import present_arguments, present_masks
 from headwise.checker.probes import Interface
 from headwise.checker.reference.state import Case, Change
 from headwise.checker.user_code.execution import quiet_user_code
+from headwise.checker.user_code.jax_calls import call_compiled
 from headwise.checker.user_code.numpy_guard import np
 from headwise.errors import describe_exception
 from headwise.shapes import Array
@@ -118,7 +119,7 @@ class CallingConvention:
         copies = self._copies(next(self.presentations(case)))
         positional, keywords = self._bind(copies)
         with contextlib.suppress(Exception), quiet_user_code():
-            return self.function(*positional, **keywords)
+            return self._run(positional, keywords)
         return None
 
     def _call(self, arguments: Case, case: Case) -> Response:
@@ -130,7 +131,7 @@ class CallingConvention:
                         {name: a for name, a in case.items() if name[0] in "Wb" and name[1:] in ("q", "k", "v", "o")}
                     )
                 positional, keywords = self._bind(copies)
-                result = self.function(*positional, **keywords)
+                result = self._run(positional, keywords)
                 if result is None:
                     return Response(None, error="returned None: its return is missing, or it is not written yet")
                 response = self._read(result, case)
@@ -138,6 +139,11 @@ class CallingConvention:
             return Response(None, error=describe_exception(error))
         changed = tuple(name for name, a in copies.items() if not _same(a, arguments[name]))
         return replace(response, changed=changed)
+
+    def _run(self, positional: list[Any], keywords: dict[str, Any]) -> Any:
+        if self.load is not None:  # a module's state is not among its arguments
+            return self.function(*positional, **keywords)
+        return call_compiled(self.function, *positional, **keywords)
 
     def _copies(self, arguments: Case) -> Case:
         """Copies of the arguments, one of an array that is passed twice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable
@@ -163,10 +164,13 @@ def _slope_in_jax(
         output = _output(_along(convention, directions, t, lambda a, t, direction: a + t * direction).returned(case))
         return (output * weights.astype(np.float32)).sum()
 
-    try:
-        return float(jax.jvp(along, (0.0,), (1.0,))[1])
-    except Exception:  # whatever a function raises that is not made for tracing
-        return None
+    def slope(t: Any) -> Any:
+        return jax.jvp(along, (t,), (1.0,))[1]
+
+    for computed in (jax.jit(slope), slope):
+        with contextlib.suppress(Exception):  # whatever a function raises that is not made for tracing
+            return float(computed(0.0))
+    return None
 
 
 def _output(result: Any) -> Any:

@@ -137,6 +137,11 @@ class Examination:
         """The calls of both rounds."""
         return [*self.rounds[0], *self.rounds[1]]
 
+    @property
+    def answered(self) -> list[Observation]:
+        """The calls that returned an output."""
+        return [a for a in self.calls if a.response.output is not None]
+
 
 def examine(convention: CallingConvention, rng: np.random.Generator) -> Examination:
     """Call the function on every probe of both rounds."""
@@ -280,14 +285,13 @@ def _explain(
         return search(*examination.rounds, agrees, most, examination.entries, budget)
     square = [[a for a in calls if a.probe.name != "wide"] for calls in examination.rounds]
     explanation, unexplained = search(*square, agrees, most, examination.entries, budget)
-    if unexplained:
+    if unexplained or all(agrees(explanation, a) for a in examination.answered):
         return explanation, unexplained
     most = len(explanation.codes) - len(examination.convention.design)
     also, unexplained = search(*examination.rounds, agrees, most, examination.entries, budget)
     if not unexplained:
         return also, unexplained
-    answered = [a for a in examination.calls if a.response.output is not None]
-    return explanation, [a for a in answered if not agrees(explanation, a)]
+    return explanation, [a for a in examination.answered if not agrees(explanation, a)]
 
 
 def _despite(findings: Findings, unexplained: list[Observation], level: int) -> Findings | None:

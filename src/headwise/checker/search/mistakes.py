@@ -261,6 +261,11 @@ def _is_hazard(code: str) -> bool:
     return code in CATALOGUE and CATALOGUE[code].level == "hazard"
 
 
+def _is_mistake(explanation: Explanation) -> bool:
+    code = explanation.codes[0]
+    return code in CATALOGUE and CATALOGUE[code].level != "hazard"
+
+
 def _extended(
     start: Explanation,
     size: int,
@@ -339,9 +344,11 @@ class _Mistakes:
             shown = {id(one) for one in showing}
             yield from () if alone else ((one,) for one in self._all if id(one) not in shown)
         elif size == 2:
+            hazards = [one for one in self._all if _is_hazard(one.codes[0])]
+            yield from product([one for one in showing if not _is_mistake(one)], hazards)
             hiding = [one for one in showing if _LIMITS & one.changes[0].keys()]  # may leave queries with nothing
-            yield from product(hiding, [one for one in self._all if _is_hazard(one.codes[0])])
-            usual = _first_forms(showing, _FORMS)
+            yield from product(filter(_is_mistake, hiding), hazards)
+            usual = sorted(_first_forms(showing, _FORMS), key=_is_mistake)  # what is right is found without the rest
             yield from combinations(usual, 2)
             visible_ids, tried = {id(one) for one in showing}, {id(one) for one in usual}
             yield from product(_first_forms(showing, 1), [one for one in showing if id(one) not in tried])

@@ -1,0 +1,144 @@
+"""Calls of functions in JAX, compiled as one for each shape: operation by operation takes far longer."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from types import CodeType
+from typing import Any
+
+from headwise.checker.user_code.numpy_guard import np
+
+_MOST = 200  # compiled programs that are kept
+_CACHE = type(cache(len))
+_VALUES = (bool, int, float, complex, str, np.ndarray, np.generic)  # results that hold nothing that is traced
+
+
+class _NotTracedError(Exception):
+    """A call does more than compute its results."""
+
+
+@dataclass(slots=True)
+class _Program:
+    """What a call computes: its operations, the results that it knows beforehand, and the form of all of them."""
+
+    operations: Any
+    results: list[Any]
+    form: Any
+    run: Callable[..., Any]
+    function: Callable[..., Any]  # whose identity is part of the key under which this is kept
+    repeats: bool | None = None  # whether its code has given the same program twice, once it has run twice
+
+
+_PROGRAMS: OrderedDict[object, _Program] = OrderedDict()
+
+
+def call_compiled(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function; if its arguments are JAX's, what it does with them is run as one program.
+
+    It is called as it is where its code depends on the numbers in an array, takes numbers from elsewhere that change
+    from call to call, writes into its arguments, may keep arrays, or returns what JAX does not know.
+    """
+    jax = sys.modules.get("jax")
+    leaves, structure = jax.tree.flatten((args, kwargs)) if jax is not None else ([], None)
+    settings = [leaf for leaf in leaves if not _is_array(leaf)]
+    if jax is None or len(settings) == len(leaves) or not all(isinstance(one, Hashable) for one in settings):
+        return function(*args, **kwargs)
+    try:
+        return _run(function, leaves, structure)
+    except (_NotTracedError, jax.errors.JAXTypeError):
+        return function(*args, **kwargs)
+    except Exception:  # with other arguments, if tracing works at all; else whatever it raises that is not made for it
+        if any(program.function is function for program in _PROGRAMS.values()):
+            raise
+        return function(*args, **kwargs)
+
+
+def _remembers(value: Any, seen: set[int]) -> bool:
+    """Whether a function, or one that it calls, may keep arrays for its next call: those that are traced are lost."""
+    if isinstance(value, (dict, list, set, _CACHE)):
+        return True
+    code = getattr(value, "__code__", None)
+    if id(value) in seen or not isinstance(code, CodeType):
+        return not seen and not hasattr(value, "__wrapped__")
+    seen.add(id(value))
+    stored = [(one.opname, one.argval) for one in dis.get_instructions(code) if one.opname.startswith("STORE_")]
+    if any(how in ("STORE_GLOBAL", "STORE_ATTR") or name in code.co_freevars for how, name in stored):
+        return True
+    named = inspect.getclosurevars(value)
+    others = [*named.globals.values(), *named.nonlocals.values(), getattr(value, "__wrapped__", None)]
+    return any(_remembers(other, seen) for other in others)
+
+
+def _run(function: Callable[..., Any], leaves: list[Any], structure: Any) -> Any:
+    arrays = [leaf for leaf in leaves if _is_array(leaf)]
+    forms = ((leaf.shape, leaf.dtype) if _is_array(leaf) else (type(leaf), leaf) for leaf in leaves)
+    key = (id(function), structure, *forms)
+    program = _PROGRAMS.get(key)
+    if program is None and _remembers(function, set()):
+        raise _NotTracedError
+    if program is None:
+        program = _PROGRAMS[key] = _program(function, leaves, structure)
+        if len(_PROGRAMS) > _MOST:
+            _PROGRAMS.popitem(last=False)
+    elif program.repeats is None:
+        program.repeats = _is_same(program.operations, _program(function, leaves, structure).operations)
+    if program.repeats is False:
+        raise _NotTracedError
+    computed = iter(program.run(*arrays))
+    results = [next(computed) if _is_traced(one) else one for one in program.results]
+    return sys.modules["jax"].tree.unflatten(program.form, results)
+
+
+def _program(function: Callable[..., Any], leaves: list[Any], structure: Any) -> _Program:
+    jax = sys.modules["jax"]
+    returned: list[Any] = []  # the results, and their form
+
+    def run(*arrays: Any) -> list[Any]:
+        remaining = iter(arrays)
+        given = [next(remaining) if _is_array(leaf) else leaf for leaf in leaves]
+        arguments = jax.tree.unflatten(structure, given)
+        results, form = jax.tree.flatten(function(*arguments[0], **arguments[1]))
+        after, same = jax.tree.flatten(arguments)
+        changed = same != structure or any(a is not b for a, b in zip(after, given, strict=True))
+        if changed or not all(_is_array(one) or isinstance(one, _VALUES) for one in results):
+            raise _NotTracedError
+        returned[:] = results, form
+        return [one for one in results if _is_traced(one)]
+
+    operations = jax.make_jaxpr(run)(*(leaf for leaf in leaves if _is_array(leaf)))
+    compiled = jax.jit(import_module("jax.extend.core").jaxpr_as_fun(operations))
+    results, form = returned
+    return _Program(operations, results, form, compiled, function)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, sys.modules["jax"].Array)
+
+
+def _is_traced(value: Any) -> bool:
+    return isinstance(value, sys.modules["jax"].core.Tracer)
+
+
+def _is_same(operations: Any, others: Any) -> bool:
+    """Whether two programs are the same, with their constants, which their text does not show."""
+    constants = [list(_constants(one)) for one in (operations, others)]
+    return str(operations) == str(others) and all(
+        np.array_equal(a, b, equal_nan=True) for a, b in zip(*constants, strict=True)
+    )
+
+
+def _constants(program: Any) -> Iterator[Any]:
+    """The arrays in a program and in those within it."""
+    yield from program.consts
+    for equation in program.jaxpr.eqns:
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple) else (value,):
+                if hasattr(inner, "consts") and hasattr(inner, "jaxpr"):
+                    yield from _constants(inner)

@@ -97,3 +97,27 @@ def weights_without_the_mask(q, k, v, mask=None):
 def test_weights_that_nothing_explains_are_not_right(evaluations):
     with limited_evaluations(evaluations):
         assert hw.check(weights_without_the_mask).mistakes == ("unknown",)
+
+
+def test_a_window_that_every_call_has_explains_nothing():
+    def kernel_smoother(queries, keys, values, bandwidth=1.0):
+        """Nadaraya-Watson regression with a Gaussian kernel."""
+        squares = ((queries[:, None, :] - keys[None, :, :]) ** 2).sum(-1)
+        weights = np.exp(-squares / (2 * bandwidth**2))
+        return (weights / weights.sum(1, keepdims=True)) @ values
+
+    with limited_evaluations(-12_000):
+        assert hw.check(kernel_smoother).mistakes == ("unknown",)
+
+
+@pytest.mark.parametrize(("axis", "mistakes"), [(-1, ()), (0, ("softmax-axis",))])
+def test_heads_that_a_loop_leaves_out_are_as_if_refused(axis, mistakes):
+    def by_head(query, key, value):
+        """query (h, n, d), key (h, m, d), value (h, m, e)"""
+        heads = []
+        for q, k, v in zip(query, key, value, strict=False):
+            e = np.exp(q @ k.T / np.sqrt(q.shape[1]))
+            heads.append(e / e.sum(axis=axis, keepdims=True) @ v)
+        return np.stack(heads)
+
+    assert hw.check(by_head).mistakes == mistakes

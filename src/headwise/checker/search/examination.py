@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeAlias
 
 from headwise.checker.calling.invocation import CallingConvention
-from headwise.checker.calling.responses import has_shape
+from headwise.checker.calling.responses import Response, has_shape
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.measurement.influence import is_equivariant
 from headwise.checker.probes import PROBES, Probe, probes
@@ -174,11 +174,19 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
 def observe(probe: Probe, convention: CallingConvention) -> Observation:
     """Call the function; with values as wide as keys if it refuses others, so that it is seen what else there is."""
     call = Observation(probe, convention.call(probe.case))
+    if probe.name == "groups" and "k" in probe.case and _has_heads_of_keys(call):
+        return replace(call, response=Response(None, error="it returns as many heads as keys have"))
     if call.response.output is None and _has_other_widths(call):
         alike = Probe(probe.name, _with_narrow_values(probe.case))
         again = Observation(alike, convention.call(alike.case))
         return call if again.response.output is None else again
     return call
+
+
+def _has_heads_of_keys(call: Observation) -> bool:
+    """Whether there are fewer heads of keys than of queries, and the others are left out, as `zip` does."""
+    output, heads = call.response.output, call.probe.case["k"].shape[1]
+    return output is not None and output.ndim > 1 and output.shape[1] == heads < call.probe.case["q"].shape[1]
 
 
 def _has_other_widths(call: Observation) -> bool:
@@ -302,6 +310,7 @@ def _despite(findings: Findings, unexplained: list[Observation], level: int) -> 
     if (
         level > 0  # a convention may explain them
         and any(map(_has_apart_neighbours, unexplained))
+        and not any(_has_apart_neighbours(a) for a in findings.rounds[0] if a.probe.name == "plain")
         and not {"align", "offset", "causal"} & findings.convention.interface.takes
     ):
         apart = [a for a in unexplained if _has_apart_neighbours(a) and not is_left_with_nothing(a)]

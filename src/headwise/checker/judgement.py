@@ -24,13 +24,8 @@ from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.search.built_in_designs import with_built_in_designs
 from headwise.checker.search.effort import evaluations, limit, share_of_evaluations
-from headwise.checker.search.examination import (
-    Examination,
-    Findings,
-    examine,
-    explain_at_level,
-    explain_what_is_left,
-)
+from headwise.checker.search.examination import Examination, examine, explain_at_level, explain_what_is_left
+from headwise.checker.search.findings import Findings
 from headwise.checker.user_code.numpy_guard import np
 
 ANY = 4  # as many mistakes at once as are looked for

@@ -12,7 +12,7 @@ from headwise.checker.modules.layouts import present
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case, Trace, configurable
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.target import Target
 from headwise.checker.user_code.numpy_guard import np

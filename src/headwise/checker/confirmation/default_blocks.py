@@ -10,7 +10,7 @@ from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.arguments.roles_in_code import is_step
 from headwise.checker.arguments.signatures import signature_of, with_signature
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 
 
 def in_small_blocks(

@@ -19,7 +19,7 @@ from headwise.checker.probes import Probe, first_probe
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Observation
 from headwise.checker.target import Target
 from headwise.checker.user_code.numpy_guard import np

@@ -29,7 +29,8 @@ from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
 from headwise.checker.search.agreement import fits
 from headwise.checker.search.edge_cases import hazards_of, is_left_with_nothing
-from headwise.checker.search.examination import Findings, observe
+from headwise.checker.search.examination import observe
+from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation, forms_of
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array

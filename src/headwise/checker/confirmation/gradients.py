@@ -15,7 +15,7 @@ from headwise.checker.calling.responses import bare
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.state import Case
 from headwise.checker.search.agreement import fits
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array

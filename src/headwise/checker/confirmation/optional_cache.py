@@ -22,7 +22,7 @@ from headwise.checker.detection.refusal import UncallableError
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Explanation
 from headwise.shapes import Array
 

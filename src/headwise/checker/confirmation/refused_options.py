@@ -6,7 +6,7 @@ from textwrap import shorten
 
 from headwise.checker.detection.mask_senses import OF_LOGITS
 from headwise.checker.detection.refusal import UncallableError
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 
 _OPTIONS = OF_LOGITS | {"slopes", "sinks", "segments"}
 

@@ -12,7 +12,7 @@ from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import bare
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.state import Case
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 

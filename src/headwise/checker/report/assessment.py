@@ -25,7 +25,7 @@ from headwise.checker.report.properties import verify_properties
 from headwise.checker.report.verdict import ProbeResult, Verdict
 from headwise.checker.search.agreement import fits, worst
 from headwise.checker.search.edge_cases import is_left_with_nothing
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Explanation, Observation
 from headwise.checker.user_code.numpy_guard import np
 

@@ -10,7 +10,7 @@ from headwise.checker.measurement.influence import attended_keys
 from headwise.checker.measurement.recovery import fitted_scores, recovered_runs
 from headwise.checker.probes import PROBES, first_probe
 from headwise.checker.search.agreement import fits, worst
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Explanation, Observation, singles
 from headwise.checker.user_code.numpy_guard import np
 

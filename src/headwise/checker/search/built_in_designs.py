@@ -12,7 +12,7 @@ from headwise.checker.probes import first_probe
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.stages import capped_at, squashed
 from headwise.checker.reference.state import Change
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.search.other_weights import stated_kind
 from headwise.errors import DataError

@@ -14,7 +14,7 @@ from headwise.checker.measurement.rotation import order_of_grid
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.stages import SLOPES, slopes
-from headwise.checker.search.examination import Findings
+from headwise.checker.search.findings import Findings
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 

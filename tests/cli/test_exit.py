@@ -209,7 +209,7 @@ def test_status_1_of_check_means_wrong_and_nothing_else(tmp_path):
 def test_of_two_commands_that_write_to_one_place_the_second_gets_an_error(arguments, lock, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.npz").touch()
-    with lock(tmp_path / "out"):
+    with lock(tmp_path / ("out.html" if arguments == ("explore",) else "out")):  # explore adds the suffix
         status, lines = run(*arguments, "--out", "out")
         assert status == 2
         assert "another process is writing to it" in lines[-1]

@@ -135,6 +135,7 @@ def attention_of_inputs(query, key, value, Wq, Wk, Wv, Wo, num_heads):
 """
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("keys", "values", "matrix", "mistakes"),
     [

@@ -77,6 +77,7 @@ def with_list_of_matrices(x, weights, heads):
     return attention(q, k, v, heads, x.shape[1] // heads) @ weights[-1]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [

@@ -124,6 +124,7 @@ def T5_attention(q, k, v, bias):
     return softmax(products(q, k) + bias) @ v
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "convention"),
     [
@@ -150,6 +151,7 @@ def test_the_number_of_largest_logits_is_passed():
     assert not verdict.untested
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistake"),
     [
@@ -164,6 +166,7 @@ def test_a_mistake_next_to_it_and_other_weights_that_are_not_stated_are_not_righ
     assert hw.check(function).mistakes == (mistake,)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "name"),
     [

@@ -37,6 +37,7 @@ def general_of_keys(query, keys, values, W):
     return softmax(query @ W @ np.swapaxes(keys, -1, -2)) @ keys
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [

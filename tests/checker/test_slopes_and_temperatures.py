@@ -92,6 +92,7 @@ def multiplied(q, k, v, beta):
     return softmax(beta * products(q, k)) @ v
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "conventions"),
     [

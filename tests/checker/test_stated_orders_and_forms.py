@@ -120,6 +120,7 @@ LIMITED = "np.where({seen}, q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]), -np.i
 SLOPES = "2.0 ** (-8 * np.arange(1, q.shape[-3] + 1) / q.shape[-3])[:, None, None]"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("parts", "mistake"),
     [

@@ -43,6 +43,7 @@ def test_ctrl_c_during_a_call_interrupts():
         hw.check(interrupted)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("line", ["import os; os._exit(0)", "sys.exit(0)", "raise GeneratorExit"])
 @pytest.mark.parametrize("when", ["imported", "called"])
 def test_a_file_that_ends_the_process_has_status_2(line, when, tmp_path):

@@ -45,6 +45,7 @@ COLUMNS = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("one", COLUMNS)
 @pytest.mark.parametrize("other", ["category", "boolean", "Int64", "float"])
 def test_any_two_types_of_columns(one, other, y):

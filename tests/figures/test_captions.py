@@ -58,6 +58,7 @@ def test_captions(rng, name):
     assert_snapshot("\n".join(texts), f"captions/{name.replace(', ', '-').replace(' ', '-').lower()}.txt")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", RECORDS)
 def test_every_number_is_recomputed_from_the_saved_arrays(rng, tmp_path, name):
     for figure in select_figures(make_record(rng, **RECORDS[name]), "all", 5):

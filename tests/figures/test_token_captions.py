@@ -117,6 +117,7 @@ def test_a_text_that_is_not_read_to_its_end_is_named(rng):
     assert not pair(rng).is_cut
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", [*RECORDS, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in MANY)])
 def test_every_number_is_recomputed_from_the_saved_arrays(rng, tmp_path, name):
     for figure in select_figures((RECORDS | MANY)[name](rng), "all"):

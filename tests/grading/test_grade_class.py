@@ -141,6 +141,7 @@ def test_points_by_property(graded):
     assert bo.tasks[0].mistakes == ("scale-missing",)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_gains_nothing(graded, name):
     folder, grades = graded
@@ -329,6 +330,7 @@ def test_what_was_not_handed_in():
     assert grade.tasks[0].problem == f"there is no function {names}"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("body", "problem"),
     [

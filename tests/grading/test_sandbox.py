@@ -183,6 +183,7 @@ DEATHS = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", DEATHS)
 def test_a_death_is_named_and_stays(name):
     body, why = DEATHS[name]
@@ -263,6 +264,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.sampled
 @LINUX
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused(name, tmp_path):

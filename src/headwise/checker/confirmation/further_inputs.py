@@ -29,7 +29,7 @@ from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
 from headwise.checker.search.agreement import fits
 from headwise.checker.search.edge_cases import hazards_of, is_left_with_nothing
-from headwise.checker.search.examination import observe
+from headwise.checker.search.examination import HEADS_LEFT_OUT, observe
 from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation, forms_of
 from headwise.checker.user_code.numpy_guard import np
@@ -132,15 +132,14 @@ def _refuses_masks_of_items(
 
 
 def _refused_groups(calls: list[Observation], documentation: Documentation) -> Iterator[str]:
-    """Fewer key heads than query heads, if the code has a place for them and raises with every number of them."""
-    errors = [a.response.error for a in calls if a.probe.name == "groups" and a.response.output is None]
-    answered = any(a.probe.name == "groups" and a.response.output is not None for a in calls)
-    if (
-        errors
-        and not answered
-        and re.search(r"repeat_?(interleave|kv)|n_?rep\b|\.repeat\(|kv_?heads", documentation.code)
-    ):
-        yield f"fewer key heads than query heads (it raises {shorten(errors[0], 110)})"
+    """Fewer key heads than query heads: left out without a word, or refused by code that has a place for them."""
+    groups = [a.response for a in calls if a.probe.name == "groups"]
+    if not groups or any(response.output is not None for response in groups):
+        return
+    if groups[0].error == HEADS_LEFT_OUT:
+        yield f"fewer key heads than query heads ({HEADS_LEFT_OUT})"
+    elif re.search(r"repeat_?(interleave|kv)|n_?rep\b|\.repeat\(|kv_?heads", documentation.code):
+        yield f"fewer key heads than query heads (it raises {shorten(groups[0].error, 110)})"
 
 
 def _with_note(findings: Findings, what: str) -> Findings:

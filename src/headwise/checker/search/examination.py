@@ -40,6 +40,7 @@ _NARROW_SEARCHES: dict[str, Searches] = {
     "float16": {0: (("float16", 0, 10),), 1: (("float16", 1, 1000),), 2: (), 4: (("float16", 2, 2000),)},
 }
 _COARSE = ("float32", 3, 6000)  # before the search with four, for modules whose numbers are probably rounded
+HEADS_LEFT_OUT = "it returns only as many heads as the keys have"
 _CHANGES = (1e-10, 1e-6, 0.1)  # so little that float32 does not follow, or float16, and enough
 
 
@@ -109,7 +110,7 @@ def observe(probe: Probe, convention: CallingConvention) -> Observation:
     """Call the function; with values as wide as keys if it refuses others, so that it is seen what else there is."""
     call = Observation(probe, convention.call(probe.case))
     if probe.name == "groups" and "k" in probe.case and _has_heads_of_keys(call):
-        return replace(call, response=Response(None, error="it returns as many heads as keys have"))
+        return replace(call, response=Response(None, error=HEADS_LEFT_OUT))
     if call.response.output is None and _has_other_widths(call):
         alike = Probe(probe.name, _with_narrow_values(probe.case))
         again = Observation(alike, convention.call(alike.case))

@@ -70,9 +70,8 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
     if hasattr(model, "look") and hasattr(model, "capabilities"):
         return _select(model.look(*args, **kwargs), layers)
     hint = other_framework(model)
-    if (
-        not hint and "torch" in sys.modules and callable(model)
-    ):  # a module, a method of one, or a function that may use torch
+    # a module, a method of one, or a function that may use torch
+    if not hint and "torch" in sys.modules and callable(model):
         _check_layers_argument(model)
         from headwise.recorder.torch_run import capture_torch
 

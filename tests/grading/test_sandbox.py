@@ -282,6 +282,13 @@ def test_what_is_refused(name, tmp_path):
 
 
 @LINUX
+def test_a_library_that_needs_threads_costs_only_its_import():
+    with Sandbox({"x.py": "import jax.numpy as jnp\ndef f():\n    return 1"}, "x.py") as box:
+        ((line, message),) = box.failed
+        assert (line, box.call("f", (), {})) == (1, 1)
+        assert message.startswith("ImportError: jax starts threads")
+
+
 def test_what_is_hidden_cannot_be_imported_where_others_can(monkeypatch):
     import yaml
 

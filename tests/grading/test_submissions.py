@@ -69,6 +69,45 @@ def test_notebooks(tmp_path):
     assert find_function(ada, ("attention", "self_attention")) == ("ada.ipynb", "self_attention")
 
 
+def test_what_notebooks_understand_and_python_does_not(tmp_path):
+    cells = (
+        "%%writefile lib.py\ndef softmax(x): ...",
+        "%%memit -r 1\n%%time\n!pip install a \\\n    b\nfrom lib import softmax",
+        "pip install einops\nls = 3\nls = [\n   2]\n%time y = sum([1, \\\n   2])",
+        "%%writefile data.txt\nx",
+        "%%latex\nx",
+    )
+    (tmp_path / "ada.ipynb").write_text(notebook(*cells))
+    (ada,) = read_class(tmp_path)
+    assert not ada.notes
+    assert [line for line in ada.files["ada.ipynb"].split("\n") if line and not line.startswith("#")] == [
+        "def softmax(x): ...",
+        "pass",
+        "from lib import softmax",
+        "pass",
+        "ls = 3",
+        "ls = [",
+        "   2]",
+        "y = sum([1, \\",
+        "   2])",
+    ]
+    assert "# %%memit -r 1\n# %%time\npass\n\nfrom lib" in ada.files["ada.ipynb"]  # with as many lines
+
+
+def test_a_notebook_of_format_3(tmp_path):
+    cells = [{"cell_type": "markdown", "source": "x"}, {"cell_type": "code", "input": [F], "prompt_number": 1}]
+    (tmp_path / "ada.ipynb").write_text(json.dumps({"nbformat": 3, "worksheets": [{"cells": cells}]}))
+    (ada,) = read_class(tmp_path)
+    assert (ada.files, ada.notes) == ({"ada.ipynb": f"# %% cell 2\n{F}\n"}, [])
+
+
+def test_an_object_stands_for_its_class(tmp_path):
+    (tmp_path / "a.py").write_text("class MHA:\n    pass\nmha = MHA(12, 3)\natt = other(MHA)\n")
+    submission = read_submission(tmp_path)
+    assert find_function(submission, ("mha", "MHA")) == ("a.py", "MHA")
+    assert find_function(submission, ("att",)) == ("a.py", "att")
+
+
 def test_where_a_function_is_defined(tmp_path):
     (tmp_path / "a.py").write_text("from b import sa\ndef other(): pass")
     (tmp_path / "b.py").write_text("class K:\n    def mha(self): pass\nsa = lambda x: x")
@@ -91,7 +130,7 @@ def test_where_a_function_is_defined(tmp_path):
         ("x.ipynb", b"{", "x.ipynb: not a notebook, as it is not JSON"),
         ("x.ipynb", b"[" * 100_000, "nested too deeply"),
         ("x.ipynb", b"[]", "it has no cells"),
-        ("x.ipynb", b'{"worksheets": []}', "it has no cells"),
+        ("x.ipynb", b'{"worksheets": 3}', "TypeError"),
         ("x.ipynb", b'{"cells": [{"cell_type": "code", "source": 3}]}', "TypeError"),
     ],
     ids=lambda value: str(value)[:40],

@@ -21,6 +21,7 @@ from headwise.checker.reference.conventions import Requirements
 from headwise.checker.user_code.devices import prepare_devices
 from headwise.checker.user_code.execution import user_code
 from headwise.checker.user_code.notebooks import name_cells, notebook_code
+from headwise.checker.user_code.source import read_source
 from headwise.checker.user_code.statements import Failure, run_statements
 from headwise.errors import DataError, HeadwiseError, describe_exception
 from headwise.files import check_file
@@ -49,7 +50,7 @@ def load_function(where: str, kind: str = "auto", requirements: Requirements | N
     if not colon or not file.endswith(_SUFFIXES):
         file, name = where, ""
     path = _existing(Path(file))
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = read_source(path)
     prepare_devices(text)
     module, text, failures = _run(path, text)
     note = _note(text, failures)

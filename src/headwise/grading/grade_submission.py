@@ -24,7 +24,7 @@ from headwise.grading.column_lists import define_column_list_adapter
 from headwise.grading.rubric import PROPERTIES, Rubric, Task
 from headwise.grading.sandbox import Proxy, Sandbox, SubmissionError, printable
 from headwise.grading.signature import statements
-from headwise.grading.submissions import Submission, describe_definitions, find_function, uses_torch
+from headwise.grading.submissions import Submission, definitions, describe_definitions, find_function, uses_torch
 
 CHECK_SECONDS = 60.0  # for the checker's own work on one task; it takes a twentieth of that
 
@@ -144,7 +144,7 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
             except Exception as error:  # a failure of the checker itself is reported, so that a person grades the task
                 problem = f"it could not be checked: {type(error).__name__}: {printable(error)}"
             marks = tuple(_mark(task, name, verdict, box.end) for name in task.points) if verdict else no_marks
-            problem = box.end or problem
+            problem = box.end or _definition_failure(box, source, name) or problem
             return TaskGrade(task.name, name, marks, verdict, problem, file, source, box.failed, box.unconfined)
     except (SubmissionError, OSError) as error:
         return TaskGrade(task.name, name, no_marks, problem=str(error), file=file)
@@ -189,6 +189,13 @@ def _describe_refusal(error: UncallableError | DataError) -> str:
         return printable(f"it could not be called: {str(error).splitlines()[0].removeprefix('function: ')}")
     message = re.sub(r"^(AnswerError|SubmissionError): ", "", error.error).replace("Error: (line", "Error (line")
     return printable(f"it could not be called as {error.called_as}: {message}")
+
+
+def _definition_failure(box: Sandbox, source: str, name: str) -> str:
+    """Why there is no function of this name once the file has run, if the statement that defines it failed last."""
+    lines = [node.lineno for node in ast.parse(source).body if name in definitions(ast.unparse(node))]
+    error = dict(box.failed).get(lines[-1]) if lines else None
+    return name_cells(source, f"{name} is not defined, as line {lines[-1]} did not run: {error}") if error else ""
 
 
 def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[Proxy, str]]:

@@ -10,18 +10,16 @@ import ast
 import os
 import re
 import stat
-import tokenize
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from io import BytesIO
 from itertools import islice
 from json import JSONDecodeError
 from pathlib import Path
 
 from headwise.checker.user_code.notebooks import notebook_code
+from headwise.checker.user_code.source import decode_source
 from headwise.errors import DataError
 from headwise.grading.signature import statements
 
@@ -129,20 +127,28 @@ def uses_torch(source: str) -> bool:
 def find_function(submission: Submission, names: tuple[str, ...]) -> tuple[str, str] | None:
     """The file that defines one of these functions, and its name: the first of `names` that is defined.
 
-    If several files define it, notebooks come before Python files, then alphabetical order decides.
+    If several files define it, notebooks come before Python files, then alphabetical order decides. An object of a
+    class of the same file stands for its class.
     """
     order = sorted(submission.files, key=lambda name: (not name.endswith(".ipynb"), name))
-    defined = {file: set(_top_level_names(submission.files[file])) for file in order}
-    return next(((file, name) for name in names for file in order if name in defined[file]), None)
+    defined = {file: definitions(submission.files[file]) for file in order}
+    return next(((file, defined[file][name]) for name in names for file in order if name in defined[file]), None)
 
 
-def _top_level_names(source: str) -> Iterator[str]:
+def definitions(source: str) -> dict[str, str]:
+    """The names that a source defines: of an object its class, of all others the name itself."""
+    names: dict[str, str] = {}
+    classes = set()
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         for node in statements(source):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                yield node.name
+                names[node.name] = node.name
+                classes |= {node.name} if isinstance(node, ast.ClassDef) else set()
             elif isinstance(node, ast.Assign):
-                yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+                made = node.value.func if isinstance(node.value, ast.Call) else None
+                cls = made.id if isinstance(made, ast.Name) and made.id in classes else ""
+                names |= {target.id: cls or target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names
 
 
 def _student(name: str) -> str:
@@ -179,21 +185,6 @@ def _skipped(name: str) -> bool:
     return name.startswith(".") or name in _SKIPPED
 
 
-def _decode(content: bytes) -> tuple[str, str]:
-    """The text of a file, and its encoding if that is one in which Python would not read it, as some editors write.
-
-    Raises UnicodeDecodeError if it is in none of the usual encodings.
-    """
-    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        return content.decode("utf-16"), "UTF-16"
-    try:
-        return content.decode("utf-8-sig"), ""
-    except UnicodeDecodeError:
-        with suppress(SyntaxError):  # of a file that declares nothing
-            return content.decode(tokenize.detect_encoding(BytesIO(content).readline)[0]), ""
-        return content.decode("cp1252"), "Windows-1252"
-
-
 def _read_into(submission: Submission, path: Path, name: str) -> None:
     name = "".join(c if c.isprintable() else "?" for c in name)
     try:
@@ -202,8 +193,8 @@ def _read_into(submission: Submission, path: Path, name: str) -> None:
             raise ValueError("not a regular file")
         suffix = path.suffix.lower()
         if status.st_size > _BYTES[suffix]:
-            raise ValueError(f"larger than {_BYTES[suffix] >> 20} MB")
-        text, encoding = _decode(path.read_bytes())
+            raise ValueError(f"larger than {_BYTES[suffix] >> 20} MB{', as its outputs may be' * (suffix != '.py')}")
+        text, encoding = decode_source(path.read_bytes())
         if encoding:
             submission.notes.append(f"{name}: read as {encoding}, but Python expects UTF-8")
         name = name[: -len(suffix)] + suffix
@@ -221,5 +212,7 @@ def _read_into(submission: Submission, path: Path, name: str) -> None:
         submission.notes.append(f"{name}: not Python, line {error.lineno}: {error.msg}")
     except JSONDecodeError:
         submission.notes.append(f"{name}: not a notebook, as it is not JSON")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+    except ValueError as error:
+        submission.notes.append(f"{name}: cannot be read: {error}")
+    except (OSError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         submission.notes.append(f"{name}: cannot be read ({type(error).__name__}: {error})")

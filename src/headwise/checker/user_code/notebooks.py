@@ -5,9 +5,18 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 _CELL = re.compile(r"# %% cell (\d+)$")
-_CELLS_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%python", "%%python3", "%%prun")
+# The magics whose cells are in another language. Those of profilers, formatters and others have Python in them.
+_OTHER_LANGUAGES = re.compile(
+    "(?:!|R|bash|bigquery|cmd|cython|file|html|javascript|js|julia|latex|markdown|perl|pypy|python2|ruby|script|sh|shell"
+    "|sql|svg|sx|system|writefile)",
+    re.IGNORECASE,
+)
+# What a shell understands without a sign before it
+_COMMAND = re.compile(r"(?:pip3?|conda|mamba|cd|ls|cat|mkdir|matplotlib|load_ext)\s+[\w./~-]")
 
 
 def notebook_code(text: str) -> tuple[str, list[str]]:
@@ -21,12 +30,10 @@ def notebook_code(text: str) -> tuple[str, list[str]]:
         raise ValueError("its lists are nested too deeply") from None
     parts: list[str] = []
     notes: list[str] = []
-    if not isinstance(content, dict) or "cells" not in content:
-        raise ValueError("it has no cells, which a notebook of format 4 has")
-    for number, cell in enumerate(content["cells"], 1):
+    for number, cell in enumerate(_cells(content), 1):
         if cell["cell_type"] != "code":
             continue
-        source = cell["source"]
+        source = cell["source"] if "source" in cell else cell["input"]
         code = _without_magics(source if isinstance(source, str) else "".join(source))
         try:
             ast.parse(code)
@@ -36,6 +43,15 @@ def notebook_code(text: str) -> tuple[str, list[str]]:
             continue
         parts += [f"# %% cell {number}", code]
     return "\n".join(parts) + "\n", notes
+
+
+def _cells(content: Any) -> list[Any]:
+    """The cells of a notebook of format 4; of format 3 they are in worksheets, and code is their input."""
+    if isinstance(content, dict) and "cells" in content:
+        return list(content["cells"])
+    if isinstance(content, dict) and "worksheets" in content:
+        return [cell for sheet in content["worksheets"] for cell in sheet["cells"]]
+    raise ValueError("it has no cells, which a notebook has")
 
 
 def name_cells(source: str, text: str) -> str:
@@ -64,16 +80,28 @@ def place_in_cells(source: str, line: int) -> tuple[int, int]:
 
 def _without_magics(code: str) -> str:
     """A cell as plain Python, with as many lines: what only a notebook understands becomes ``pass``."""
-    if code.lstrip().startswith("%%"):
-        first, _, rest = code.lstrip().partition("\n")
-        return f"# {first}\n{rest}" if first.split()[0] in _CELLS_OF_PYTHON else ""
+    body = code.lstrip()
+    if body.startswith("%%"):
+        first, _, rest = body.partition("\n")
+        magic, *arguments = first[2:].split() or [""]
+        if _OTHER_LANGUAGES.fullmatch(magic) and not any(name.endswith(".py") for name in arguments):
+            return ""
+        return f"{code[: len(code) - len(body)]}# {first}\n{_without_magics(rest)}"
     try:
         ast.parse(code)
     except SyntaxError:
-        return "\n".join(map(_plain_line, code.split("\n")))
+        return "\n".join(_plain_lines(code))
     except (ValueError, RecursionError, MemoryError):
         pass
     return code
+
+
+def _plain_lines(code: str) -> Iterator[str]:
+    continued = False  # a command goes on after a backslash
+    for line in code.split("\n"):
+        plain = "" if continued else _plain_line(line)
+        yield plain
+        continued = line.rstrip().endswith("\\") and not plain.rstrip().endswith("\\")
 
 
 def _plain_line(line: str) -> str:
@@ -82,6 +110,17 @@ def _plain_line(line: str) -> str:
         return match[1] + match[2]
     if match := re.match(r"(\s*[A-Za-z_][\w, ]*=\s*)[%!]", line):
         return match[1] + "None"
-    if bare.startswith(("%", "!", "?")) or (bare.endswith("?") and "#" not in bare):
+    if bare.startswith(("%", "!", "?")) or (bare.endswith("?") and "#" not in bare) or _is_command(bare):
         return line[: len(line) - len(line.lstrip())] + "pass"
     return line
+
+
+def _is_command(line: str) -> bool:
+    """Whether a line is a command without a sign before it, as notebooks take it, and no Python."""
+    if not _COMMAND.match(line):
+        return False
+    try:
+        ast.parse(line)
+    except SyntaxError:
+        return True
+    return False

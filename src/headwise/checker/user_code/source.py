@@ -5,9 +5,39 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+import tokenize
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
 from typing import Any
+
+from headwise.errors import DataError
+
+
+def decode_source(content: bytes) -> tuple[str, str]:
+    """The text of a file, and its encoding if that is one in which Python would not read it, as some editors write.
+
+    Raises UnicodeDecodeError if it is in none of the usual encodings.
+    """
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return content.decode("utf-16"), "UTF-16"
+    try:
+        return content.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        with suppress(SyntaxError):  # of a file that declares nothing
+            return content.decode(tokenize.detect_encoding(BytesIO(content).readline)[0]), ""
+        return content.decode("cp1252"), "Windows-1252"
+
+
+def read_source(path: Path) -> str:
+    """The text of a file of code; raises DataError if it is in none of the usual encodings."""
+    try:
+        return decode_source(path.read_bytes())[0]
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: expected text; it is in no encoding that is known.") from None
 
 
 def source_of(function: Callable[..., Any]) -> str:

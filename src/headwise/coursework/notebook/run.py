@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from headwise.checker.user_code.notebooks import notebook_code, place_in_cells
+from headwise.checker.user_code.source import read_source
 from headwise.errors import DataError
 from headwise.files import check_file
 from headwise.grading import Limits, Sandbox, SubmissionError, uses_torch
@@ -87,7 +88,7 @@ def _read(path: Path) -> tuple[str, list[str]]:
     check_file(path)
     if path.suffix not in (".ipynb", ".py"):
         raise DataError(f"{path}: expected a notebook (.ipynb) or a Python file (.py).")
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = read_source(path)
     try:
         if path.suffix == ".ipynb":
             return notebook_code(text)

@@ -29,6 +29,8 @@ from .objects import Objects, as_tensor
 from .protocol import HEADER, Value, decode, encode
 from .values import named_values
 
+_THREADED = ("jax", "tensorflow")  # they end the process where no thread can be started
+
 
 def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early: Sequence[str]) -> None:
     """Confine this process, and then answer the grader's calls.
@@ -80,7 +82,7 @@ def run_statements(
     their errors.
     """
     end = time.monotonic() + total
-    vars(module).update({"display": _do_nothing, "get_ipython": _Shell})
+    vars(module).update({"display": _do_nothing, "get_ipython": _Shell, "input": _refuse_input})
     failed: list[tuple[int, str]] = []
     future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     signal.signal(signal.SIGALRM, _out_of_time)
@@ -156,6 +158,10 @@ def _do_nothing(*args: Any, **kwargs: Any) -> None:
     """What a notebook's shell would show."""
 
 
+def _refuse_input(prompt: object = "") -> str:
+    raise EOFError("input() gets no text where a submission is graded")
+
+
 class _Shell:
     """Stands for a notebook's shell, whose commands do nothing here."""
 
@@ -182,6 +188,8 @@ class _Siblings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         first, *rest = fullname.split(".")
         if first == "headwise":
             raise ImportError("headwise cannot be imported by a submission that is graded")
+        if first in _THREADED:
+            raise ImportError(f"{first} starts threads, which a submission that is graded cannot do")
         folders = [""] if first == self._ROOT else self.folders
         name = "/".join(rest if first == self._ROOT else (first, *rest))
         for file in (f"{folder}{name}{end}" for folder in folders for end in ("/__init__.py", ".py")):

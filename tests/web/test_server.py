@@ -52,6 +52,7 @@ def reached(where):
     return socket.create_connection((host, int(port)), timeout=PATIENCE)
 
 
+@pytest.mark.exhaustive  # another test sends twenty
 def test_a_hundred_at_once_are_answered(running):
     async def all_at_once():
         limits = httpx.Limits(max_connections=None)

@@ -231,4 +231,4 @@ def test_a_window_that_includes_the_token_itself_counts_its_own_key():
     def attention(q, k, v, window):
         """Each token sees window tokens, itself included."""
 
-    assert document(attention, "").window == "count"
+    assert document(attention, "").window() == "count"

@@ -86,7 +86,7 @@ class Target:
     rotates: Callable[[], bool] | None = None  # whether a call of it rotates queries and keys, seen by what it runs
     capped: bool = False  # whether a softcap is among its attributes
     unscaled: bool = False  # whether it is of a family that has no scale, such as T5
-    # the window that it stores as a number, and what it says that it counts, as in `Documentation.window`
+    # the window that it stores as a number, and what it says that it counts, as in `meaning_of_window`
     window: tuple[int, str] | None = None
     tables: tuple[str, ...] = ()  # the names of these tables
     neutral: tuple[str, ...] = ()  # the names of what says nothing in any case, such as a gate

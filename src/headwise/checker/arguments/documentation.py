@@ -15,6 +15,7 @@ from typing import Any
 from headwise.checker.arguments.mask_words import YES, polarity
 from headwise.checker.arguments.packed import LAYOUTS
 from headwise.checker.arguments.roles import normalize, role_of
+from headwise.checker.arguments.windows import meaning_of_window
 from headwise.checker.user_code.source import class_members, nodes_in, nodes_of, parse
 
 _AXES = {
@@ -45,26 +46,10 @@ _PRODUCT = re.compile(
     r"(?:@\s*|\bdot\(\s*(?:[\w.]+\s*,\s*)?|\bmatmul\(\s*[\w.]+\s*,\s*)(\w+)(?:\[[^\]]*\])?(\.T\b|\.transpose|\.swapaxes)?"
 )
 
-_NAME_HIDES = re.compile(r"\w*paddingmask|(is)?pad(ding)?|hidden|blocked|ignored?")
+_NAME_HIDES = re.compile(r"(?!non)\w*padding(mask)?|(is)?pad|hidden|blocked|ignored?")
 _NAME_ATTENDS = re.compile(
     r"visible|keep|allowed|(is|key)?valid(mask|tokens)?|nonpad(ding)?|(is)?(present|real)|exists?|alive"
 )
-# whether a window counts the query's own key, with the name of the argument in place of WINDOW
-_OWN_KEY_COUNTS = (
-    r"own (key|token|position)?.{0,20}(among|includ|count)|includ\w+ (itself|its own|the current)|"
-    r"itself (is )?(included|counted|among)|in all|"
-    r"\w\s*[-−]\s*1`*\s+(\w+\s+){0,2}(before|prev|earlier|preceding|past|back|to the left)|last `*WINDOW\b(?!`* *[-−])|"
-    r"(previous|preceding|earlier|past|last) `*\w+ *[-−] *1\b|"
-    r"\|\s*\w+\s*[-−]\s*\w+\s*\|\s*< *`*WINDOW\b"
-)
-_OWN_KEY_APART = (
-    r"\bWINDOW`*\s+(\w+\s+){0,2}(before|earlier|preceding|back|to the left).{0,20}"
-    r"(and|plus|besides|as well as) (it(self)?|its own|the current|the query)\b|"
-    r"\bWINDOW`*\s+(\w+\s+){0,2}(on|to) (each|either|both) sides?\b|"
-    r"\b\w *[-−] *WINDOW\b.{0,12}\b\w *\+ *WINDOW\b|"
-    r"\|\s*\w+\s*[-−]\s*\w+\s*\|\s*(<=|≤) *`*WINDOW\b"
-)
-_HALF_ON_EACH_SIDE = r"(?s)(\bWINDOW`*\s*//?\s*2\b|\bhalf\b).{0,60}\b(each|either|both) sides?\b"
 _NEWEST = r"(last|newest|latest|most recent|final)"
 _ALIGNED_WITH_LAST = re.compile(
     rf"bottom.?right|{_NEWEST} (\w+ )?quer|end of the keys|"
@@ -83,7 +68,6 @@ _DISTANCES = {
         ("query", "key", (r"i\s*[-−]\s*j", r"n\s*[-−]\s*m", r"query\w*\s*(?:[-−]|minus|less)\s*key")),
     )
 }
-_REACH = re.compile(r"radius|bandwidth|half")  # names of windows that do not count it
 # what True means is said of what the sentence before is about
 _END_OF_SENTENCE = re.compile(
     r"\n\s*\n|(?<=[.;])\s(?!\W*(?:true|false|[01]|ones|zeros)\b)|\n(?=\s*(?!true|false)\w+\s*[:(])", re.IGNORECASE
@@ -155,20 +139,9 @@ class Documentation:
         transposed = {bool(match[2]) for match in _PRODUCT.finditer(self.code) if (role_of(match[1]) or "")[:1] == "W"}
         return "" if len(transposed) != 1 else "out-in" if transposed.pop() else "in-out"
 
-    @property
-    def window(self) -> str:
-        """What a window as a number counts, if it says so: a beginning of the names in `options.WINDOWS`.
-
-        ``"count"`` is with the query's own key, ``"reach"`` without it, ``"size"`` both sides and the own key.
-        """
-        return self.window_of("window")
-
-    def window_of(self, name: str) -> str:
-        """As `window`, for the argument of this name."""
-        word = rf"(window\w*|w|{re.escape(name)})"
-        meanings = {"size": _HALF_ON_EACH_SIDE, "count": _OWN_KEY_COUNTS, "reach": _OWN_KEY_APART}
-        stated = (how for how, text in meanings.items() if re.search(text.replace("WINDOW", word), self.text))
-        return next(stated, "reach" if _REACH.search(name) else "")
+    def window(self, name: str = "window") -> str:
+        """What a window of this name counts, if it says so: a beginning of the names in `options.WINDOWS`."""
+        return meaning_of_window(self.text, name)
 
     @property
     def causal(self) -> bool:
@@ -197,7 +170,8 @@ class Documentation:
         """Whether it says that a query sees a pattern of keys, such as those of its block."""
         return bool(
             re.search(
-                r"block|sparse(?!max)|strided?|dilat|local|chunk|axial|bigbird|longformer|streaming|sink tokens",
+                r"block|sparse(?!max)|strided?|dilat|local|chunk|axial|bigbird|longformer|streaming|sink tokens|"
+                r"natten|neighbou?rhood",
                 self.name + self.text,
                 re.I,
             )

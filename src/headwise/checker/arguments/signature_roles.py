@@ -28,6 +28,7 @@ from headwise.checker.arguments.roles_in_code import (
     role_in_code,
 )
 from headwise.checker.arguments.settings import CONFIG, holds_sizes
+from headwise.checker.arguments.windows import is_window
 
 _WHOLE_CACHE = {"kpast": "k", "vpast": "v", "cache": "kv"}  # what the parts of a cache are that holds every key
 _AS_PROJECTED = {"Wqkv": "qkv", "Wkv": "kv", "Wq": "q", "Wk": "k", "Wv": "v"}  # if there are no tokens
@@ -116,6 +117,11 @@ def _is_cache(name: str, code: str) -> bool:
     return holds_earlier_keys(name, code) and bool(places_of_pair(name, code))
 
 
+def _is_number(p: inspect.Parameter, role: str | None) -> bool:
+    """Whether an argument may be a number: by its default, or because nothing is known of it."""
+    return role is None if p.default in (p.empty, None) else isinstance(p.default, int)
+
+
 def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
     """The role of an argument by its name, next to the others and as the code uses it."""
     role = role_of(p.name)
@@ -129,6 +135,8 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
     if role in (None, "heads") and p.default is p.empty and holds_matrices:
         return "params"  # it holds the matrices, under whatever name
     others = {role_of(o.name) for o in parameters if o is not p}
+    if role in (None, "context") and _is_number(p, role) and is_window(p.name, code):
+        return "window"
     if role is None and is_required(p) and (shown := role_in_code(p.name, code, others)):
         return shown
     among_heads = role == "key_heads" and "head" in code.lower()  # else `nkv` is a number of keys

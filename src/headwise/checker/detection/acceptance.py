@@ -126,7 +126,7 @@ def with_windows(convention: CallingConvention, documentation: Documentation) ->
     if convention.window == "pair" and is_plausible(convention, case | {"window": convention.interface.window}):
         yield convention
         return
-    yield from _numbered_windows(convention, documentation.window_of(str(convention.names.get("window", "window"))))
+    yield from _numbered_windows(convention, documentation.window(str(convention.names.get("window", "window"))))
 
 
 def _numbered_windows(convention: CallingConvention, stated: str = "") -> Iterator[CallingConvention]:

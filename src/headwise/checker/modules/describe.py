@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from headwise.checker.arguments.documentation import Documentation, document
+from headwise.checker.arguments.documentation import document
 from headwise.checker.arguments.packed import stated_order
 from headwise.checker.arguments.roles import role_of
+from headwise.checker.arguments.windows import meaning_of_window
 from headwise.checker.calling.responses import bare
 from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of, roles_without_weights
 from headwise.checker.modules.call import Call, CallError
@@ -150,8 +151,9 @@ def _is_unscaled(layer: Layer) -> bool:
 
 def _window(layer: Layer) -> tuple[int, str] | None:
     """The window among its numbers, and what the comments say that it counts."""
-    sizes = [value for name, value in layer.numbers.items() if role_of(name) == "window" and value > 0]
-    return (sizes[0], Documentation(layer.name, _comments(layer.documentation).lower()).window) if sizes else None
+    sizes = ((name, value) for name, value in layer.numbers.items() if role_of(name) == "window" and value > 0)
+    comments = _comments(layer.documentation).lower()
+    return next(((value, meaning_of_window(comments, name)) for name, value in sizes), None)
 
 
 def without_weights(layer: Layer) -> Target:

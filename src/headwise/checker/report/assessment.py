@@ -172,9 +172,14 @@ def _phrase(code: str, convention: CallingConvention, change: Change) -> str:
         sides = [f"{size} {side}" for size, side in zip(window, ("before", "after"), strict=True) if size is not None]
         return f"a built-in window ({' and '.join(sides)} the token)"
     if code == "window-as-number":
-        how = {"reach": "not counting the token itself", "size": "counting both sides"}
-        counted = how.get(convention.window.partition("-")[0], "counting the token itself")
-        return f"a window given as one number of keys, {counted}"
+        meaning, _, side = convention.window.partition("-")
+        name, where = convention.names.get("window", "window"), "before and after" if side == "both" else "before"
+        counted = {
+            "reach": f"not counting the token itself ({name} tokens {where} it)",
+            "count": f"counting the token itself ({name} - 1 tokens {where} it)",
+            "size": f"counting both sides ({name} // 2 tokens on each)",
+        }
+        return f"a window given as one number of keys, {counted[meaning]}"
     return CONVENTIONS[code].phrase
 
 

@@ -27,6 +27,7 @@ _OF_BLOCKS = (
     r"same (block|chunk|segment)|block[- ]?(diagonal|local)"
 )
 _OF_STEPS = r"multiples? of|% *`*(stride|dilation|step|d|s|r)`* *(==|=|is) *0"
+_OF_NEIGHBOURS = r"natten\b|neighbou?rhood[ _]attention"
 _AND_OTHERS = (
     r"global|neighbou?r|previous|next|preceding|adjacent|overlap|random|sink|window|also|look|halo|last|first token|cls"
 )
@@ -110,7 +111,9 @@ def with_missing_ingredients(findings: Findings, documentation: Documentation) -
         return findings.with_problem(
             "The bias that it takes from its table does not depend on the distance of query and key alone."
         )
-    if "pattern-built-in" in findings.conventions and not _keeps_pattern(findings, documentation):
+    if {"pattern-built-in", "window-built-in"} & {*findings.conventions} and not _keeps_pattern(
+        findings, documentation
+    ):
         return findings.with_problem(
             "The keys that a query sees are not those of the pattern that it says that it has."
         )
@@ -136,9 +139,16 @@ def _falls_with_distance(convention: CallingConvention) -> bool:
 
 
 def _keeps_pattern(findings: Findings, documentation: Documentation) -> bool:
-    """Whether queries see the keys of their own block, or those at multiples of a step, if that is what it says."""
+    """Whether queries see the keys of their own block, those at multiples of a step, or the same number of keys each.
+
+    The last is neighbourhood attention (Hassani et al., 2023). Each counts only if the function says it.
+    """
     attended = attended_keys(findings.convention)
     if attended is None:
+        return True
+    if re.search(_OF_NEIGHBOURS, documentation.name + documentation.text, re.IGNORECASE):
+        return len({*attended.sum(axis=1)}) == 1
+    if "window-built-in" in findings.conventions:
         return True
     count = len(attended)
     rows, columns = np.arange(count)[:, None], np.arange(count)

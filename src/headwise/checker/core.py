@@ -37,6 +37,7 @@ from headwise.checker.search.findings import Findings
 from headwise.checker.search.ingredients import with_missing_ingredients, with_wrong_slopes
 from headwise.checker.target import Target
 from headwise.checker.user_code.numpy_guard import np
+from headwise.checker.user_code.scripts import with_python_signature
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError, HeadwiseError, describe_exception
 from headwise.parallel import single_threaded_blas
@@ -128,7 +129,7 @@ def check(
             if adapter is None and is_module(function):
                 return _check_module(function, kind, inside, init, requirements, rng)
             with limited_evaluations(_OF_FUNCTION):
-                return _check_function(function, kind, adapter, requirements, source, rng)
+                return _check_function(with_python_signature(function), kind, adapter, requirements, source, rng)
     except HeadwiseError:
         raise
     except Exception as error:

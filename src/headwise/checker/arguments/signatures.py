@@ -22,6 +22,7 @@ _MATRICES = ("Wq", "Wk", "Wv")
 _OF_LOGITS = {"mask", "padding", "bias", "slopes", "causal", "window", "lengths", "scale", "temperature", "softcap"}
 _OF_LOGITS |= {*SCORES, "Tl", "Tw", "topk", "segments", "starts", "prefix", "logscale", "left", "right"}
 _CACHED = {"kpast", "vpast", "offset", "cos", "sin", "interleaved"}
+_UNKNOWN = "further arguments, which its signature does not name"
 _COUNTS = ("softcap", "window", "topk", "left", "right")  # options whose default is a number that is used
 _COUNTS_OF_HEADS = ("repeats", "key head count")  # which the shapes of queries and keys say too
 _PAIRS = {"kv": ("k", "v"), "cache": ("kpast", "vpast")}  # keys and values that come in one argument
@@ -153,7 +154,7 @@ def _by_position(parameters: list[inspect.Parameter] | None, kind: str, given: f
             known = [role_of(p.name) if len(p.name) > 1 or p.name in "xXqkv" else None for p in fixed[:count]]
             consistent = all(role in (None, expected) for role, expected in zip(known, order, strict=False))
             if kind in ("auto", one_kind) and consistent:
-                unused = tuple(p.name for p in fixed[count:])
+                unused = (*(p.name for p in fixed[count:]), *[_UNKNOWN] * open_ended)
                 yield Reading(one_kind, {name: place for place, name in enumerate(order)}, frozenset(order), unused)
 
 

@@ -256,3 +256,20 @@ class WideHeadsAveraged(nn.Module):
     def forward(self, x):
         parts = ((q(x), k(x), v(x)) for q, k, v in zip(self.q, self.k, self.v, strict=True))
         return self.out(torch.stack([F.scaled_dot_product_attention(*part) for part in parts]).mean(0))
+
+
+class NormOfAllQueries(nn.Module):
+    def __init__(self, dim=12, heads=3):
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.to_out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.norm_q, self.norm_k = nn.RMSNorm(dim), nn.RMSNorm(dim)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (self.norm_q(q), self.norm_k(k), v))
+        return self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class NormSaidToBeOfEachHead(NormOfAllQueries):
+    """Queries and keys are normalised per head."""

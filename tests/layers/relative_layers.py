@@ -31,6 +31,44 @@ class WindowStride(Window):
         return window_size[1]
 
 
+class WindowStrideOfFourHeads(WindowStride):
+    """Its table for 12 tokens also fits 24 of one head, as the sizes of a view."""
+
+    def __init__(self, dim=24, window_size=(3, 4), num_heads=4):
+        super().__init__(dim, window_size, num_heads)
+
+    def entries_per_row(self, window_size):
+        return 2 * window_size[0] - 1
+
+    def forward(self, x):
+        n = x.shape[1]
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        bias = self.relative_position_bias_table[self.index.view(-1)].view(n, n, -1).permute(2, 0, 1)
+        return self.proj(((q @ k.mT * q.shape[-1] ** -0.5 + bias).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class ClippedBias(nn.Module):
+    """A bias for each distance up to three."""
+
+    largest = 3
+
+    def __init__(self, dim=12, num_heads=3):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.rel_bias = nn.Parameter(torch.zeros(num_heads, 7))
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        places = torch.arange(x.shape[1])
+        bias = self.rel_bias[:, (places - places[:, None]).clamp(-3, self.largest) + 3]
+        return self.proj(((q @ k.mT * q.shape[-1] ** -0.5 + bias).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class ClippedBiasByOneMore(ClippedBias):
+    largest = 2
+
+
 class Clipped(nn.Module):
     """Vectors of distances for keys and values (Shaw et al., 2018)."""
 

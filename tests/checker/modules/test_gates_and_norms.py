@@ -27,6 +27,8 @@ VERDICTS = {
     "NormBeforeOutput": ((), ("norm-inside",)),
     "NormOfEachHead": ((), ("norm-inside",)),
     "NormOfEachHeadUnscaled": (("scale-missing",), ("norm-inside",)),
+    "NormOfAllQueries": ((), ("qk-norm-of-all-heads",)),
+    "NormSaidToBeOfEachHead": (("qk-norm-across-heads",), ()),
     "AfterConvolutions": ((), ()),
     "AfterConvolutionsUnscaled": (("scale-missing",), ()),
     "DropoutWithoutTraining": (("dropout-active",), ("causal-unasked",)),

@@ -15,7 +15,13 @@ VERDICTS = {
         ("unknown",),
         "Of relative_position_bias_table (15, 3), only 11 of 15 entries ever change an output.",
     ),
+    "WindowStrideOfFourHeads": (
+        ("unknown",),
+        "Of relative_position_bias_table (35, 4), only 27 of 35 entries ever change an output.",
+    ),
     "Clipped": ((), ""),
+    "ClippedBias": ((), ""),
+    "ClippedBiasByOneMore": (("unknown",), "Of rel_bias (3, 7), the entry at one end never changes an output."),
     "ClippedUnscaled": (("scale-missing",), ""),
     "ClippedValuesUnused": (("unknown",), "rel_v changes no output."),
     "ClippedOfKeys": (("unknown",), "The products of rel_k are with the keys alone, and not with the queries."),

@@ -29,6 +29,10 @@ _CONFIGURED = re.compile(
 )
 _SQUASHED = re.compile(r"tanh\([^()]*?/\s*(?:self\.)?(\w+\.?\d*)")  # tanh(logits / cap)
 _LONGEST = 400  # entries along an axis of a table of which each is tried
+_NORM_OF_EACH = re.compile(  # as said in words
+    r"\bnorm(?!_)\w*[^.\n_]{0,50}\b(per|each|every)[- ]head\b|\b(per|each|every)[- ]head[^.\n_]{0,30}\bnorm(?!_)",
+    re.IGNORECASE,
+)
 _SCALE = re.compile(r"(^|[._])(gamma\w*|\w*scale\w*|ls\w*|lambda\w*|gain|temperature|tau)$", re.IGNORECASE)
 
 
@@ -84,7 +88,8 @@ def used_in_part(
     """The tables of which only some entries change an output, in sentences.
 
     They are those of some heads, or half of all others at most: no more with many tokens than with few, if it takes
-    many. Of distances in a window, the only number of tokens of which is `count`, they are any.
+    many. Of distances in a window, the only number of tokens of which is `count`, they are any; of other distances also
+    all but one at an end, as where they are clipped on one side by one too much.
     """
     arrays, sentences = fill_tables(layer), []
     if not repeats():  # they are empty in this check
@@ -111,13 +116,15 @@ def used_in_part(
         for axis, side in enumerate(array.shape):
             if not repeats_many or axis in of_heads or not 2 < side <= _LONGEST:
                 continue
-            most = side - 1 if _OF_DISTANCES.search(name) and _is_of_window(side, count) else side // 2
+            most = side - 1 if _is_of_window(side, count) else side // 2
             few, many = (
                 list(islice(_places(range(side), partial(changes, axis, many=more)), most + 1))
                 for more in (False, True)
             )
             if few and few == many and len(few) <= most:
                 sentences.append(f"Of {name} {array.shape}, only {len(few)} of {side} entries ever change an output.")
+            elif _OF_DISTANCES.search(name) and _lacks_one_end(side, partial(changes, axis, many=True)):
+                sentences.append(f"Of {name} {array.shape}, the entry at one end never changes an output.")
         layer.write({name: array})
     return sentences
 
@@ -126,6 +133,14 @@ def _is_of_window(entries: int, count: int | None) -> bool:
     """Whether a table has an entry for each distance in a window of so many tokens, which has two sides."""
     sides = [side for side in range(2, count // 2 + 1) if count % side == 0] if count else []
     return any((2 * side - 1) * (2 * (count // side) - 1) == entries for side in sides if count)
+
+
+def _lacks_one_end(side: int, changes: Callable[[range], bool]) -> bool:
+    """Whether of as many distances on both sides one end is not in use, but all that are next to the ends."""
+    if side < 5 or side % 2 == 0:
+        return False
+    used = [changes(range(place, place + 1)) for place in (0, 1, side - 2, side - 1)]
+    return used[1:3] == [True, True] and used[0] != used[3]
 
 
 def _places(places: range, changes: Callable[[range], bool]) -> Iterator[int]:
@@ -210,7 +225,8 @@ def components(layer: Layer, model: int, heads: int, width: int) -> frozenset[st
     there = {
         "norm-added": norm,
         "residual-added": norm or scaled,
-        "qk-norm-across-heads": normalizes_all_heads_together(layer, heads, width),
+        "qk-norm-across-heads": normalizes_all_heads_together(layer, heads, width)
+        and not _NORM_OF_EACH.search(layer.documentation),
     }
     return frozenset(code for code, is_there in there.items() if is_there)
 

@@ -108,6 +108,11 @@ def talking_heads_before_alone(q, k, v, P_l, P_w):
     return softmax(np.einsum("bhnm,hg->bgnm", scaled(q, k), P_l)) @ v
 
 
+def talking_heads_of_two_orders(q, k, v, P_l, P_w):
+    """Talking-heads attention; P_l and P_w (heads, heads) mix logits and weights."""
+    return np.einsum("bhnm,gh->bgnm", softmax(np.einsum("bhnm,hg->bgnm", scaled(q, k), P_l)), P_w) @ v
+
+
 def with_largest(q, k, v, topk=3):
     s = scaled(q, k)
     least = np.sort(s, axis=-1)[..., -min(topk, s.shape[-1]), None]
@@ -159,6 +164,7 @@ def test_the_number_of_largest_logits_is_passed():
         (onto_the_simplex, "unknown"),
         (sigmoids_under_another_name, "unknown"),
         (talking_heads_before_alone, "unknown"),
+        (talking_heads_of_two_orders, "unknown"),
         (with_larger_than_these, "unknown"),
     ],
 )

@@ -118,3 +118,15 @@ def test_a_window_less_one_counts_its_own_key():
     assert hw.check(of_the_stated_window).ok
     assert hw.check(of_one_more).mistakes == ("window-off-by-one",)
     assert hw.check(of_one_more_after_the_last).mistakes == ("window-off-by-one",)
+
+
+def test_a_single_key_is_not_hidden_by_a_mask_that_has_to_be_passed():
+    def attend(h, enc, mask):
+        """Tokens h (B, T, D) attend to enc (B, S, D) where mask (B, S) is 1."""
+        s = h @ enc.transpose(0, 2, 1) / np.sqrt(h.shape[-1]) + (1.0 - mask[:, None, :]) * -1e9
+        e = np.exp(s - s.max(axis=2, keepdims=True))
+        return e / e.sum(axis=2, keepdims=True) @ enc
+
+    verdict = hw.check(attend)
+    assert verdict.ok
+    assert verdict.hazards == ("mask-finite-fill",)

@@ -154,6 +154,10 @@ _PATTERNS = {
         for x, words in (("k", "key"), ("v", "value"))
     },
     "window": re.compile(r"(sliding|local|attn|attention)window(size|len(gth)?)?"),
+    "padding": re.compile(
+        r"(text|words?|tokens?|src|source|context|ctx|enc(oder)?|mem(ory)?|key|kv|seq|inputs?|cond|caption|prompt|audio)"
+        r"(is)?pad(ding|ded)?"
+    ),
     "gain": re.compile(r"(q|k|query|key|qk)(ln|rms|layer|rmsnorm|norm)?(gain|gamma|norm|normweight|normscale|normw|g)"),
 }
 

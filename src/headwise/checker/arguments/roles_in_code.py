@@ -19,12 +19,14 @@ _ROW = rf"(\[(:, ?|\.\.\., ?)?{_NEW}(, ?:)?\]|\.(unsqueeze|expand_dims)\((0|1|-2
 
 
 def role_in_code(name: str, code: str, others: set[str | None]) -> str | None:
-    """The role of an argument with a name that says nothing: numbers of sequences, of heads, or of valid keys."""
+    """The role of an argument with a name that says nothing: numbers of sequences, heads or valid keys, or biases."""
     if _is_compared_with_itself(name, code):
         return "segments"
     divides = re.search(rf"//\s*{name}\b", code) and not re.search(rf"\[[^\]\n]*\*\s*{name}\b|range\(.*{name}", code)
     if divides and "heads" not in others and others & {"X", "q"}:
         return "heads"
+    if re.search(rf"(?<![\w.]){name}\[(:, *)?\w+ *- *\w+ *[-+]", code):
+        return "bias"  # of each distance
     return "lengths" if re.search(rf"\barange\([^<>\n]*<=?\s*{name}\b", code) else None
 
 

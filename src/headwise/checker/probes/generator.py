@@ -118,7 +118,7 @@ class Generator(ABC):
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""
         b, h, n, m = grid(case)
-        last_hidden = np.arange(m) < m - 1  # a mask that has to be given is used to hide something
+        last_hidden = np.arange(m) < max(1, m - 1)  # a mask that has to be given is used to hide something
         values: Case = {
             "mask": np.ones((b, 1, 1, m) if self.interface.key_mask else (1, 1, n, m), bool) & last_hidden,
             "padding": np.ones((b, 1, 1, m), bool) & last_hidden,

@@ -6,7 +6,7 @@ A function is compared with one of these only if its name or the first sentence 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -142,18 +142,21 @@ def _squashing() -> Iterator[Change]:
         yield {"shift": _as_they_are, "exponentiate": _sigmoid(shifted), "divide": divide}
 
 
-def _talking(turned: Sequence[bool]) -> Change:
-    """Mix the logits of the heads, and their weights, by matrices that are given (Shazeer et al., 2020)."""
+def _talking(turned: bool) -> Change:
+    """Mix the logits of the heads, and their weights, by matrices that are given (Shazeer et al., 2020).
 
-    def mixed(a: Array, matrix: Array, turn: bool) -> Array:
-        mixed_heads: Array = np.einsum("hg,bhnm->bgnm", matrix.T if turn else matrix, a)
+    `turned`: whether the new heads are the rows of both, not the columns.
+    """
+
+    def mixed(a: Array, matrix: Array) -> Array:
+        mixed_heads: Array = np.einsum("hg,bhnm->bgnm", matrix.T if turned else matrix, a)
         return mixed_heads
 
     def mix_logits(t: Trace) -> None:
-        t.s = mixed(t.s, t.case["Tl"], turned[0]) if "Tl" in t.case else t.s
+        t.s = mixed(t.s, t.case["Tl"]) if "Tl" in t.case else t.s
 
     def mix_weights(t: Trace) -> None:
-        t.p = mixed(t.p, t.case["Tw"], turned[1]) if "Tw" in t.case else t.p
+        t.p = mixed(t.p, t.case["Tw"]) if "Tw" in t.case else t.p
 
     return {"+logits": mix_logits, "+divide": mix_weights}
 
@@ -185,14 +188,14 @@ KINDS = (
         "kernel-weights",
         "linear attention",
         r"\blinear\W+(self\W+|cross\W+|causal\W+)?(attention|attn)|linear(ized)? transformer|kerneli[sz]ed|"
-        r"performer|favor|\belu\b|feature map|efficient attention|cosformer|random features",
+        r"performer|favor|\belu\b|feature map|(?<!memory.)efficient attention|cosformer|random features",
         tuple(_of_kernels()),
     ),
     Kind(
         "talking-heads",
         "talking-heads attention",
         r"talking\W*heads?",
-        tuple(_talking(turned) for turned in product((False, True), repeat=2)),
+        (_talking(turned=False), _talking(turned=True)),
         has_others=False,
     ),
 )

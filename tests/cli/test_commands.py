@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 import headwise as hw
+from headwise.cli import application
+from headwise.cli.inputs import read_input
 from headwise.data import coursework_arrays, load_bundled_mnist
+from headwise.errors import DataError
 from helpers.commands import headwise, headwise_process, interrupt_after
 from helpers.digits import few
 from helpers.processes import PATIENCE
@@ -86,8 +89,8 @@ def test_explain_with_the_model_that_ships(tmp_path, little_work):
         (("train", "--data", "."), "train-images-idx3-ubyte: no such file"),
         (("train", "--epochs", "0"), "epochs: expected 1 or more"),
         (("explain", "nowhere.png"), "nowhere.png: no such file"),
-        (("explain", ""), "input: expected an image, an .npz file, or a text."),
-        (("explain", "The cat sat on the mat. " * 500), "no such file"),
+        (("explain", ""), "input: expected an image, an .npz file, a text file, or a text."),
+        (("explain", "The cat sat on the mat. " * 500), "image: expected an image file; got a text, 'The cat sat"),
         (("explain", "odd.txt"), "no such file"),
         (("explain", "digit.png", "--model", "odd.npz"), "odd.npz: expected"),
         (("explain", "digit.png", "--preprocess", "mean"), "--preprocess: expected one of imagenet, clip, half"),
@@ -121,6 +124,60 @@ def test_a_plain_error_on_one_line(arguments, message, tmp_path):
     assert message in lines[-1]
     assert len(lines) == 1, shown.stderr
     assert sorted(tmp_path.iterdir()) == before  # nothing half-written
+
+
+MODELS = """
+class Sequential:
+    __module__ = "keras.models"
+    def __call__(self, x): ...
+model = Sequential()
+def broken(x):
+    raise ValueError(f"{x.ndim} axes")
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explain", "x.npz", "--model", "m.py:model"),
+        ("explore", "m.py:model", "x.npz"),
+        ("capture", "m.py:model", "x.npz"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_model_of_keras_is_refused_with_what_to_do(arguments, tmp_path, monkeypatch):
+    pytest.importorskip("torch")  # capture makes its tensors
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text(MODELS)
+    np.savez("x.npz", x=np.ones((1, 2)))
+    with pytest.raises(DataError, match=r"Models of Keras and flax are not run: save .* to `headwise caption`"):
+        application(arguments[:1])(arguments, standalone_mode=False)
+
+
+def test_inspect_knows_no_tool_for_a_model_of_keras(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text(MODELS)
+    application(["inspect"])(["inspect", "m.py:model", "--json"], standalone_mode=False)
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["tools"], shown["protocol"]) == ([], [])
+    assert "Models of Keras and flax are not run" in shown["not"][0]
+
+
+def test_what_a_users_model_raises_is_no_internal_error(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text(MODELS)
+    np.save("x.npy", np.ones((1, 2)))
+    with pytest.raises(DataError, match=r"called with input 1 \(1, 2\), it raised ValueError: 2 axes"):
+        application(["capture"])(["capture", "m.py:broken", "x.npy"], standalone_mode=False)
+
+
+def test_a_text_file_is_a_text(tmp_path):
+    (tmp_path / "note.txt").write_text("\ufeffA cat.\n")
+    assert read_input(str(tmp_path / "note.txt"), None) == ("A cat.", tmp_path / "note.txt")
+    (tmp_path / "note.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(DataError, match="expected text in UTF-8"):
+        read_input(str(tmp_path / "note.txt"), None)
 
 
 def test_a_reader_that_stops_early_is_no_error(tmp_path):

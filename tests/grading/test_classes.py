@@ -55,6 +55,20 @@ def test_a_class_is_graded_like_a_function():
     assert grade(LAYER.replace("(p @ v).swapaxes(0, 1)", "(p @ v)")).mistakes == ("heads-merged-unmoved",)
 
 
+def test_a_class_takes_its_matrices():
+    made = """def __init__(self, d_model, heads):
+            self.heads = heads
+            self.params = {name: np.random.randn(d_model, d_model) for name in ("Wq", "Wk", "Wv", "Wo")}
+"""
+    taken = """def __init__(self, W_q, W_k, W_v, W_o, heads=3):
+            self.heads, self.params = heads, {"Wq": W_q, "Wk": W_k, "Wv": W_v, "Wo": W_o}
+"""
+    assert made in LAYER
+    given = LAYER.replace(made, taken)
+    assert grade(given).points == 8.0
+    assert grade(given.replace(" / np.sqrt(q.shape[-1])", "")).mistakes == ("scale-missing",)
+
+
 def test_a_class_is_made_with_a_configuration():
     of_config = LAYER.replace("d_model, heads):", "cfg):").replace("(d_model, d_model)", '(cfg.width, cfg["width"])')
     of_config = of_config.replace("self.heads = heads", "self.heads = cfg.n_heads").replace("width", "d_model")

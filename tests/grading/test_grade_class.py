@@ -351,6 +351,22 @@ def test_the_problem_is_the_error_of_the_likeliest_call(body, problem):
     assert f"): {problem}" in grade.problem
 
 
+def test_what_a_call_raises_is_the_problem_rather_than_its_signature():
+    source = "def multi_head_attention(X, Wq, Wk, Wv):\n    assert X.shape == (5, 12), 'wrong input'\n"
+    task = Task("heads", ("multi_head_attention",), "multi_head", {"right": 1.0})
+    (grade,) = grade_submission(Submission("ada", {"ada.py": source}), Rubric("", (task,)), 3).tasks
+    assert grade.problem.endswith("X of shape (N, D): AssertionError: wrong input (line 2)")
+
+
+def test_arrays_from_variables_are_to_be_arguments():
+    source = (
+        f"{HEAD}X, Wk = np.eye(2), np.eye(2)\nWq = Wv = Wk\ndef self_attention(): return rows(X @ Wq @ Wk) @ X @ Wv\n"
+    )
+    task = Task("one head", ("self_attention",), "self_attention", {"right": 1.0})
+    (grade,) = grade_submission(Submission("ada", {"ada.py": source}), Rubric("", (task,)), 3).tasks
+    assert grade.problem.endswith("It takes X, Wq, Wk, Wv from variables of the file; make them arguments.")
+
+
 def test_what_is_defined_instead_is_noted():
     source = "def softmax(x): pass\nclass SelfAttention:\n    def __call__(self, X): pass\n"
     task = Task("one head", ("self_attention",), "self_attention", {"right": 1.0})

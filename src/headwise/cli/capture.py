@@ -18,6 +18,7 @@ from headwise.cli.paths import check_writable_file
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
 from headwise.models import find_model
+from headwise.models.frameworks import running
 
 MODEL = "An .onnx file, FILE.py:OBJECT (a torch module), a folder with config.json, or a .gguf file."
 
@@ -48,7 +49,8 @@ def capture(
     opened = find_model(model)
     args, kwargs = _inputs(opened, input)
     selection = None if not layers else [int(name) if re.fullmatch("-?[0-9]{1,9}", name) else name for name in layers]
-    result = hw.capture(opened, *args, layers=selection, **kwargs)
+    with running({f"input {i}": array for i, array in enumerate(args, 1)} | kwargs):
+        result = hw.capture(opened, *args, layers=selection, **kwargs)
     if as_json:
         result.save(out)
         print(json.dumps(_summary(result, out)))

@@ -16,7 +16,9 @@ from headwise.train.checkpoint import pretrained_vit
 
 
 def explain(
-    input: Annotated[str | None, typer.Argument(help="An image, an .npz or .npy file of arrays, or a text.")] = None,
+    input: Annotated[
+        str | None, typer.Argument(help="An image, an .npz or .npy file of arrays, a text file, or a text.")
+    ] = None,
     model: Model = None,
     text: Text = None,
     out: Annotated[

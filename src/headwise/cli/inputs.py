@@ -45,14 +45,14 @@ def read_input(argument: str | None, texts: list[str] | None) -> tuple[Any, Path
             raise DataError("--text: expected one text, or two for a pair, and no other input.")
         return (texts[0] if len(texts) == 1 else tuple(texts)), Path(_slug(texts[0]))
     if argument is None or not argument.strip():
-        raise DataError("input: expected an image, an .npz file, or a text.")
+        raise DataError("input: expected an image, an .npz file, a text file, or a text.")
     path = Path(argument)
     if path.suffix in _ARRAYS:
         arrays = load_npz(path, alone="input")
         return (arrays["input"] if list(arrays) == ["input"] else arrays), path
     if os.path.isfile(argument) or (path.suffix and not re.search(r"\s", argument)):
         check_file(path)
-        return path, path
+        return text_or_path(argument), path
     return argument, Path(_slug(argument))
 
 
@@ -61,7 +61,12 @@ def text_or_path(argument: str) -> str | Path:
     if not os.path.isfile(argument):
         return argument
     path = Path(argument)
-    return path.read_text("utf-8") if path.suffix in (".txt", ".md") else path
+    if path.suffix not in (".txt", ".md"):
+        return path
+    try:
+        return path.read_text("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: expected text in UTF-8.") from None
 
 
 def image_preprocessor(name: str | None, size: int) -> ImagePreprocessor | None:

@@ -125,7 +125,8 @@ def load_npz(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
             arrays = {name: opened[name] for name in opened.files}
             for name, array in arrays.items():
                 if not isinstance(array, np.ndarray):  # NumPy returns the bytes of a file in another format
-                    raise DataError(f"{path}: its member {name!r} is no array.")
+                    torch = " This is a pickle file of torch." if name.endswith("/data.pkl") else ""
+                    raise DataError(f"{path}: its member {name!r} is no array.{torch}")
             return arrays
     except DataError:
         raise

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headwise.checker import UncallableError, Verdict, check
+from headwise.checker.arguments.roles import role_of
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.modules import is_module
 from headwise.checker.probes import PROBES
@@ -23,9 +24,10 @@ from headwise.grading.class_stand_in import class_stand_in, is_class
 from headwise.grading.column_lists import define_column_list_adapter
 from headwise.grading.rubric import PROPERTIES, Rubric, Task
 from headwise.grading.sandbox import Proxy, Sandbox, SubmissionError, printable
-from headwise.grading.signature import statements
+from headwise.grading.signature import names_from_outside, statements
 from headwise.grading.submissions import Submission, definitions, describe_definitions, find_function, uses_torch
 
+_ARRAYS = ("X", "Wq", "Wk", "Wv", "Wo", "Wqkv")  # that a function takes as arguments
 CHECK_SECONDS = 60.0  # for the checker's own work on one task; it takes a twentieth of that
 
 
@@ -140,7 +142,7 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
             except _OutOfTimeError:
                 problem = "its check did not finish; grade it by hand"
             except (UncallableError, DataError) as error:
-                problem = name_cells(source, _describe_refusal(error))
+                problem = name_cells(source, _describe_refusal(error) + _variables_used(source, name))
             except Exception as error:  # a failure of the checker itself is reported, so that a person grades the task
                 problem = f"it could not be checked: {type(error).__name__}: {printable(error)}"
             marks = tuple(_mark(task, name, verdict, box.end) for name in task.points) if verdict else no_marks
@@ -176,7 +178,8 @@ def _check(
             errors.append((function.tensors, error))
             if box.end:
                 break
-    raise max(errors, key=lambda item: item[0])[1]  # arrays for a function of tensors fail for another reason
+    # arrays for a function of tensors fail for another reason, and what a call raises says more than its signature
+    raise max(errors, key=lambda item: (item[0], bool(item[1].error)))[1]
 
 
 def _describe_refusal(error: UncallableError | DataError) -> str:
@@ -196,6 +199,17 @@ def _definition_failure(box: Sandbox, source: str, name: str) -> str:
     lines = [node.lineno for node in ast.parse(source).body if name in definitions(ast.unparse(node))]
     error = dict(box.failed).get(lines[-1]) if lines else None
     return name_cells(source, f"{name} is not defined, as line {lines[-1]} did not run: {error}") if error else ""
+
+
+def _variables_used(source: str, name: str) -> str:
+    """Which tokens and matrices a function has from variables of its file, in words to add to why it is refused."""
+    functions = {node.name: node for node in statements(source) if isinstance(node, ast.FunctionDef)}
+    read = names_from_outside(functions[name], functions) if name in functions else []
+    arrays = sorted(
+        (other for other in read if role_of(other) in _ARRAYS), key=lambda o: _ARRAYS.index(str(role_of(o)))
+    )
+    variables = ", ".join(arrays)
+    return f" It takes {variables} from variables of the file; make them arguments." if variables else ""
 
 
 def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[Proxy, str]]:

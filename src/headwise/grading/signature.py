@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -56,3 +56,23 @@ def _parameter(arg: ast.arg, kind: Any, default: ast.expr | None) -> inspect.Par
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             value = ...  # it has a default; only running the submission would give its value
     return inspect.Parameter(arg.arg, kind, default=value)
+
+
+def names_from_outside(node: ast.FunctionDef, functions: Mapping[str, ast.FunctionDef]) -> list[str]:
+    """Names that a function, and those of `functions` that it calls, read without defining them."""
+    names: dict[str, None] = {}
+    waiting, visited = [node], {node.name}
+    while waiting:
+        read = list(_names_read(waiting.pop()))
+        names.update(dict.fromkeys(read))
+        called = [name for name in read if name in functions and name not in visited]
+        waiting += [functions[name] for name in called]
+        visited.update(called)
+    return list(names)
+
+
+def _names_read(node: ast.FunctionDef) -> Iterator[str]:
+    names = [item for item in ast.walk(node) if isinstance(item, ast.Name)]
+    local = {item.id for item in names if isinstance(item.ctx, ast.Store)}
+    local |= {item.arg for item in ast.walk(node) if isinstance(item, ast.arg)}
+    yield from dict.fromkeys(item.id for item in names if item.id not in local)

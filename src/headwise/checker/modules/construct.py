@@ -26,6 +26,7 @@ from headwise.checker.arguments.settings import (
 )
 from headwise.checker.modules.layer import documentation_of
 from headwise.checker.modules.names import bias_role, role_of
+from headwise.checker.modules.torch_modules import is_torch_class
 from headwise.checker.modules.whole_numbers import numbers_of_file
 from headwise.checker.user_code.execution import user_code
 from headwise.checker.user_code.numpy_guard import np
@@ -34,6 +35,8 @@ from headwise.errors import DataError, describe_exception
 
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
 _INNER = re.compile(r"(inner_?|self_?)?att(n|ention)(_?(module|fn|layer|mechanism))?")  # an argument that is a layer
+_ARRAY = re.compile(r"Tensor|ndarray")  # in an annotation
+_MATRIX = re.compile(r"(w|omega|weight|mat(rix)?)s?_?\w")  # an argument without one that is a matrix
 _MODULE = re.compile(r"\b(nn\.|modules?\.|)Module\b|Callable")  # an annotation of what is called
 _ACTIVATION = re.compile(r"(\w*_)?(act|activation|nonlinearity)(_?(fn|func|function|layer))?")
 _GRID = re.compile(r"(grid|feat\w*|f?map|token)_?(size|shape)s?|grid|hw")  # of tokens
@@ -182,7 +185,7 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
     if _GRID.fullmatch(p.name.lower()) and isinstance(p.default, tuple) and len(p.default) == 2:
         return {p.name: (2, 3)}
     value: Any = _called(cls, p) or _root(cls, p, sizes) if required else None
-    if required and (matrix := _matrix(p, sizes["model"])) is not None:
+    if required and value is None and (matrix := _matrix(cls, p, sizes["model"])) is not None:
         return {p.name: matrix}
     value = value_of_setting(p.name, sizes, documentation_of(cls)) if value is None else value
     if re.search(rf"\b[kv]dim\s*=\s*{p.name}\b", documentation_of(cls)):  # of torch.nn.MultiheadAttention
@@ -200,12 +203,13 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
     return {p.name: value} if required or _is_replaced(p.name, p.default) else {}
 
 
-def _matrix(p: inspect.Parameter, width: int) -> Any:
-    """An array for an argument that is a projection or a bias by its name, and an array by its annotation."""
+def _matrix(cls: type, p: inspect.Parameter, width: int) -> Any:
+    """An array for an argument that is a projection or a bias by its name, and an array by its annotation or name."""
     role = role_of(p.name) or bias_role(p.name)
-    of_torch = "Tensor" in str(p.annotation)
-    if role is None or role.part not in ("q", "k", "v", "o") or not (of_torch or "ndarray" in str(p.annotation)):
+    is_array = _MATRIX.match(p.name.lower()) if p.annotation is p.empty else _ARRAY.search(str(p.annotation))
+    if role is None or role.part not in ("q", "k", "v", "o") or not is_array:
         return None
+    of_torch = "Tensor" in str(p.annotation) or is_torch_class(cls)
     array = np.random.default_rng(len(p.name)).normal(size=(width,) * (1 if "bias" in p.name.lower() else 2))
     return sys.modules["torch"].tensor(array) if of_torch else array
 

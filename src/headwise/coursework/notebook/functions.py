@@ -20,6 +20,7 @@ from headwise.coursework.notebook.projections import projection_roles
 from headwise.coursework.notebook.run import NotebookRun
 from headwise.errors import HeadwiseError
 from headwise.grading.column_lists import define_column_list_adapter, parameters_text
+from headwise.grading.signature import names_from_outside
 
 _ADAPTER = """
 def {adapter}({parameters}):
@@ -111,19 +112,6 @@ def _verdict(run: NotebookRun, called: str, title: str) -> Verdict | None:
         except (UncallableError, HeadwiseError):
             continue
     return None
-
-
-def names_from_outside(node: ast.FunctionDef, functions: Mapping[str, ast.FunctionDef]) -> list[str]:
-    """Names that a function, and those of the notebook that it calls, read without defining them."""
-    names: dict[str, None] = {}
-    waiting, visited = [node], {node.name}
-    while waiting:
-        read = list(_names_read(waiting.pop()))
-        names.update(dict.fromkeys(read))
-        called = [name for name in read if name in functions and name not in visited]
-        waiting += [functions[name] for name in called]
-        visited.update(called)
-    return list(names)
 
 
 def weight_parameter(name: str, values: Mapping[str, Any]) -> str:
@@ -219,13 +207,6 @@ def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
             yield node
-
-
-def _names_read(node: ast.FunctionDef) -> Iterator[str]:
-    names = [item for item in ast.walk(node) if isinstance(item, ast.Name)]
-    local = {item.id for item in names if isinstance(item.ctx, ast.Store)}
-    local |= {item.arg for item in ast.walk(node) if isinstance(item, ast.arg)}
-    yield from dict.fromkeys(item.id for item in names if item.id not in local)
 
 
 def _is_layer(name: str, values: Mapping[str, Any]) -> bool:

@@ -140,7 +140,7 @@ class FrameworkModel:
         if self.gradient is None:
             raise DataError(f"gradients: {self.missing['gradients']}")
         arrays = self.reader.read(input).arrays
-        with _running(arrays):
+        with running(arrays):
             gradients = self.gradient(arrays, target)
         return gradients if self.layers is None else tuple(gradients[layer.index] for layer in self.look(input).layers)
 
@@ -167,7 +167,7 @@ class FrameworkModel:
         return self._record(arguments, 0 if self.layers is None else self.layers).layers[0]
 
     def _record(self, arguments: Arguments, layer: int | str | None) -> Capture:
-        with _running(arguments.arrays):
+        with running(arguments.arrays):
             return self.record(arguments.arrays, layer)
 
     def _without(self, arguments: Arguments, tokens: Tokens, keep: BoolArray) -> Arrays:
@@ -196,7 +196,7 @@ class FrameworkModel:
 
     def _scores(self, arguments: Arguments, arrays: Arrays, keep: BoolArray | None) -> Array:
         """Scores (S, C), of classes or of the token after the last one that is kept."""
-        with _running(arrays):
+        with running(arrays):
             scores = self.run(arrays)
         items = 1 if keep is None else len(keep)
         if scores.ndim == 1 and items == 1:
@@ -215,14 +215,14 @@ class FrameworkModel:
 
 
 @contextmanager
-def _running(arrays: Arrays) -> Iterator[None]:
+def running(arrays: Arrays) -> Iterator[None]:
     """An error of the model itself as one of this package, which says what the model was called with."""
     try:
         yield
     except HeadwiseError:
         raise
     except Exception as error:  # whatever a user's model raises
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in arrays.items())
         reason = (str(error).strip().splitlines() or [""])[0]
         raise DataError(f"model: called with {shapes}, it raised {type(error).__name__}: {reason}") from error
 

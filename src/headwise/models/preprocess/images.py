@@ -6,10 +6,13 @@ Options come from preprocessor_config.json (transformers), pretrained_cfg (timm)
 from __future__ import annotations
 
 import math
+import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -41,6 +44,8 @@ def open_image(image: Any) -> Any:
     """
     with require_extra("reading images", "pillow", "lab"):
         from PIL import Image
+    if isinstance(image, str) and re.search(r"\s", image) and not os.path.exists(image):
+        raise DataError(f"image: expected an image file; got a text, {shorten(image, 60)!r}.")
     if isinstance(image, str | Path):
         return _open_file(Path(image))
     if isinstance(image, np.ndarray):

@@ -142,7 +142,7 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
             except _OutOfTimeError:
                 problem = "its check did not finish; grade it by hand"
             except (UncallableError, DataError) as error:
-                problem = name_cells(source, _describe_refusal(error) + _variables_used(source, name))
+                problem = name_cells(source, _with_variables(_describe_refusal(error), source, name))
             except Exception as error:  # a failure of the checker itself is reported, so that a person grades the task
                 problem = f"it could not be checked: {type(error).__name__}: {printable(error)}"
             marks = tuple(_mark(task, name, verdict, box.end) for name in task.points) if verdict else no_marks
@@ -201,15 +201,13 @@ def _definition_failure(box: Sandbox, source: str, name: str) -> str:
     return name_cells(source, f"{name} is not defined, as line {lines[-1]} did not run: {error}") if error else ""
 
 
-def _variables_used(source: str, name: str) -> str:
-    """Which tokens and matrices a function has from variables of its file, in words to add to why it is refused."""
+def _with_variables(problem: str, source: str, name: str) -> str:
+    """Why a function is refused, and which tokens and matrices it takes from variables of its file."""
     functions = {node.name: node for node in statements(source) if isinstance(node, ast.FunctionDef)}
     read = names_from_outside(functions[name], functions) if name in functions else []
-    arrays = sorted(
-        (other for other in read if role_of(other) in _ARRAYS), key=lambda o: _ARRAYS.index(str(role_of(o)))
-    )
-    variables = ", ".join(arrays)
-    return f" It takes {variables} from variables of the file; make them arguments." if variables else ""
+    arrays = sorted((n for n in read if role_of(n) in _ARRAYS), key=lambda n: _ARRAYS.index(str(role_of(n))))
+    variables = f" It takes {', '.join(arrays)} from variables of the file; make them arguments."
+    return f"{problem.rstrip('.')}.{variables}" if arrays else problem
 
 
 def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[Proxy, str]]:

@@ -380,9 +380,7 @@ def test_a_definition_that_did_not_run_is_the_problem():
     task = Task("one head", ("self_attention",), "self_attention", {"right": 1.0})
     grade = grade_submission(Submission("ada", {"ada.py": source}), Rubric("", (task,)), 3)
     assert "input() gets no text where a submission is graded" in grade.notes[0]
-    assert grade.tasks[0].problem == (
-        "self_attention is not defined, as line 2 did not run: NameError: name 'H' is not defined"
-    )
+    assert grade.tasks[0].problem == ("its definition in line 2 did not run: NameError: name 'H' is not defined")
 
 
 def test_lines_of_a_notebook_are_those_of_its_cells():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import math
 import re
 import signal
@@ -198,14 +199,14 @@ def _definition_failure(box: Sandbox, source: str, name: str) -> str:
     """Why there is no function of this name once the file has run, if the statement that defines it failed last."""
     lines = [node.lineno for node in ast.parse(source).body if name in definitions(ast.unparse(node))]
     error = dict(box.failed).get(lines[-1]) if lines else None
-    return name_cells(source, f"{name} is not defined, as line {lines[-1]} did not run: {error}") if error else ""
+    return name_cells(source, f"its definition in line {lines[-1]} did not run: {error}") if error else ""
 
 
 def _with_variables(problem: str, source: str, name: str) -> str:
     """Why a function is refused, and which tokens and matrices it takes from variables of its file."""
     functions = {node.name: node for node in statements(source) if isinstance(node, ast.FunctionDef)}
-    read = names_from_outside(functions[name], functions) if name in functions else []
-    arrays = sorted((n for n in read if role_of(n) in _ARRAYS), key=lambda n: _ARRAYS.index(str(role_of(n))))
+    read = set(names_from_outside(functions[name], functions) if name in functions else []) - vars(builtins).keys()
+    arrays = sorted((n for n in read if role_of(n) in _ARRAYS), key=lambda n: (_ARRAYS.index(str(role_of(n))), n))
     variables = f" It takes {', '.join(arrays)} from variables of the file; make them arguments."
     return f"{problem.rstrip('.')}.{variables}" if arrays else problem
 

@@ -15,6 +15,7 @@ from headwise.checker.diff import diff
 from headwise.checker.user_code import statements
 from headwise.cli import application, console
 from headwise.errors import DataError
+from helpers.notebooks import write_notebook
 from layers import plain_layers
 from planted import handwritten
 
@@ -325,6 +326,13 @@ def test_a_function_of_a_notebook_uses_its_matrices(notebook):
     result = run("check", f"{notebook}:heads")
     assert "scale-missing" in result.output
     assert "cell 5, line 3:  s = q @ k.swapaxes(1, 2)" in result.output
+
+
+def test_cells_that_are_no_python_are_told(tmp_path):
+    path = write_notebook(tmp_path / "a.ipynb", "import numpy as np", UNSCALED, "def attention(q, k, v)\n    pass")
+    result = run("check", path)
+    assert result.exit_code == 1
+    assert "cell 3 is not Python (line 1: expected ':') and was left out." in " ".join(result.stderr.split())
 
 
 def test_diff_with_the_functions_of_a_notebook(file, notebook):

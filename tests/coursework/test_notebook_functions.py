@@ -52,6 +52,14 @@ def test_weights_that_are_variables_of_the_notebook(tmp_path):
     assert not functions["extend"].comparison.agrees
 
 
+def test_a_function_without_arguments(tmp_path):
+    code = "def attend():\n    return softmax(X @ Wq @ (X @ Wk).T / 3**0.5) @ X @ Wv\n"
+    _, functions = read(tmp_path, START, MATRICES, code, code.replace(" / 3**0.5", "").replace("attend", "extend"))
+    assert set(functions["attend"].checked.weights) == {"X", "Wq", "Wk", "Wv"}
+    assert functions["attend"].comparison.agrees
+    assert not functions["extend"].comparison.agrees
+
+
 @pytest.mark.exhaustive
 def test_a_function_of_a_list_of_columns(tmp_path):
     cells = "all_x = [rng.normal(size=(7, 1)) for _ in range(4)]\nWq, Wk, Wv = rng.normal(size=(3, 7, 7))\n"

@@ -52,14 +52,14 @@ def load_function(where: str, kind: str = "auto", requirements: Requirements | N
     path = _existing(Path(file))
     text = read_source(path)
     prepare_devices(text)
-    module, text, failures = _run(path, text)
-    note = _note(text, failures)
+    module, text, failures, omitted = _run(path, text)
+    note = " ".join(filter(None, (*(f"{line}." for line in omitted), _note(text, failures))))
     try:
         found = _named(module, file, name) if name else _chosen(module, file, kind, text, requirements)
     except DataError as error:
-        if not failures:
+        if not note:
             raise
-        if not (_functions(module) or _modules(module)):
+        if failures and not (_functions(module) or _modules(module)):
             raise DataError(f"{file}: fails when it is imported: {failures[0].error}") from None
         raise DataError(f"{note} {error}") from None
     return LoadedFunction(found, text, note)
@@ -90,7 +90,7 @@ def _note(text: str, failures: Sequence[Failure]) -> str:
     """Which statements failed, in one line."""
     if not failures:
         return ""
-    first = name_cells(text, f"line {failures[0].line} failed: {failures[0].error}")
+    first = name_cells(text, f"line {failures[0].line} failed: {failures[0].error.rstrip('.')}")
     others = f"; so did {len(failures) - 1} more" if len(failures) > 1 else ""
     return f"{first}{others}; the rest was run."
 
@@ -184,13 +184,17 @@ def _importing_from(*folders: Path) -> Iterator[None]:
         sys.dont_write_bytecode = before
 
 
-def _run(path: Path, text: str) -> tuple[ModuleType, str, list[Failure]]:
-    """A module of the statements of a file or notebook that do not fail, the text of its code, and the others."""
+def _run(path: Path, text: str) -> tuple[ModuleType, str, list[Failure], list[str]]:
+    """A module of the statements of a file or notebook that do not fail.
+
+    Also the text of its code, the statements that failed, and the cells that are not Python.
+    """
+    omitted: list[str] = []
     name, root = _module_name(path)
     module, file = ModuleType(name), str(path.resolve())
     if path.suffix == ".ipynb":
         try:
-            text, _ = notebook_code(text)
+            text, omitted = notebook_code(text)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path}: expected a notebook; got something else ({error}).") from None
         file = f"{file}:code"
@@ -199,7 +203,7 @@ def _run(path: Path, text: str) -> tuple[ModuleType, str, list[Failure]]:
     sys.modules[module.__name__] = module  # dataclasses and inspect look a module up by its name
     with _importing_from(root, path.parent):
         try:
-            return module, text, run_statements(module, text, file)
+            return module, text, run_statements(module, text, file), omitted
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # it cannot be parsed
             raise DataError(f"{path}: fails when it is imported: {describe_exception(error)}") from None
 

@@ -198,7 +198,7 @@ def _read_into(submission: Submission, path: Path, name: str) -> None:
         if encoding:
             submission.notes.append(f"{name}: read as {encoding}, but Python expects UTF-8")
         name = name[: -len(suffix)] + suffix
-        if suffix == ".ipynb" and text.strip():
+        if suffix == ".ipynb":
             text, notes = notebook_code(text)
             submission.notes += [f"{name}: {note}" for note in notes]
         if not ast.parse(text).body and path.name != "__init__.py":

@@ -22,8 +22,10 @@ _COMMAND = re.compile(r"(?:pip3?|conda|mamba|cd|ls|cat|mkdir|matplotlib|load_ext
 def notebook_code(text: str) -> tuple[str, list[str]]:
     """Return the code cells of a notebook as one text, each under a line with its number, and what was left out.
 
-    Raises ValueError, KeyError or TypeError if the text is not a notebook.
+    An empty file is a notebook without cells. Raises ValueError, KeyError or TypeError if the text is not a notebook.
     """
+    if not text.strip():
+        return "", []
     try:
         content = json.loads(text)
     except RecursionError:

@@ -48,7 +48,7 @@ class CheckedFunction:
     verdict: Verdict | None  # none for a function that the checker cannot call
     # whole numbers of the notebook that it uses without having them as arguments, so that it fits these sizes only
     sizes: tuple[str, ...] = ()
-    weights: tuple[str, ...] = ()  # matrices and biases of the notebook that it uses without having them as arguments
+    weights: tuple[str, ...] = ()  # arrays of the notebook that it uses without having them as arguments
     is_class: bool = False  # whether it is a class, whose instances hold their weights
     source: str = ""  # the code of all cells
 
@@ -79,9 +79,11 @@ def _check_function(
 ) -> CheckedFunction | None:
     """The verdict on a function; None if it cannot be called as attention."""
     read = names_from_outside(node, functions)
-    weights = {name: parameter for name in read if (parameter := weight_parameter(name, run.values))}
     renamed = renamed_parameters(node, run.tree)
-    if len(node.args.args) + len(node.args.posonlyargs) + len(weights) < 2:
+    own = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
+    without_tokens = not any("X" in (renamed.get(name), role_of_expression(name)[0]) for name in own)
+    weights = {name: role for name in read if (role := variable_parameter(name, run.values, without_tokens))}
+    if len(own) + len(weights) < 2:
         return None
     called = node.name
     if weights or renamed:
@@ -114,12 +116,16 @@ def _verdict(run: NotebookRun, called: str, title: str) -> Verdict | None:
     return None
 
 
-def weight_parameter(name: str, values: Mapping[str, Any]) -> str:
-    """The adapter's parameter for a matrix, bias or linear layer of the notebook; empty for anything else."""
+def variable_parameter(name: str, values: Mapping[str, Any], tokens: bool) -> str:
+    """The adapter's parameter for a matrix, bias or linear layer of the notebook, or for its `tokens`; else empty."""
     layer = _is_layer(name, values)
     role, head = role_of_expression(f"{name}.weight" if layer else name)
     array = values.get(name)
-    if role in (None, "X") or not (layer or (isinstance(array, np.ndarray) and array.ndim <= 2)):
+    if (
+        role is None
+        or (role == "X" and not tokens)
+        or not (layer or (isinstance(array, np.ndarray) and array.ndim <= 2))
+    ):
         return ""
     return f"{role}{'' if head is None else head}" if layer else name
 

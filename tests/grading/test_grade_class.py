@@ -186,6 +186,18 @@ def test_the_number_of_processes_changes_no_byte(graded, tmp_path):
     assert len(one) == 1 + 1 + 2 * 4
 
 
+def test_a_script_needs_no_guard(tmp_path):
+    (tmp_path / "main.py").write_text(
+        "from headwise.grading import Submission, default_rubric, grade_class\n"
+        "print(grade_class([Submission('ada', {'a.py': 'x = 1'})], default_rubric()).grades[0].tasks[0].problem)\n"
+        "print(__file__)\n"
+    )
+    done = subprocess.run([sys.executable, tmp_path / "main.py"], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.startswith("there is no function")
+    assert done.stdout.endswith(f"{tmp_path / 'main.py'}\n")
+    assert not done.stderr
+
+
 def test_the_inputs_come_from_everything_handed_in():
     handed_in = [submission("a", "x"), submission("b", "y")]
     assert derive_seed(handed_in) == derive_seed(handed_in[:])

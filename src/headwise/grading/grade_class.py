@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from headwise.grading.grade_submission import Grade, grade_submission
 from headwise.grading.rubric import Rubric
@@ -169,9 +169,22 @@ def _ungraded(submission: Submission) -> Submission:
 
 def _in_pool(grader: Grader, submissions: Sequence[Submission], processes: int) -> Iterator[Grade]:
     with _pool(processes) as pool:
-        futures: list[Future[Grade]] = [pool.submit(grader, submission) for submission in submissions]
+        with _without_program():
+            futures: list[Future[Grade]] = [pool.submit(grader, submission) for submission in submissions]
         for future in as_completed(futures):
             yield future.result()
+
+
+@contextmanager
+def _without_program() -> Iterator[None]:
+    """Let processes that start not import the program that grades: a script would grade again in each of them."""
+    program = vars(sys.modules["__main__"])
+    before: dict[str, Any] = {name: program[name] for name in ("__file__", "__spec__") if name in program}
+    program.update(dict.fromkeys(before))
+    try:
+        yield
+    finally:
+        program.update(before)
 
 
 @contextmanager

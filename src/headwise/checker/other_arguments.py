@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 from headwise.checker.modules import Variant, options_off, other_sizes
 from headwise.checker.report.verdict import Verdict
+from headwise.checker.search.effort import single_mistakes
 from headwise.errors import HeadwiseError
 
 
@@ -32,7 +34,8 @@ def with_other_arguments(
     as_it_is = Variant(None, {})
     sizes = [as_it_is] if init else list(other_sizes(cls))
     options, untested = options_off(cls, init)
-    together = first(sizes, **options) if options or not init else None
+    with single_mistakes() if len(options) > 1 else nullcontext():  # else each of them is tried alone
+        together = first(sizes, **options) if options or not init else None
     without = first(sizes) if options and not init and not _is_right(together) else together
     if not init and without is not None and _is_mistaken(without[1]):
         made = f"This verdict is for {without[0].in_words(cls)}."

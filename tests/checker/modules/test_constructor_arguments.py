@@ -3,6 +3,7 @@
 import pytest
 
 import headwise as hw
+from headwise.checker.search.effort import evaluations
 from headwise.errors import DataError
 from helpers.verdicts import assert_verdict
 
@@ -59,3 +60,10 @@ def test_keys_and_values_of_tokens_of_two_widths_are_no_riddle():
     layer = layers.OtherWidths(24, 20, 28)
     with pytest.raises(DataError, match="keys are made from tokens of width 20 and its values from those of width 28"):
         hw.check(layer)
+
+
+@pytest.mark.exhaustive
+def test_options_together_are_searched_for_one_mistake_only():
+    before = evaluations()
+    assert not hw.check(layers.SeesTheLater).ok
+    assert evaluations() - before < 50_000

@@ -54,6 +54,11 @@ def limited_evaluations(count: float) -> Iterator[None]:
         _LIMIT.reset(token)
 
 
+def single_mistakes() -> contextlib.AbstractContextManager[None]:
+    """Let searches within look for one mistake only."""
+    return limited_evaluations(-MORE_FOR_PAIRS)
+
+
 @contextlib.contextmanager
 def quick_compilation() -> Iterator[None]:
     """Let JAX compile without most optimisations: it compiles for every size, and each result is used once or twice."""

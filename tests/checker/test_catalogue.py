@@ -27,7 +27,8 @@ bias-before-scale inputs-exchanged
 bias-not-broadcast bias-transposed alibi-sign qk-norm-across-heads padding-inverted mask-of-another-item
 mask-fill-too-small window-ignored sinks-ignored softcap-ignored lengths-off-by-one causal-off-by-one
 weights-from-outputs scale-missing
-scale-model-width scale-no-root scale-inverted scale-tokens scale-after-softmax softmax-axis softmax-global
+scale-model-width scale-no-root scale-inverted scale-tokens scale-other scale-after-softmax softmax-axis
+softmax-global
 softmax-keepdims softmax-missing softmax-twice softmax-base-2 softmax-overflow heads-ignored heads-interleaved
 heads-split-unmoved heads-merged-unmoved heads-averaged heads-share-weights heads-share-matrices heads-attend-heads
 output-projection-missing output-projection-transposed bias-missing residual-added positions-added norm-added

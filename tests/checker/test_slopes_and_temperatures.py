@@ -211,3 +211,41 @@ def test_slopes_of_stated_alibi_are_those_of_alibi():
     verdict = hw.check(alibi_with(lambda heads: 0.1 * np.arange(1, heads + 1)))
     assert verdict.mistakes == ("unknown",)
     assert any("those of its bias are 0.1, 0.2" in note for note in verdict.notes)
+
+
+def scaled_by_a_number(q, k, v, mask=None):
+    s = q @ k.swapaxes(-1, -2) / np.sqrt(512)
+    return softmax(s if mask is None else np.where(mask, s, -np.inf)) @ v
+
+
+def scaled_by_a_logarithm(x, wq, wk, wv):
+    """Causal self-attention."""
+    q, k, v = x @ wq.T, x @ wk.T, x @ wv.T
+    s = q @ k.T / np.log(1 + q.shape[-1])
+    return softmax(np.where(np.tri(len(s), dtype=bool), s, -np.inf)) @ v
+
+
+def scaled_like_two_heads(q, k, v):
+    return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(2 * q.shape[-1])) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "factors"),
+    [
+        (scaled_by_a_number, "by 0.04419, however wide the heads are."),
+        (scaled_by_a_logarithm, "by 0.4809 with heads of width 7, where 1/√d is 0.378, and by 0.9102 with heads of"),
+        (scaled_like_two_heads, "by 0.2887 with heads of width 6, where 1/√d is 0.4082, and by 0.2132 with heads of"),
+    ],
+)
+def test_a_scale_that_no_entry_has_is_measured(function, factors):
+    verdict = hw.check(function)
+    assert verdict.mistakes == ("scale-other",)
+    assert any(note.startswith(f"The logits are multiplied {factors}") for note in verdict.notes), verdict.notes
+
+
+def test_a_factor_that_depends_on_the_tokens_is_no_scale():
+    def scaled_by_the_largest(q, k, v):
+        s = q @ k.swapaxes(-1, -2)
+        return softmax(s / (1 + np.abs(s).max(axis=(-1, -2), keepdims=True))) @ v
+
+    assert hw.check(scaled_by_the_largest).mistakes == ("unknown",)

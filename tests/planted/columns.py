@@ -60,7 +60,14 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
             k = k.reshape(n, d).T
         S = q.T @ k if "qk-swapped" in wrong else k.T @ q
         if not {"scale-missing", "scale-after-softmax"} & wrong:
-            power = next((p for c, p in {"scale-no-root": -1.0, "scale-inverted": 0.5}.items() if c in wrong), -0.5)
+            power = next(
+                (
+                    p
+                    for c, p in {"scale-no-root": -1.0, "scale-inverted": 0.5, "scale-other": -0.25}.items()
+                    if c in wrong
+                ),
+                -0.5,
+            )
             widths = {"scale-model-width": D, "scale-tokens": n, "scale-heads": used}
             S = S * float(next((w for c, w in widths.items() if c in wrong), d)) ** power
         A = softmax_of_columns(S, wrong)

@@ -95,7 +95,12 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
     index = np.arange(H) % k.shape[1] if "groups-tiled" in wrong else np.arange(H) // (H // k.shape[1])
     k, v = k[:, index], v[:, index]
     factor = {"scale-missing": 1.0, "scale-after-softmax": 1.0, "scale-no-root": d**-1.0, "scale-inverted": d**0.5}
-    factor |= {"scale-heads": H**-0.5, "scale-tokens": N**-0.5, "scale-model-width": (model or H * d) ** -0.5}
+    factor |= {
+        "scale-heads": H**-0.5,
+        "scale-tokens": N**-0.5,
+        "scale-model-width": (model or H * d) ** -0.5,
+        "scale-other": 2.0,
+    }
     default = next((f for code, f in factor.items() if code in wrong), d**-0.5)
     if "reshaped-not-transposed" in wrong:
         k = np.einsum("bhdm->bhmd", k.reshape(*k.shape[:2], d, -1))

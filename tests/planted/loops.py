@@ -162,6 +162,7 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
             "scale-inverted": math.sqrt(d),
             "scale-tokens": N**-0.5,
             "scale-model-width": (model or d * H) ** -0.5,
+            "scale-other": 0.3,
         }
         for code, other in factors.items():
             if code in wrong:

@@ -120,6 +120,8 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
             scale = np.sqrt(d)
         if "scale-tokens" in wrong:
             scale = 1 / np.sqrt(n)
+        if "scale-other" in wrong:
+            scale = 1 / np.log(1 + d)
     if "reshaped-not-transposed" in wrong:
         k = np.swapaxes(k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2]), -1, -2)
     s = k @ np.swapaxes(q, -1, -2) if "qk-swapped" in wrong else q @ np.swapaxes(k, -1, -2)

@@ -17,8 +17,9 @@ SILENT = {
     "heads-ignored": "heads-merged-unmoved heads-share-weights heads-interleaved heads-split-unmoved heads-averaged "
     "heads-attend-heads",
     "mask-ignored": "mask-inverted mask-on-queries mask-not-broadcast",
+    # divided by its sum
     "softmax-missing": "softmax-axis softmax-global softmax-twice softmax-base-2 mask-after-softmax scale-model-width "
-    "scale-missing scale-no-root scale-inverted scale-tokens scale-heads scale-after-softmax",  # divided by its sum
+    "scale-missing scale-no-root scale-inverted scale-tokens scale-heads scale-other scale-after-softmax",
     "bias-missing": "softcap-order",  # where it is after the bias, and not after the mask
     "mask-added-as-number": "mask-leaks-nan mask-finite-fill mask-after-softmax softcap-order",
     "mask-after-softmax": "mask-finite-fill mask-all-hidden-nan softcap-order",  # nothing is hidden before the softmax

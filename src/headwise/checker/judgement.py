@@ -8,6 +8,7 @@ from typing import Any
 
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.calling.invocation import CallingConvention
+from headwise.checker.catalogue.scaling import OTHER_SCALE
 from headwise.checker.detection.acceptance import in_words
 from headwise.checker.measurement.influence import (
     attended_keys,
@@ -225,8 +226,14 @@ def _as_measured(
         if explained:
             return min(explained, key=lambda findings: findings.rank)
     measured = measured_design(convention)
-    if not measured.known_scale:
-        return explain_what_is_left(examination, fresh(rng), documentation.random)
+    if measured.scale is not None:
+        another = convention.with_design(*measured.design, (OTHER_SCALE, measured.scale.change))
+        findings = _best([another], documentation, rng, most=0 if measured.known_scale else 2)
+        if findings.explanation is not None:
+            notes = (*findings.notes, measured.scale.in_words())
+            return replace(findings, convention=convention.with_design(*measured.design), notes=notes)
+        if not measured.known_scale:
+            return explain_what_is_left(examination, fresh(rng), documentation.random)
     design = measured.design or design_with_rotation(convention, first_probe(convention.interface).case)
     if not design:
         return None

@@ -10,6 +10,7 @@ from headwise.checker.reference.state import Change, Trace, configurable
 
 __all__ = ["ENTRIES"]
 
+OTHER_SCALE = "scale-other"
 SCALE = "S = Q Kᵀ / √d,  d being the width of one head"
 
 
@@ -45,8 +46,9 @@ def inverted_and_divided(t: Trace) -> None:
     t.scale = width(t) ** 0.5 if scale is None else 1 / scale
 
 
-def after_softmax(t: Trace) -> None:
-    t.p = t.p * width(t) ** -0.5
+@configurable
+def after_softmax(t: Trace, factor: Callable[[Trace], float]) -> None:
+    t.p = t.p * factor(t)
 
 
 def default(t: Trace) -> None:
@@ -89,22 +91,22 @@ ENTRIES = (
     ),
     Mistake(
         "scale-no-root",
-        "The logits are divided by d, or by d/2, instead of by √d.",
+        "The logits are divided by d, by d/2, or by D, instead of by √d.",
         SCALE,
         "The weights come out too even.",
         "Divide by np.sqrt(d); d ** 1/2 is d/2, d ** 0.5 is the root.",
         ("scale", "logits"),
-        scaled(lambda t: 1 / width(t), lambda t: 2 / width(t)),
+        scaled(lambda t: 1 / width(t), lambda t: 2 / width(t), lambda t: 1 / t.width),
     ),
     Mistake(
         "scale-inverted",
-        "The logits are multiplied by √d instead of divided by it.",
+        "The logits are multiplied by √d, or by √D, instead of divided by √d.",
         SCALE,
         "The weights come out far too sharp.",
         "Divide by np.sqrt(d), or multiply with d ** -0.5.",
         ("scale", "logits"),
         (
-            *scaled(lambda t: width(t) ** 0.5),
+            *scaled(lambda t: width(t) ** 0.5, lambda t: t.width**0.5),
             {"scale": inverted_and_divided},
             *({"scale": times_temperature(alone)} for alone in (True, False)),
         ),
@@ -120,6 +122,15 @@ ENTRIES = (
         scaled(lambda t: t.q.shape[-2] ** -0.5, lambda t: t.k.shape[-2] ** -0.5, lambda t: 1 / t.k.shape[-2]),
     ),
     Mistake(
+        OTHER_SCALE,
+        "The logits are multiplied by another number than 1/√d, which no other entry explains.",
+        SCALE,
+        "The weights are too even or too sharp; with a number in the code, they are right for heads of one width only.",
+        "Take d from the last axis of the queries: q.shape[-1] ** -0.5.",
+        ("scale", "logits"),
+        scaled(lambda t: 1 / 8, lambda t: width(t) ** -0.25, lambda t: 1 / t.q.shape[1]),
+    ),
+    Mistake(
         "scale-ignored",
         "The scale, or the temperature, that is passed has no influence: it is always 1/√d.",
         "S = scale · Q Kᵀ;  1/√d only if no scale is passed",
@@ -131,11 +142,21 @@ ENTRIES = (
     ),
     Mistake(
         "scale-after-softmax",
-        "The weights are divided by √d after the softmax, instead of the logits before it.",
+        "The weights are divided by √d, by d or by √D after the softmax, where only the logits before it should be.",
         "P = softmax(Q Kᵀ / √d)",
-        "Rows of the weights sum to 1/√d.",
+        "Rows of the weights do not sum to one, but to 1/√d, 1/d or 1/√D.",
         "Move the division inside: softmax(q @ k.T / np.sqrt(d)).",
         ("scale", "softmax"),
-        ({"scale": scaled(lambda t: 1.0)[0]["scale"], "+clean": after_softmax},),
+        tuple(
+            change | {"+clean": after_softmax(factor)}
+            for change in ({"scale": scaled(lambda t: 1.0)[0]["scale"]}, {})
+            for factor in (
+                lambda t: width(t) ** -0.5,
+                lambda t: 1 / width(t),
+                lambda t: t.width**-0.5,
+                lambda t: all_widths(t) ** -0.5,
+            )
+        ),
+        reported_in=("FrancescoSaverioZuppichini/ViT#5",),
     ),
 )

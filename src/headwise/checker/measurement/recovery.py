@@ -15,11 +15,13 @@ from headwise.checker.measurement.influence import options_without_effect
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.definition import build, evaluate
+from headwise.checker.reference.definition import scale as scale_by_width
 from headwise.checker.reference.state import Case, Change, Trace, grid
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 
 _SMALL = 0.5  # how large the tokens are, so that no weight vanishes
+_SMALLER = 0.1  # where the factor of the logits may be large
 _CLOSE = 1e-6
 _NARROW = 1e-4  # for functions that compute in float32
 _MOST_UNKNOWN = 600
@@ -60,19 +62,55 @@ class Measured:
     """What the weights of a function show of its logits."""
 
     design: Design = ()  # A rotation or norm of queries and keys, and a bias of positions, as in `CallingConvention`
-    # false if the factor of Q Kᵀ is none that the catalogue knows, so that nothing in it explains the function
-    known_scale: bool = True
+    scale: MeasuredScale | None = None  # if it is not right
+    known_scale: bool = True  # whether it is at least that of a mistake in the catalogue
 
 
-def recover_weights(convention: CallingConvention, like: Case, rng: np.random.Generator) -> Recovered | None:
+class MeasuredScale:
+    """The factor of Q Kᵀ in a function, measured at each size as needed."""
+
+    def __init__(self, convention: CallingConvention) -> None:
+        self._convention = convention
+        self._factors: dict[tuple[int, ...], float] = {}
+
+    @property
+    def change(self) -> Change:
+        """The reference with this factor, unless a scale is passed."""
+        return {"scale": self._scale}
+
+    def _scale(self, t: Trace) -> None:
+        scale_by_width(t)
+        if "scale" in t.case or "logscale" in t.case:
+            return
+        size = (*t.q.shape[1:], *t.k.shape[1:], t.width)
+        if size not in self._factors:
+            scores = fitted_scores(self._convention, recovered_runs(self._convention, t.case, _SMALLER))
+            if scores is None or not scores.scale:  # as where all logits are zero
+                return
+            self._factors[size] = scores.scale
+        t.scale = self._factors[size] / t.case.get("temperature", 1.0)
+
+    def in_words(self) -> str:
+        """The factors, for widths of a head."""
+        factors = {size[2]: f"{factor:.4g}" for size, factor in self._factors.items()}
+        if len(factors) > 1 and len(set(factors.values())) == 1:
+            return f"The logits are multiplied by {next(iter(factors.values()))}, however wide the heads are."
+        shown = [f"by {factor} with heads of width {d}, where 1/√d is {d**-0.5:.4g}" for d, factor in factors.items()]
+        return f"The logits are multiplied {', and '.join(shown[:2])}."
+
+
+def recover_weights(
+    convention: CallingConvention, like: Case, rng: np.random.Generator, size: float = _SMALL
+) -> Recovered | None:
     """Return the weights that a function uses for random tokens; None if its output does not determine them.
 
     `convention`: how the function is called.
     `like`: arguments whose sizes are used; masks and other options are left out unless they have to be passed.
     `rng`: makes the tokens.
+    `size`: how large the tokens are.
     """
     sizes = convention.interface.sizes
-    case = _redrawn(like, convention, rng)
+    case = _redrawn(like, convention, rng, size)
     values = "v" if "v" in case else "Wv"
     before = trace_of(case, convention)
     sliced = sizes is not None and sizes.sliced
@@ -121,10 +159,10 @@ def _least_squares(matrix: Array, right: Array) -> Array | None:
     return np.asarray(solved + np.linalg.solve(squares, turned @ (right - matrix @ solved)))
 
 
-def recovered_runs(convention: CallingConvention, like: Case) -> list[Recovered]:
+def recovered_runs(convention: CallingConvention, like: Case, size: float = _SMALL) -> list[Recovered]:
     """The weights for two draws of tokens of the same sizes; none if its outputs do not determine them."""
     rng = np.random.default_rng(5)
-    runs = [recover_weights(convention, like, rng) for _ in range(2)]
+    runs = [recover_weights(convention, like, rng, size) for _ in range(2)]
     return [run for run in runs if run is not None] if all(runs) else []
 
 
@@ -200,7 +238,9 @@ def measured_design(convention: CallingConvention) -> Measured:
     judged, _, turn, scores = min(fitting, key=lambda fit: fit[:2])  # norms differ by a factor, and by their epsilons
     candidate = convention.with_design(*turn)
     bias = _design_of_bias(candidate, scores, runs[0]) if scores.biased else ()
-    return Measured((*turn, *bias), judged < _UNKNOWN)
+    design = (*turn, *bias)
+    scale = MeasuredScale(convention.with_design(*design)) if judged else None
+    return Measured(design, scale, judged < _UNKNOWN)
 
 
 def _judged_scale(scores: Scores, case: Case) -> int:
@@ -258,13 +298,13 @@ def _centred(a: Array, visible: Array | BoolArray) -> Array:
     return np.where(visible, a - mean, 0.0)
 
 
-def _redrawn(like: Case, convention: CallingConvention, rng: np.random.Generator) -> Case:
+def _redrawn(like: Case, convention: CallingConvention, rng: np.random.Generator, size: float) -> Case:
     """Other tokens, queries and keys of the same sizes, and no options but those that have to be passed."""
     same = {"heads", "key_heads", "Wo", "bo", "Wq", "Wk", "Wv", "bq", "bk", "bv"} | convention.interface.implicit.keys()
     case = {name: value for name, value in like.items() if name in same}
     for name in ("X", "context", "q", "k", "v"):
         if name in like:
-            case[name] = (_SMALL * rng.normal(size=like[name].shape)).astype(like[name].dtype)
+            case[name] = (size * rng.normal(size=like[name].shape)).astype(like[name].dtype)
     batch, _, n, m = grid(case)
     interface = convention.interface
     neutral = first_probe(interface).case | options_without_effect(interface, batch, n, m)

@@ -39,12 +39,12 @@ def reversed_linear_bias(q, k, v):
     return softmax(np.sqrt(q.shape[-1]) * logits(q, k) + slopes * distance) @ v
 
 
-def warm(q, k, v):
-    return softmax(0.7 * logits(q, k)) @ v
+def warm(q, k, v, bias=0.0):
+    return softmax(0.7 * logits(q, k) + bias**2) @ v
 
 
-def warm_and_biased(q, k, v):
-    return softmax(0.7 * logits(q, k) + waves(q, k)) @ v
+def warm_and_biased(q, k, v, bias=0.0):
+    return softmax(0.7 * logits(q, k) + waves(q, k) + bias**2) @ v
 
 
 def squared(q, k, v):

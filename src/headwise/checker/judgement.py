@@ -226,19 +226,19 @@ def _as_measured(
         if explained:
             return min(explained, key=lambda findings: findings.rank)
     measured = measured_design(convention)
-    if measured.scale is not None:
-        another = convention.with_design(*measured.design, (OTHER_SCALE, measured.scale.change))
-        findings = _best([another], documentation, rng, most=0 if measured.known_scale else 2)
-        if findings.explanation is not None:
-            notes = (*findings.notes, measured.scale.in_words())
-            return replace(findings, convention=convention.with_design(*measured.design), notes=notes)
-        if not measured.known_scale:
-            return explain_what_is_left(examination, fresh(rng), documentation.random)
-    design = measured.design or design_with_rotation(convention, first_probe(convention.interface).case)
-    if not design:
+    if measured.known_scale:
+        design = measured.design or design_with_rotation(convention, first_probe(convention.interface).case)
+        findings = _best([convention.with_design(*design)], documentation, rng, most=2) if design else None
+        if findings is not None and findings.explanation is not None:
+            return findings
+    if measured.scale is None:
         return None
-    findings = _best([convention.with_design(*design)], documentation, rng, most=2)
-    return findings if findings.explanation is not None else None
+    another = convention.with_design(*measured.design, (OTHER_SCALE, measured.scale.change))
+    findings = _best([another], documentation, rng, most=0 if measured.known_scale else 2)
+    if findings.explanation is not None:
+        notes = (*findings.notes, measured.scale.in_words())
+        return replace(findings, convention=convention.with_design(*measured.design), notes=notes)
+    return None if measured.known_scale else explain_what_is_left(examination, fresh(rng), documentation.random)
 
 
 def _cost(explained: tuple[tuple[int, ...], Findings]) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from headwise.figures import CaptionedFigure, select_figures
 from helpers.captions import all_values
-from helpers.factories import SCORE, make_dependence, make_series_record, make_text_record
+from helpers.factories import SCORE, make_dependence, make_record, make_series_record, make_text_record
 from helpers.recomputed_tokens import RecomputedTokens
 
 
@@ -195,6 +195,15 @@ def test_a_formula_needs_weights_of_a_plain_softmax(rng):
         assert f"the attention weights {formula}" in CaptionedFigure(
             replace(record, head_width=width), "matrices"
         ).caption.text(full=True)
+
+
+def test_keys_of_an_image_that_are_no_tokens_of_it_are_parts(rng):
+    record = make_record(rng)
+    rows = replace(record, weights=record.weights[:, :, :2], query_words=("a", "b"))
+    caption = CaptionedFigure(rows, "matrices").caption.text(full=True)
+    height, width = record.boxes[0, 2:]
+    keys = record.weights.shape[-1]
+    assert f"There are 2 queries and {keys} keys, which are parts of the image of {height} × {width} pixels." in caption
 
 
 def test_cross_attention_has_no_diagonal(rng):

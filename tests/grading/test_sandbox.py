@@ -88,6 +88,8 @@ def test_writing_into_an_argument_is_seen():
 def test_errors_arrive_as_errors():
     with pytest.raises(TypeError, match=r"UFuncTypeError: .*\(line 3\)"):
         call("return x + 'one'")
+    with pytest.raises(OverflowError, match=r"^math range error \(line 3\)$"):
+        call("return __import__('math').exp(1000)")
     with pytest.raises(SubmissionError, match="SystemExit: 3"):
         call("raise SystemExit(3)")
     with pytest.raises(TypeError, match=r"^it returned set, which is no array of numbers"):
@@ -282,6 +284,12 @@ def test_what_is_refused(name, tmp_path):
 
 
 @LINUX
+def test_a_script_may_parse_its_arguments():
+    source = "import argparse, sys\nargs = argparse.ArgumentParser().parse_args()\ndef f(): return len(sys.argv)"
+    with sandbox(source) as box:
+        assert (box.failed, box.function("f")()) == ((), 1)
+
+
 def test_a_library_that_needs_threads_costs_only_its_import():
     with Sandbox({"x.py": "import jax.numpy as jnp\ndef f():\n    return 1"}, "x.py") as box:
         ((line, message),) = box.failed

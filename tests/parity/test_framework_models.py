@@ -437,7 +437,7 @@ def test_hidden_states_are_no_scores():
     transformers = pytest.importorskip("transformers")
     sizes = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 8}
     config = transformers.LlamaConfig(**sizes, vocab_size=50)
-    with pytest.raises(DataError, match=r"it returns last_hidden_state.*and no scores"):
+    with pytest.raises(DataError, match=r"last_hidden_state.*no scores\. In Python, .*open_model\(model, scores="):
         open_model(transformers.LlamaModel(config).eval()).predict(np.arange(7))
 
     class Backbone(torch.nn.Module):  # returns a tensor (B, N, D), narrower than its vocabulary

@@ -270,7 +270,7 @@ def _grid(layout: TokenLayout, image: Array | None, tokens: int) -> tuple[int, i
     options = [f"{word} a class token {count} ({_factors(count)})" for word, count in counts.items() if count > 0]
     raise DataError(
         f"grid: expected the rows and columns of tokens; the arrays have {tokens}: {', or '.join(options)}. Pass one, "
-        "such as --grid 4x4, or the size of the patches and the image."
+        "such as --grid 4x4, or the size of the patches and the image; for a text, its words, as --tokens words.txt."
     )
 
 

@@ -61,6 +61,7 @@ _RAISED: dict[str, type[Exception]] = {
     for kind in (
         *(TypeError, ValueError, IndexError, KeyError, AttributeError, NameError, UnboundLocalError),
         *(ZeroDivisionError, AssertionError, NotImplementedError, RuntimeError, AnswerError),
+        *(OverflowError, FloatingPointError, RecursionError, EOFError),
     )
 }
 

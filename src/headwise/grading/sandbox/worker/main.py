@@ -42,7 +42,7 @@ def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early
             importlib.import_module(name)
     _send(socket, confine(memory, seconds, [hidden], [folder] if folder else []))
     files, main_file, name, limit, seconds_to_run = _receive(socket)
-    sources = dict(files)
+    sources, sys.argv = dict(files), [main_file]  # for scripts that parse their arguments
     try:
         tree = ast.parse(sources[main_file], main_file)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

@@ -32,6 +32,7 @@ MEANINGS = {
         "np.abs(i - j) <= w",
         "query i sees keys i - window, ..., i + window",
         "[i - w, i + w]",
+        "max(0, i - w), ..., min(N - 1, i + w)",
         "hidden: j < i - w",
         "i - j < w + 1",
         "-w <= j - i <= 0",

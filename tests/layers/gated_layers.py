@@ -273,3 +273,26 @@ class NormOfAllQueries(nn.Module):
 
 class NormSaidToBeOfEachHead(NormOfAllQueries):
     """Queries and keys are normalised per head."""
+
+
+class Radius(nn.Module):
+    """Causal self-attention that keeps pairs with 0 <= i - j <= radius."""
+
+    more = 0
+
+    def __init__(self, dim=12, heads=3, radius=3):
+        super().__init__()
+        self.heads, self.radius = heads, radius
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        lag = torch.arange(x.shape[1])[:, None] - torch.arange(x.shape[1])
+        s = (q @ k.mT * q.shape[-1] ** -0.5).masked_fill((lag < 0) | (lag > self.radius + self.more), -torch.inf)
+        return self.proj((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class RadiusOneLess(Radius):
+    """Causal self-attention that keeps pairs with 0 <= i - j <= radius."""
+
+    more = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -104,7 +105,8 @@ def _with_built_in_limits(
         if _has_pattern(unset, bool(requirements.causal or stated)):
             return [replace(unset.with_design(pattern_of_keys(unset)), equivariant=False)]
     if requirements.causal or "prefix" in interface.takes or stated:
-        windowed = "window" in documentation.source.lower() and "window" not in interface.takes
+        named = re.search(r"window|radius|local|banded|bandwidth|look_?back", documentation.source, re.IGNORECASE)
+        windowed = named and "window" not in interface.takes
         if windowed and (largest_lag := causal_window(convention)) is not None:
             return [limited({"causal": True, "window": (largest_lag, None)}, "causal-unasked", "window-built-in")]
         return [limited({"causal": True}, "causal-unasked")]

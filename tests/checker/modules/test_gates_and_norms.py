@@ -33,6 +33,8 @@ VERDICTS = {
     "AfterConvolutionsUnscaled": (("scale-missing",), ()),
     "DropoutWithoutTraining": (("dropout-active",), ("causal-unasked",)),
     "WideHeadsAveraged": (("heads-averaged",), ()),
+    "Radius": ((), ("window-built-in",)),
+    "RadiusOneLess": (("window-off-by-one",), ("window-built-in",)),
     "InBlocks": ((), ("pattern-built-in",)),
     "InBlocksUnscaled": (("scale-missing",), ("pattern-built-in",)),
 }

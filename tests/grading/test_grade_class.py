@@ -407,6 +407,27 @@ def test_lines_of_a_notebook_are_those_of_its_cells():
     assert re.search(r"cell 4, line \d", page)
 
 
+@pytest.mark.parametrize(
+    ("above", "heads", "divisor", "mistakes"),
+    [("", "3", "D // 3", ()), ("", "3", "D", ("scale-model-width",)), ("num_heads = 3", "num_heads", "D // 3", ())],
+)
+def test_a_number_of_heads_may_be_written_into_the_code(above, heads, divisor, mistakes):
+    source = f"""
+import numpy as np
+{above}
+def multi_head_attention(X, Wq, Wk, Wv):
+    N, D = X.shape
+    q, k, v = ((X @ W.T).reshape(N, {heads}, D // {heads}).transpose(1, 0, 2) for W in (Wq, Wk, Wv))
+    logits = q @ k.transpose(0, 2, 1) / np.sqrt({divisor.replace("3", heads)})
+    p = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return (p / p.sum(axis=-1, keepdims=True) @ v).transpose(1, 0, 2).reshape(N, D)
+"""
+    task = Task("several", ("multi_head_attention",), "multi_head", {"right": 1.0})
+    (grade,) = grade_submission(submission("ada", source), Rubric("", (task,)), 3).tasks
+    assert grade.problem == ""
+    assert grade.verdict.mistakes == mistakes
+
+
 @pytest.mark.parametrize(("divisor", "mistakes"), [("len(Wq) ** 0.5", ()), ("len(Wq)", ("scale-no-root",))])
 def test_a_solution_that_takes_a_list_of_columns(divisor, mistakes):
     source = f"""

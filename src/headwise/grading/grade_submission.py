@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import math
 import re
 import signal
@@ -18,6 +19,7 @@ from headwise.checker import UncallableError, Verdict, check
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.modules import is_module
+from headwise.checker.modules.own_heads import take_heads
 from headwise.checker.probes import PROBES
 from headwise.checker.user_code.notebooks import name_cells
 from headwise.errors import DataError
@@ -212,13 +214,41 @@ def _with_variables(problem: str, source: str, name: str) -> str:
 
 
 def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[Proxy, str]]:
-    """The function with arrays, with torch's tensors and with a list of columns, and the kind that it may be."""
+    """The function with arrays, with torch's tensors and with a list of columns, and the kind that it may be.
+
+    First with its number of heads as an argument, if it sets that itself.
+    """
+    defined = [node for node in statements(source) if isinstance(node, ast.FunctionDef) and node.name == name]
+    if defined and task.kind != "self_attention" and (adapted := _define_with_heads(box, defined[-1], source)):
+        yield box.function(adapted, tensors=uses_torch(source), title=name), task.kind
     for tensors in (False, True) if uses_torch(source) else (False,):
         for kind in dict.fromkeys((task.kind, "auto")):  # such as a list of matrices, and no number of heads
             yield box.function(name, tensors=tensors), kind
-    defined = [node for node in statements(source) if isinstance(node, ast.FunctionDef) and node.name == name]
     if defined and (adapter := define_column_list_adapter(box, defined[-1])):
         yield box.function(adapter, title=name), task.kind
+
+
+def _define_with_heads(box: Sandbox, definition: ast.FunctionDef, source: str) -> str | None:
+    """Define a function with the number of heads that it sets itself as an argument; its name, or None without one."""
+    changed = copy.deepcopy(definition)
+    if definition.decorator_list or not take_heads(changed, _whole_numbers(source)):
+        return None
+    changed.name = f"{definition.name}_of_heads"
+    try:
+        box.define(f"\n\n{ast.unparse(changed)}\n")
+    except SubmissionError:  # of what stands in its arguments
+        return None
+    return changed.name
+
+
+def _whole_numbers(source: str) -> dict[str, int]:
+    """The whole numbers that a file assigns to variables."""
+    assigned = {}
+    for statement in statements(source):
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int() as number)):
+                assigned[name] = number
+    return assigned
 
 
 class _OutOfTimeError(KeyboardInterrupt):

@@ -16,6 +16,7 @@ from typing import Any, get_origin
 from headwise.checker.arguments.roles import CACHE, role_of
 from headwise.checker.arguments.settings import keys_looked_up, role_of_setting
 from headwise.checker.modules.inside import attention_sites
+from headwise.checker.modules.own_heads import with_own_heads
 from headwise.checker.modules.plain_classes import plain_names
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
@@ -86,6 +87,7 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     if not inspect.isfunction(function):
         return function
+    function = with_own_heads(function)
     signature = inspect.signature(function)
     roles = {role_of(name) for name in signature.parameters}
     added: dict[tuple[str, ...], inspect.Parameter] = {}

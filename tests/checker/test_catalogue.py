@@ -20,7 +20,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 CODES = """
 weights-transposed qk-swapped qv-swapped kv-swapped values-are-inputs values-are-keys weights-reused qkv-interleaved
-logits-of-inputs reshaped-not-transposed
+projection-activated logits-of-inputs reshaped-not-transposed
 context-ignored context-swapped mix-transposed scale-heads scale-ignored softmax-over-heads softmax-over-batch
 online-not-rescaled heads-summed heads-batch-mixed rope-axis rope-one-side rope-offset rope-on-values
 bias-before-scale inputs-exchanged

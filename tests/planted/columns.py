@@ -43,6 +43,8 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
         V, bv = Q, bq
     if "bias-missing" not in wrong:
         Q, K, V = (A if b is None else A + b[:, None] for A, b in ((Q, bq), (K, bk), (V, bv)))
+    if "projection-activated" in wrong:
+        Q, K, V = (np.where(A > 0, A, 0) for A in (Q, K, V))
     if "logits-of-inputs" in wrong:
         K = x
     if "values-are-inputs" in wrong:

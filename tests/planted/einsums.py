@@ -167,6 +167,8 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
         a = np.einsum(letters, x, W[name])
         if bias[name] is not None and "bias-missing" not in wrong:
             a = a + bias[name]
+        if name != "v" and "projection-activated" in wrong:
+            a = np.tanh(a)
         if (name == "v" and "values-are-inputs" in wrong) or (name == "q" and "logits-of-inputs" in wrong):
             a = x
         if "qk-norm-across-heads" in wrong and name != "v":

@@ -287,7 +287,7 @@ def one_item(x, Wq, Wk, Wv, wrong, heads, bq, bk, bv):
             row = [dot(feature, token) for feature in weights]
             if bias is not None and "bias-missing" not in wrong:
                 row = [a + c for a, c in zip(row, bias, strict=True)]
-            rows.append(row)
+            rows.append([max(a, 0.0) for a in row] if "projection-activated" in wrong else row)
         found.append(np.array(rows))
     if "logits-of-inputs" in wrong:
         found[0] = x

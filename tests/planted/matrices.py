@@ -240,6 +240,8 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
         o = o @ (Wo if "output-projection-transposed" in wrong else Wo.T)
     if bo is not None and "bias-missing" not in wrong:
         o = o + bo
+    if "projection-activated" in wrong:
+        o = np.maximum(o, 0)
     if "residual-added" in wrong:
         o = o + (raw[None] if alone else raw)
     if "output-transposed" in wrong:

@@ -34,6 +34,7 @@ TOKENS = [
     "softmax-base-2",
     "softmax-overflow",
     "bias-missing",
+    "projection-activated",
     "residual-added",
     "positions-added",
     "norm-added",

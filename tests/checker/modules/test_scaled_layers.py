@@ -13,7 +13,7 @@ pytestmark = pytest.mark.parity
 VERDICTS = {
     "OwnScale": ((), ("scale-configured",)),
     "OwnScaleTiled": (("groups-tiled",), ("scale-configured",)),
-    "OwnScaleTwice": (("unknown",), ()),
+    "OwnScaleTwice": (("scale-other",), ()),
     "LiteralScale": (("scale-missing",), ()),
     "Buckets": ((), ("unscaled", "position-bias")),
     "BucketsTiled": (("groups-tiled",), ("unscaled",)),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.reference.definition import project as project_all
-from headwise.checker.reference.state import Trace, configurable
+from headwise.checker.reference.state import Change, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -104,6 +106,22 @@ def _read_again(parts: list[Array], heads: int, order: str) -> dict[str, Array]:
     else:
         fused = np.moveaxis(fused.reshape(*shape[1:3], 3, *shape[3:]), 2, 0)
     return dict(zip("qkv", fused.reshape(3, -1, *shape[3:]), strict=True))
+
+
+@configurable
+def activated(t: Trace, parts: str, function: Callable[[Array], Array]) -> None:
+    """A function of each number of the queries, keys, values or output, as a layer with an activation has it."""
+    if t.of_tokens:
+        for x in parts:
+            setattr(t, x, function(getattr(t, x)))
+
+
+def _activations() -> Iterator[Change]:
+    for function in (lambda a: np.maximum(a, 0), np.tanh, lambda a: 1 / (1 + np.exp(-a))):
+        for parts in ("qkv", "qk", "q", "k", "v"):
+            yield {"+project": activated(parts, function)}
+        yield {"+output": activated("o", function)}
+        yield {"+project": activated("qkv", function), "+output": activated("o", function)}
 
 
 def keys_and_values_of_inputs(t: Trace) -> None:
@@ -260,6 +278,16 @@ ENTRIES = (
         ("split", "projection"),
         tuple({"+arrange": regrouped(order)} for order in ("H3d", "3Hd", "Hd3")),
         reported_in=("sglang#34529", "tt-metal#52818", "awslabs/slapo#46"),
+    ),
+    Mistake(
+        "projection-activated",
+        "An activation (ReLU, tanh or sigmoid) follows the projection to queries, keys or values, or of the output.",
+        PROJECTION,
+        "After a ReLU no query, key or value is negative, so that no logit is either; the weights come out too even.",
+        "Leave out the activation of these layers: the projections of attention are linear.",
+        ("projection",),
+        tuple(_activations()),
+        reported_in=("CyberZHG/keras-multi-head#8", "DeepGraphLearning/RecommenderSystems#21", "tf-nlp-blocks#1"),
     ),
     Mistake(
         "context-ignored",

@@ -1,9 +1,10 @@
-"""Functions that set their number of heads themselves."""
+"""Functions that set their number of heads themselves, or for the sizes of an example in their file."""
 
 import numpy as np
 import pytest
 
 import headwise as hw
+from headwise.checker.modules.sizes_of_file import roles_of_sizes
 
 
 def softmax(s):
@@ -59,3 +60,59 @@ def of_thirds(X, Wqkv):
 def test_the_number_becomes_an_argument(function, kind, mistakes):
     verdict = hw.check(function)
     assert (verdict.kind, verdict.mistakes) == (kind, mistakes)
+
+
+N, D, H = 5, 6, 3
+d_k = D // H
+
+
+def of_every_size(X, Wq, Wk, Wv):
+    q, k, v = ((X @ W).reshape(N, H, d_k).transpose(1, 0, 2) for W in (Wq, Wk, Wv))
+    p = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(d_k))
+    return (p @ v).transpose(1, 0, 2).reshape(N, D)
+
+
+def of_the_model(X, Wq, Wk, Wv):
+    q, k, v = ((X @ W).reshape(-1, H, d_k).transpose(1, 0, 2) for W in (Wq, Wk, Wv))
+    p = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(D))
+    return (p @ v).transpose(1, 0, 2).reshape(len(X), -1)
+
+
+def over_tokens(X, Wq, Wk, Wv):
+    outputs = np.zeros((N, D))
+    q, k, v = X @ Wq.T, X @ Wk.T, X @ Wv.T
+    for i in range(N):
+        outputs[i] = softmax(np.array([q[i] @ k[j] for j in range(N)]) / np.sqrt(q.shape[1])) @ v
+    return outputs
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "mistakes"),
+    [
+        (of_every_size, "multi_head", ()),
+        (of_the_model, "multi_head", ("scale-model-width",)),
+        (over_tokens, "self_attention", ()),
+    ],
+)
+def test_sizes_of_an_example_are_those_of_the_arguments(function, kind, mistakes):
+    verdict = hw.check(function)
+    assert (verdict.kind, verdict.mistakes) == (kind, mistakes)
+    assert (N, D, H, d_k) == (5, 6, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "roles"),
+    [
+        ({"N": 5, "D": 6, "H": 3, "d_k": 2}, "tokens model heads head"),
+        ({"H": 2, "d": 8, "d_k": 4}, "heads model head"),
+        ({"H": 2, "d_head": 4}, "heads head"),
+        ({"seq_len": 7, "d_model": 8}, "tokens model"),
+        ({"num_heads": 4}, ""),  # which is an argument by its name
+        ({"H": 3, "D": 8, "d_k": 2}, ""),
+        ({"H": 2, "D": 8, "d_k": 4, "d_v": 3}, ""),
+        ({"N": 5, "D": 6, "d_k": 4}, ""),
+        ({"scale": 8, "D": 6}, ""),
+    ],
+)
+def test_sizes_are_known_by_their_names_and_how_they_belong_together(numbers, roles):
+    assert roles_of_sizes(numbers) == dict(zip(numbers, roles.split(), strict=bool(roles)))

@@ -409,7 +409,12 @@ def test_lines_of_a_notebook_are_those_of_its_cells():
 
 @pytest.mark.parametrize(
     ("above", "heads", "divisor", "mistakes"),
-    [("", "3", "D // 3", ()), ("", "3", "D", ("scale-model-width",)), ("num_heads = 3", "num_heads", "D // 3", ())],
+    [
+        ("", "3", "D // 3", ()),
+        ("", "3", "D", ("scale-model-width",)),
+        ("num_heads = 3", "num_heads", "D // 3", ()),
+        ("N, H = 5, 3", "H", "D // 3", ()),
+    ],
 )
 def test_a_number_of_heads_may_be_written_into_the_code(above, heads, divisor, mistakes):
     source = f"""

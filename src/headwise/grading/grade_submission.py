@@ -20,6 +20,7 @@ from headwise.checker.arguments.roles import role_of
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.modules import is_module
 from headwise.checker.modules.own_heads import take_heads
+from headwise.checker.modules.sizes_of_file import code_for, roles_of_sizes
 from headwise.checker.probes import PROBES
 from headwise.checker.user_code.notebooks import name_cells
 from headwise.errors import DataError
@@ -216,10 +217,10 @@ def _with_variables(problem: str, source: str, name: str) -> str:
 def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[Proxy, str]]:
     """The function with arrays, with torch's tensors and with a list of columns, and the kind that it may be.
 
-    First with its number of heads as an argument, if it sets that itself.
+    First for any sizes, if it takes some from its file.
     """
     defined = [node for node in statements(source) if isinstance(node, ast.FunctionDef) and node.name == name]
-    if defined and task.kind != "self_attention" and (adapted := _define_with_heads(box, defined[-1], source)):
+    if defined and (adapted := _define_for_any_sizes(box, defined[-1], source, task.kind)):
         yield box.function(adapted, tensors=uses_torch(source), title=name), task.kind
     for tensors in (False, True) if uses_torch(source) else (False,):
         for kind in dict.fromkeys((task.kind, "auto")):  # such as a list of matrices, and no number of heads
@@ -228,27 +229,32 @@ def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[P
         yield box.function(adapter, title=name), task.kind
 
 
-def _define_with_heads(box: Sandbox, definition: ast.FunctionDef, source: str) -> str | None:
-    """Define a function with the number of heads that it sets itself as an argument; its name, or None without one."""
-    changed = copy.deepcopy(definition)
-    if definition.decorator_list or not take_heads(changed, _whole_numbers(source)):
+def _define_for_any_sizes(box: Sandbox, definition: ast.FunctionDef, source: str, kind: str) -> str | None:
+    """Define a function for other sizes than those of its file; its name, or None if it has no such sizes.
+
+    The number of heads that it sets itself becomes an argument, and other sizes those of its arguments.
+    """
+    name, functions = f"{definition.name}_of_heads", {definition.name: definition}
+    functions |= {node.name: node for node in statements(source) if isinstance(node, ast.FunctionDef)}
+    if definition.decorator_list or not (definition.args.posonlyargs or definition.args.args):
         return None
-    changed.name = f"{definition.name}_of_heads"
     try:
-        box.define(f"\n\n{ast.unparse(changed)}\n")
+        read = set(names_from_outside(definition, functions))
+        numbers = {n: value for n, value in box.values().items() if n in read and type(value) is int}
+        if roles := roles_of_sizes(numbers):
+            heads = next((numbers[n] for n, role in roles.items() if role == "heads"), None)
+            if heads is not None and kind == "self_attention":
+                return None
+            box.define(code_for(roles, definition, heads, name))
+            return name
+        changed = copy.deepcopy(definition)
+        if kind != "self_attention" and take_heads(changed, numbers):
+            changed.name = name
+            box.define(f"\n\n{ast.unparse(changed)}\n")
+            return name
     except SubmissionError:  # of what stands in its arguments
         return None
-    return changed.name
-
-
-def _whole_numbers(source: str) -> dict[str, int]:
-    """The whole numbers that a file assigns to variables."""
-    assigned = {}
-    for statement in statements(source):
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int() as number)):
-                assigned[name] = number
-    return assigned
+    return None
 
 
 class _OutOfTimeError(KeyboardInterrupt):

@@ -18,6 +18,7 @@ from headwise.checker.arguments.settings import keys_looked_up, role_of_setting
 from headwise.checker.modules.inside import attention_sites
 from headwise.checker.modules.own_heads import with_own_heads
 from headwise.checker.modules.plain_classes import plain_names
+from headwise.checker.modules.sizes_of_file import roles_of_sizes, sizes_for
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 
@@ -92,6 +93,8 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
     roles = {role_of(name) for name in signature.parameters}
     added: dict[tuple[str, ...], inspect.Parameter] = {}
     variables = _variables_of(function, classes=True)
+    if "heads" not in roles and (sizes := roles_of_sizes(_whole_numbers(variables))):
+        return _of_any_sizes(function, signature, sizes, variables)
     for place, value in _numbers_in(variables, source_of(function)):
         role = _size_role(place[-1], function)
         role = role or _SIZES_OF_SETTINGS.get(role_of_setting(place[-1]) or "", "") if len(place) > 1 else role
@@ -117,6 +120,32 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
     last = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
     others = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     vars(with_arguments)["__signature__"] = signature.replace(parameters=[*others, *added.values(), *last])
+    return with_arguments
+
+
+def _whole_numbers(variables: Mapping[str, Any]) -> dict[str, int]:
+    return {n: int(v) for n, v in variables.items() if isinstance(v, int | np.integer) and not isinstance(v, bool)}
+
+
+def _of_any_sizes(
+    function: FunctionType, signature: inspect.Signature, sizes: Mapping[str, str], variables: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """The function for other sizes than those of its file, with their number of heads as an argument."""
+    rebound, name = _Rebound(function), _SIZES["heads"]
+    heads = next((int(variables[variable]) for variable, role in sizes.items() if role == "heads"), None)
+
+    @functools.wraps(function)
+    def with_arguments(*args: Any, **kwargs: Any) -> Any:
+        number = kwargs.pop(name, heads) if heads else 1
+        for tokens in [*signature.bind(*args, **kwargs).arguments.values()][:1]:
+            for variable, size in sizes_for(sizes, np.shape(tokens), number).items():
+                rebound.assign(variable, size)
+        return rebound.function(*args, **kwargs)
+
+    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=heads)] if heads else []
+    last = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
+    others = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    vars(with_arguments)["__signature__"] = signature.replace(parameters=[*others, *added, *last])
     return with_arguments
 
 

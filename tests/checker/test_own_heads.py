@@ -78,6 +78,17 @@ def of_the_model(X, Wq, Wk, Wv):
     return (p @ v).transpose(1, 0, 2).reshape(len(X), -1)
 
 
+B, T, C = 4, 8, 12
+matrices = np.random.default_rng(0).normal(size=(3, C, C))
+Wq, Wk, Wv = matrices
+
+
+def of_variables(x):
+    q, k, v = ((x @ W).reshape(B, T, H, C // H).transpose(0, 2, 1, 3) for W in (Wq, Wk, Wv))
+    p = softmax(q @ k.swapaxes(-1, -2) / np.sqrt(C // H))
+    return (p @ v).transpose(0, 2, 1, 3).reshape(B, T, C)
+
+
 def over_tokens(X, Wq, Wk, Wv):
     outputs = np.zeros((N, D))
     q, k, v = X @ Wq.T, X @ Wk.T, X @ Wv.T
@@ -92,6 +103,7 @@ def over_tokens(X, Wq, Wk, Wv):
         (of_every_size, "multi_head", ()),
         (of_the_model, "multi_head", ("scale-model-width",)),
         (over_tokens, "self_attention", ()),
+        (of_variables, "multi_head", ()),
     ],
 )
 def test_sizes_of_an_example_are_those_of_the_arguments(function, kind, mistakes):
@@ -110,7 +122,9 @@ def test_sizes_of_an_example_are_those_of_the_arguments(function, kind, mistakes
         ({"num_heads": 4}, ""),  # which is an argument by its name
         ({"H": 3, "D": 8, "d_k": 2}, ""),
         ({"H": 2, "D": 8, "d_k": 4, "d_v": 3}, ""),
-        ({"N": 5, "D": 6, "d_k": 4}, ""),
+        ({"N": 5, "D": 6}, "tokens model"),
+        ({"B": 4, "T": 8, "C": 32, "n_head": 4, "head_size": 8}, "items tokens model heads head"),
+        ({"T": 8, "d_k": 4}, ""),  # which may be a temperature
         ({"scale": 8, "D": 6}, ""),
     ],
 )

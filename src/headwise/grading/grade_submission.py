@@ -240,8 +240,9 @@ def _define_for_any_sizes(box: Sandbox, definition: ast.FunctionDef, source: str
         return None
     try:
         read = set(names_from_outside(definition, functions))
-        numbers = {n: value for n, value in box.values().items() if n in read and type(value) is int}
-        if roles := roles_of_sizes(numbers):
+        values = box.values()
+        numbers = {n: value for n, value in values.items() if n in read and type(value) is int}
+        if roles := roles_of_sizes(numbers, values):
             heads = next((numbers[n] for n, role in roles.items() if role == "heads"), None)
             if heads is not None and kind == "self_attention":
                 return None

@@ -9,7 +9,7 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import CellType, CodeType, FunctionType, SimpleNamespace
 from typing import Any, get_origin
 
@@ -54,9 +54,12 @@ def object_of(function: FunctionType) -> Any:
     signature = inspect.signature(function)
     sizes = [p.name for p in signature.parameters.values() if role_of(p.name) == "heads" and p.default is p.empty]
 
+    of_tokens = _sizes_of(function, variables, ("items", "tokens"))
+
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         for name, place in places.items():
             rebound.assign(name, _at(self, place))
+        rebound.fit(of_tokens, (*args, *kwargs.values()))
         return rebound.function(*args, **{name: getattr(self, name) for name in sizes}, **kwargs)
 
     self_parameter = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
@@ -93,19 +96,24 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
     roles = {role_of(name) for name in signature.parameters}
     added: dict[tuple[str, ...], inspect.Parameter] = {}
     variables = _variables_of(function, classes=True)
-    if "heads" not in roles and (sizes := roles_of_sizes(_whole_numbers(variables))):
-        return _of_any_sizes(function, signature, sizes, variables)
+    sizes = _sizes_of(function, variables, ("items", "tokens", "model") if "heads" in roles else ())
+    heads = next((name for name, role in sizes.items() if role == "heads"), "")
+    if heads:
+        added[heads,] = inspect.Parameter(
+            _SIZES["heads"], inspect.Parameter.KEYWORD_ONLY, default=int(variables[heads])
+        )
+        roles.add("heads")
     for place, value in _numbers_in(variables, source_of(function)):
         role = _size_role(place[-1], function)
         role = role or _SIZES_OF_SETTINGS.get(role_of_setting(place[-1]) or "", "") if len(place) > 1 else role
-        if role and role not in roles:
+        if role and role not in roles and place[0] not in sizes:
             default = value if role == "heads" else inspect.Parameter.empty  # not every function takes heads
             added[place] = inspect.Parameter(_SIZES[role], inspect.Parameter.KEYWORD_ONLY, default=default)
             roles.add(role)
     for name, value in variables.items() if _requires_cache(signature) else ():
         if (role_of(name) or "")[:1] in ("W", "b") and role_of(name) not in roles and _may_be_matrix(value):
             added[name,] = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)
-    if not added:
+    if not added and not sizes:
         return function
     rebound = _Rebound(function)
 
@@ -115,6 +123,7 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
         for name in {place[0] for place in values}:
             own = {place[1]: value for place, value in values.items() if place[0] == name and len(place) > 1}
             rebound.assign(name, _with_settings(variables[name], own) if own else values[name,])
+        rebound.fit(sizes, (*args, *kwargs.values()), values.get((heads,), variables.get(heads, 1)))
         return rebound.function(*args, **kwargs)
 
     last = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
@@ -127,26 +136,10 @@ def _whole_numbers(variables: Mapping[str, Any]) -> dict[str, int]:
     return {n: int(v) for n, v in variables.items() if isinstance(v, int | np.integer) and not isinstance(v, bool)}
 
 
-def _of_any_sizes(
-    function: FunctionType, signature: inspect.Signature, sizes: Mapping[str, str], variables: Mapping[str, Any]
-) -> Callable[..., Any]:
-    """The function for other sizes than those of its file, with their number of heads as an argument."""
-    rebound, name = _Rebound(function), _SIZES["heads"]
-    heads = next((int(variables[variable]) for variable, role in sizes.items() if role == "heads"), None)
-
-    @functools.wraps(function)
-    def with_arguments(*args: Any, **kwargs: Any) -> Any:
-        number = kwargs.pop(name, heads) if heads else 1
-        for tokens in [*signature.bind(*args, **kwargs).arguments.values()][:1]:
-            for variable, size in sizes_for(sizes, np.shape(tokens), number).items():
-                rebound.assign(variable, size)
-        return rebound.function(*args, **kwargs)
-
-    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=heads)] if heads else []
-    last = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
-    others = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    vars(with_arguments)["__signature__"] = signature.replace(parameters=[*others, *added, *last])
-    return with_arguments
+def _sizes_of(function: FunctionType, variables: Mapping[str, Any], wanted: Collection[str] = ()) -> dict[str, str]:
+    """Which of its variables are sizes of the arrays of an example; of all roles, or of those that are wanted."""
+    roles = roles_of_sizes(_whole_numbers(variables), function.__globals__)
+    return {name: role for name, role in roles.items() if not wanted or role in wanted}
 
 
 def _numbers_in(variables: Mapping[str, Any], code: str) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -224,6 +217,12 @@ class _Rebound:
             cell.cell_contents = value
         if name not in self._named:
             self._variables[name] = value
+
+    def fit(self, sizes: Mapping[str, str], arguments: tuple[Any, ...], heads: int = 1) -> None:
+        """Give the variables that are sizes those of the tokens, the first argument."""
+        for tokens in arguments[:1] if sizes else ():
+            for name, size in sizes_for(sizes, np.shape(tokens), heads).items():
+                self.assign(name, size)
 
     def _copied(self, value: Any) -> Any:
         """A copy of a function of the file; any other value itself."""

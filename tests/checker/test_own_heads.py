@@ -47,6 +47,20 @@ def of_thirds(X, Wqkv):
     return softmax(q @ k.T / np.sqrt(Wqkv.shape[0] // 3)) @ v
 
 
+def in_two_halves(q, k, v):
+    top = (s := q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])).max(axis=-1, keepdims=True)
+    keys = np.arange(k.shape[-2])
+    first, second = np.array_split(keys, 2) if k.shape[-2] // 2 else (keys, keys[:0])
+    sums = [np.exp(s[..., half] - top) @ v[..., half, :] for half in (first, second)]
+    return sum(sums) / np.exp(s - top).sum(axis=-1, keepdims=True)
+
+
+def test_halves_of_other_things_are_no_heads():
+    verdict = hw.check(in_two_halves)
+    assert verdict.ok
+    assert not any("num_heads" in what for what in verdict.untested)
+
+
 @pytest.mark.parametrize(
     ("function", "kind", "mistakes"),
     [

@@ -6,6 +6,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from types import FunctionType, MappingProxyType
 from typing import Any
 
@@ -73,19 +74,24 @@ def _assigned(definition: ast.FunctionDef) -> list[ast.Constant]:
 
 
 def _written_out(definition: ast.FunctionDef) -> list[Any]:
-    """The places of a whole number by which it divides, and which it passes to what cuts arrays."""
+    """The places of a whole number by which it divides, and which it passes to what cuts arrays.
+
+    A 2 counts only as in ``reshape(N, 2, D // 2)``: other halves are those of rotations, or of blocks of keys.
+    """
     divisors = [divisor for divisor in _divisors(definition) if _is_number(divisor)]
-    passed: list[Any] = [
-        item
-        for call in ast.walk(definition)
-        if isinstance(call, ast.Call) and _name(call.func) in _CUTS
-        for argument in call.args
-        for item in (argument.elts if isinstance(argument, ast.Tuple) else [argument])
-        if _is_number(item)
-    ]
-    both = {divisor.value for divisor in divisors} & {item.value for item in passed}
-    number = min(both, default=None)
-    return [constant for constant in (*divisors, *passed) if constant.value == number] if len(both) == 1 else []
+    passed = [number for call in ast.walk(definition) if isinstance(call, ast.Call) for number in _cuts(call)]
+    both = {divisor.value for divisor in divisors} & {number.value for number in passed}
+    return [one for one in (*divisors, *passed) if one.value in both] if len(both) == 1 else []
+
+
+def _cuts(call: ast.Call) -> Iterator[Any]:
+    """The whole numbers of parts that a call cuts an array into."""
+    items: list[Any] = [item for a in call.args for item in (a.elts if isinstance(a, ast.Tuple) else [a])]
+    if _name(call.func) in _CUTS:
+        for number, following in zip_longest(items, items[1:]):
+            of_width = isinstance(following, ast.BinOp | ast.UnaryOp | ast.Name)
+            if _is_number(number) and (number.value > 2 or of_width):
+                yield number
 
 
 def _divisors(definition: ast.FunctionDef) -> Iterator[Any]:

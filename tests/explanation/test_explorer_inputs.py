@@ -146,7 +146,7 @@ def test_inputs_without_tokens_or_of_another_kind_are_refused(bert, tmp_path):
     with pytest.raises(DataError, match="merge_words: expected self-attention over a text"):
         explain(folder, np.zeros((3, 10, 10)), test=False, merge_words=True)
     (folder / "preprocessor_config.json").write_text("{}")
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="expected an image file; got a text"):
         hw.load(folder).preprocess("a text")
 
 

@@ -44,9 +44,10 @@ def open_image(image: Any) -> Any:
     """
     with require_extra("reading images", "pillow", "lab"):
         from PIL import Image
-    if isinstance(image, str) and re.search(r"\s", image) and not os.path.exists(image):
-        raise DataError(f"image: expected an image file; got a text, {shorten(image, 60)!r}.")
     if isinstance(image, str | Path):
+        name = str(image)
+        if re.search(r"\s", name) and not re.search(r"\.\w{2,5}$", name) and not os.path.exists(name):
+            raise DataError(f"image: expected an image file; got a text, {shorten(name, 60)!r}.")
         return _open_file(Path(image))
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):

@@ -99,7 +99,7 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
         "scale-heads": H**-0.5,
         "scale-tokens": N**-0.5,
         "scale-model-width": (model or H * d) ** -0.5,
-        "scale-other": 2.0,
+        "scale-other": 1 / 8,
     }
     default = next((f for code, f in factor.items() if code in wrong), d**-0.5)
     if "reshaped-not-transposed" in wrong:

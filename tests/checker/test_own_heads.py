@@ -140,6 +140,7 @@ def test_sizes_of_an_example_are_those_of_the_arguments(function, kind, mistakes
         ({"B": 4, "T": 8, "C": 32, "n_head": 4, "head_size": 8}, "items tokens model heads head"),
         ({"T": 8, "d_k": 4}, ""),  # which may be a temperature
         ({"scale": 8, "D": 6}, ""),
+        ({"n": 2, "D": 6}, ""),  # which may be a window
     ],
 )
 def test_sizes_are_known_by_their_names_and_how_they_belong_together(numbers, roles):

@@ -26,6 +26,7 @@ from headwise.checker.measurement.influence import attended_keys, mixes_items
 from headwise.checker.measurement.other_kinds import other_kind
 from headwise.checker.measurement.recovery import is_softmax, recovered_runs
 from headwise.checker.modules import Variant, find_targets, is_module, one_thread, parse_arguments, without_dropout
+from headwise.checker.modules.functions import has_sizes
 from headwise.checker.other_arguments import with_other_arguments
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import Requirements
@@ -128,8 +129,7 @@ def check(
         with np.errstate(all="ignore"), single_threaded_blas(), one_thread(), quick_compilation():
             if adapter is None and is_module(function):
                 return _check_module(function, kind, inside, init, requirements, rng)
-            with limited_evaluations(_OF_FUNCTION):
-                return _check_function(with_python_signature(function), kind, adapter, requirements, source, rng)
+            return _check_with_any_sizes(with_python_signature(function), kind, adapter, requirements, source, rng)
     except HeadwiseError:
         raise
     except Exception as error:
@@ -140,7 +140,7 @@ def check(
         ) from error
 
 
-def _check_function(
+def _check_with_any_sizes(
     function: Callable[..., Any],
     kind: str,
     adapter: Callable[..., Any] | str | None,
@@ -148,11 +148,36 @@ def _check_function(
     source: str | None,
     rng: np.random.Generator | None,
 ) -> Verdict:
+    """The verdict on a function as it is, or for any sizes in place of an example's if this is nearer to right."""
+    verdicts: list[Verdict] = []
+    refusals: list[DataError | UncallableError] = []
+    for any_sizes in (False, True) if adapter is None and has_sizes(function) else (False,):
+        try:
+            with limited_evaluations(_OF_FUNCTION):
+                verdicts.append(_check_function(function, kind, adapter, requirements, source, rng, any_sizes))
+        except (DataError, UncallableError) as error:
+            refusals.append(error)
+        if verdicts and verdicts[0].ok:
+            break
+    if not verdicts:
+        raise refusals[0]
+    return min(verdicts, key=lambda verdict: verdict.rank)
+
+
+def _check_function(
+    function: Callable[..., Any],
+    kind: str,
+    adapter: Callable[..., Any] | str | None,
+    requirements: Requirements,
+    source: str | None,
+    rng: np.random.Generator | None,
+    any_sizes: bool,
+) -> Verdict:
     text = source if source is not None else source_of(function)
     documentation = document(function, text)
 
     def find(function: Callable[..., Any], most: int = ANY) -> Findings:
-        tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
+        tiers = infer_calling_conventions(function, kind, adapter, text, requirements, any_sizes)
         findings = with_returned_caches(judge(tiers, documentation, requirements, rng, most))
         refuse_other_kind(findings, documentation)
         refuse_own_matrices(documentation, findings.explanation is not None)

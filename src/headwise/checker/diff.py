@@ -18,14 +18,13 @@ from headwise.checker.probes import PROBES, probes
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import grid
-from headwise.checker.report.verdict import Verdict
+from headwise.checker.report.verdict import UNEXPLAINED, Verdict
 from headwise.checker.search.agreement import LARGE_LOGITS
 from headwise.checker.search.edge_cases import EDGES
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError
 
-_UNEXPLAINED = {"unknown", "tokens-scrambled"}
 _FUSED = re.compile(r"fused in (\S+) in the order (\([^()]*\))")
 _STATED = {"mask-inverted": ("mask-hides", "padding-hides"), "weights-transposed": ("weights-in-out",)}
 # conventions that functions follow in different ways, and the entries of the catalogue that say so
@@ -100,7 +99,7 @@ class Difference:
     @property
     def explained(self) -> bool:
         """Whether entries of the catalogue take one to the other."""
-        return not _UNEXPLAINED & {*self.first.mistakes, *self.second.mistakes}
+        return self.first.explained and self.second.explained
 
     def report(self, format: Literal["text", "markdown", "json"] = "text") -> str:
         """Return the comparison in words, as plain text or Markdown, or as JSON with both verdicts.
@@ -139,7 +138,7 @@ class Difference:
             lines.append(f"They differ in edge cases: {'; '.join(self.edge_cases)}.")
         lines += [""] * (item == "- ")
         for who, codes in ((b, self.added), (a, self.removed), ("Both", self.shared)):
-            lines += [f"{item}{who}: {code}. {CATALOGUE[code].title}" for code in codes if code not in _UNEXPLAINED]
+            lines += [f"{item}{who}: {code}. {CATALOGUE[code].title}" for code in codes if code not in UNEXPLAINED]
         for who, verdict, other in ((a, self.first, self.second), (b, self.second, self.first)):
             stated = {convention for code in self.added + self.removed for convention in _STATED.get(code, ())}
             pairs = zip(verdict.conventions, verdict.phrases, strict=False)

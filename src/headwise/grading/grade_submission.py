@@ -173,17 +173,34 @@ def _check(
             raise DataError(f"{name} normalises its tokens or its output; grade it by hand.")
         return verdict
     errors: list[tuple[bool, UncallableError]] = []
-    for function, kind in _forms(box, name, source, task):
+    verdicts: list[Verdict] = []
+    for forms in (_forms, _forms_for_any_sizes):
+        found = _first_verdict(forms(box, name, source, task), source, task, rng, errors)
+        verdicts += [found] if found else []
+        if found and found.ok:
+            return found
+    if not verdicts:
+        # arrays for a function of tensors fail for another reason, and what a call raises says more than its signature
+        raise max(errors, key=lambda item: (item[0], bool(item[1].error)))[1]
+    return min(verdicts, key=lambda verdict: verdict.rank)
+
+
+def _first_verdict(
+    forms: Iterator[tuple[Proxy, str]],
+    source: str,
+    task: Task,
+    rng: np.random.Generator,
+    errors: list[tuple[bool, UncallableError]],
+) -> Verdict | None:
+    """The verdict on the first form of a function that suits the task; the refusals of others are added to `errors`."""
+    for function, kind in forms:
         try:
             verdict = check(function, kind, convention=task.conventions, source=source, rng=rng)
             if task.kind in ("auto", verdict.kind):
                 return verdict
         except UncallableError as error:
             errors.append((function.tensors, error))
-            if box.end:
-                break
-    # arrays for a function of tensors fail for another reason, and what a call raises says more than its signature
-    raise max(errors, key=lambda item: (item[0], bool(item[1].error)))[1]
+    return None
 
 
 def _describe_refusal(error: UncallableError | DataError) -> str:
@@ -215,18 +232,27 @@ def _with_variables(problem: str, source: str, name: str) -> str:
 
 
 def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[Proxy, str]]:
-    """The function with arrays, with torch's tensors and with a list of columns, and the kind that it may be.
-
-    First for any sizes, if it takes some from its file.
-    """
-    defined = [node for node in statements(source) if isinstance(node, ast.FunctionDef) and node.name == name]
-    if defined and (adapted := _define_for_any_sizes(box, defined[-1], source, task.kind)):
-        yield box.function(adapted, tensors=uses_torch(source), title=name), task.kind
+    """The function with arrays, with torch's tensors and with a list of columns, and the kind that it may be."""
     for tensors in (False, True) if uses_torch(source) else (False,):
         for kind in dict.fromkeys((task.kind, "auto")):  # such as a list of matrices, and no number of heads
-            yield box.function(name, tensors=tensors), kind
-    if defined and (adapter := define_column_list_adapter(box, defined[-1])):
+            if not box.end:
+                yield box.function(name, tensors=tensors), kind
+    definition = None if box.end else _definition(source, name)
+    if definition and (adapter := define_column_list_adapter(box, definition)):
         yield box.function(adapter, title=name), task.kind
+
+
+def _forms_for_any_sizes(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[Proxy, str]]:
+    """The function for other sizes than those of an example, if it has such."""
+    definition = None if box.end else _definition(source, name)
+    if definition and (adapted := _define_for_any_sizes(box, definition, source, task.kind)):
+        yield box.function(adapted, tensors=uses_torch(source), title=name), task.kind
+
+
+def _definition(source: str, name: str) -> ast.FunctionDef | None:
+    """The last definition of a function."""
+    defined = [node for node in statements(source) if isinstance(node, ast.FunctionDef) and node.name == name]
+    return defined[-1] if defined else None
 
 
 def _define_for_any_sizes(box: Sandbox, definition: ast.FunctionDef, source: str, kind: str) -> str | None:

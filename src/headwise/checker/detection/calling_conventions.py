@@ -60,8 +60,11 @@ def infer_calling_conventions(
     adapter: Callable[..., Any] | str | None,
     source: str,
     requirements: Requirements | None = None,
+    any_sizes: bool = False,
 ) -> Iterator[list[CallingConvention]]:
     """Return the ways of calling a function that work: alternatives, and further lists for when none of them fits.
+
+    With `any_sizes`, a function for the sizes of an example is called as one for any, as `with_sizes` makes it.
 
     There is at least one; the details of each, as what True means in a mask, are only measured when it is reached.
 
@@ -82,7 +85,7 @@ def infer_calling_conventions(
     if callable(adapter):
         function, signature = partial(adapter, function), signature_of(adapter, skip=1)
     else:
-        function = with_fields(with_sizes(function))
+        function = with_fields(with_sizes(function, any_sizes))
         signature = signature_of(function)
     problems: list[str] = []
     code = documentation.code_with_helpers or source

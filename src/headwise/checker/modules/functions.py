@@ -84,19 +84,28 @@ def _requires_cache(signature: inspect.Signature) -> bool:
     return any(role_of(name) in ("kpast", "vpast") or CACHE.fullmatch(name.lower()) for name in required)
 
 
-def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
+def has_sizes(function: Callable[..., Any]) -> bool:
+    """Whether a function sets its number of heads itself, or has sizes of an example in the variables around it."""
+    if not inspect.isfunction(function):
+        return False
+    return with_own_heads(function) is not function or bool(_sizes_of(function, _variables_of(function)))
+
+
+def with_sizes(function: Callable[..., Any], any_sizes: bool = False) -> Callable[..., Any]:
     """The function with the sizes among the variables around it as arguments; itself where there are none.
 
-    With the matrices, too, if it takes keys and values of earlier tokens.
+    With the matrices, too, if it takes keys and values of earlier tokens. With `any_sizes`, also with the number of
+    heads that it sets itself, and with the sizes of its arguments in place of those of an example.
     """
     if not inspect.isfunction(function):
         return function
-    function = with_own_heads(function)
+    function = with_own_heads(function) if any_sizes else function
     signature = inspect.signature(function)
     roles = {role_of(name) for name in signature.parameters}
     added: dict[tuple[str, ...], inspect.Parameter] = {}
     variables = _variables_of(function, classes=True)
-    sizes = _sizes_of(function, variables, ("items", "tokens", "model") if "heads" in roles else ())
+    wanted = ("items", "tokens", "model") if "heads" in roles else ()
+    sizes = _sizes_of(function, variables, wanted) if any_sizes else {}
     heads = next((name for name, role in sizes.items() if role == "heads"), "")
     if heads:
         added[heads,] = inspect.Parameter(

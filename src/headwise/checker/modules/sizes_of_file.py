@@ -15,7 +15,7 @@ from headwise.checker.arguments.roles import role_of
 
 _ARGUMENT = "num_heads"
 _ITEMS = re.compile(r"B|(n_?)?batch(_?size)?")
-_TOKENS = re.compile(r"N|n|seq_?len|seq_?length|sequence_length|(n|num)_?tokens")
+_TOKENS = re.compile(r"N|seq_?len|seq_?length|sequence_length|(n|num)_?tokens")
 _MODEL = re.compile(r"D|E|d_?(model|in|embed)|(D|model)_?dim|dim|emb(ed|edding)?(_?(dim|size))?|n_embd")
 _HEAD = re.compile(r"d|[dD]_?[kqvh]|[dD]_?head|head_?(dim|size|width)|dim_?head")
 

@@ -9,7 +9,7 @@ from functools import partial
 from textwrap import fill, indent
 
 from headwise.checker.catalogue import CATALOGUE
-from headwise.checker.report.verdict import SourceLocation, Verdict
+from headwise.checker.report.verdict import UNEXPLAINED, SourceLocation, Verdict
 from headwise.errors import DataError
 
 _KINDS = {
@@ -32,7 +32,6 @@ _IN_TORCH = {
     r"np\.(\w+)": r"torch.\1",
 }
 _IN_LIBRARY = {"torch": _IN_TORCH, "jax": {r"\bnp\.": "jnp."}, "jaxlib": {r"\bnp\.": "jnp."}}
-_UNEXPLAINED = ("unknown", "tokens-scrambled")
 _ROUNDING = 1e-6  # of the largest number in the output
 
 
@@ -57,7 +56,7 @@ def headline(v: Verdict) -> str:
     exceptions = f", except for {_listed([_EXCEPTIONS.get(code, code) for code in v.hazards])}" if v.hazards else ""
     if v.ok:
         return f"{v.name} is right{conventions}{exceptions}: it is {_KINDS[v.kind]}."
-    named = [code for code in v.mistakes if code not in _UNEXPLAINED]
+    named = [code for code in v.mistakes if code not in UNEXPLAINED]
     if _agrees(v):
         return f"{v.name} is not right{conventions}: its outputs are those of {_KINDS[v.kind]}{exceptions}, but:"
     if not named:
@@ -94,7 +93,7 @@ def evidence(v: Verdict) -> str:
             f" difference is {v.difference:.1e} of the largest number in the output."
         )
     differs = _by(max((p.difference for p in v.probes if p.inputs and math.isfinite(p.difference)), default=0.0))
-    if any(code in _UNEXPLAINED for code in v.mistakes):
+    if not v.explained:
         return f"It was tried on {v.inputs} inputs, and differs {differs}."
     if "dropout-active" in v.mistakes:
         return (
@@ -145,7 +144,7 @@ def _text(v: Verdict, width: int) -> str:
     parts.append(wrap(evidence(v)))
     if v.ok:
         parts.append(_probes_text(v))
-    if v.ok or any(code in _UNEXPLAINED for code in v.mistakes):
+    if v.ok or not v.explained:
         parts.append("Properties\n" + "\n".join(f"  {_tick(p.holds)} {p.description}" for p in v.properties))
     parts.append(wrap(f"It was called with {v.calling_convention}."))
     if v.untested:
@@ -197,7 +196,7 @@ def _markdown(v: Verdict) -> str:
     if v.ok:
         rows = "\n".join(f"| {p.description} | {p.inputs} | {_number(p).strip()} |" for p in v.probes if p.inputs)
         parts.append(f"| tried with | inputs | largest difference |\n|---|---:|---:|\n{rows}")
-    if v.ok or any(code in _UNEXPLAINED for code in v.mistakes):
+    if v.ok or not v.explained:
         parts.append("\n".join(f"- {_tick(p.holds)} {p.description}" for p in v.properties))
     parts.append(f"It was called with {v.calling_convention}.")
     if v.untested:

@@ -11,6 +11,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+UNEXPLAINED = frozenset({"unknown", "tokens-scrambled"})  # codes of what no entry of the catalogue explains
+
 
 @dataclass(frozen=True, slots=True)
 class Property:
@@ -139,6 +141,16 @@ class Verdict:
     notes: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
     library: str = ""
+
+    @property
+    def explained(self) -> bool:
+        """Whether entries of the catalogue explain all that is wrong, if anything is."""
+        return UNEXPLAINED.isdisjoint(self.mistakes)
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """How far from right: what nothing explains comes last, then the number of mistakes counts."""
+        return not self.explained, len(self.mistakes)
 
     def report(self, format: Literal["text", "markdown", "json"] = "text", width: int = 96) -> str:
         """Return the verdict in words: for a terminal with lines of this width, as Markdown, or as JSON.

@@ -145,3 +145,19 @@ def test_sizes_of_an_example_are_those_of_the_arguments(function, kind, mistakes
 )
 def test_sizes_are_known_by_their_names_and_how_they_belong_together(numbers, roles):
     assert roles_of_sizes(numbers) == dict(zip(numbers, roles.split(), strict=bool(roles)))
+
+
+seq_len = 2
+
+
+def near_keys(q, k, v):
+    """Causal attention to a window of keys."""
+    lags = np.arange(q.shape[-2])[:, None] - np.arange(k.shape[-2])
+    s = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    return softmax(np.where((lags >= 0) & (lags <= seq_len), s, -np.inf)) @ v
+
+
+def test_what_is_right_as_it_is_keeps_its_variables():
+    verdict = hw.check(near_keys)
+    assert verdict.ok
+    assert "window-built-in" in verdict.conventions

@@ -28,7 +28,7 @@ from headwise.checker.probes import SOME_BIASES, Further, Probe, first_probe, fu
 from headwise.checker.reference.differences import PRECISIONS, difference
 from headwise.checker.reference.state import Case
 from headwise.checker.search.agreement import fits
-from headwise.checker.search.edge_cases import hazards_of, is_left_with_nothing
+from headwise.checker.search.edge_cases import hazards_of, is_left_with_nothing, split_empty_rows
 from headwise.checker.search.examination import HEADS_LEFT_OUT, observe
 from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation, forms_of
@@ -59,14 +59,14 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         return _with_note(findings, "but not with fewer queries than keys")
     if _refuses_items(findings.convention, documentation):
         return _with_note(findings, "but it does not take several items at once, as it says that it does")
-    calls = findings.calls
+    calls, explanation = findings.calls, findings.explanation
     if _refuses_masks_of_items(findings.convention, calls, documentation):
         return _with_note(findings, "but it does not take another mask for each item, as it says that it does")
-    agrees = _precision(findings.explanation, calls)
+    agrees = _precision(explanation, calls)
     if agrees is None:
         return findings
     explained = {a.probe.name for a in calls if a.response.output is not None}
-    apart = [a for a in calls if a.response.output is not None and not agrees(findings.explanation, a)]
+    apart = [a for a in calls if a.response.output is not None and not agrees(explanation, a)]
     explained -= {a.probe.name for a in apart if not is_left_with_nothing(a)}
     weighed = any(a.response.weights is not None for a in calls)
     untested = dict.fromkeys(_refused_groups(calls, documentation))
@@ -84,16 +84,17 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         if not weighed:  # what else it returns only has the shape of weights in this size
             call = replace(call, response=replace(call.response, weights=None))
         call = replace(call, probe=trial.meant or call.probe)
-        if call.response.output is None or agrees(findings.explanation, call):
+        if call.response.output is None or agrees(explanation, call):
             continue
         if apart and is_left_with_nothing(call):
             continue
-        if findings.explanation.answer(call.probe.case) is None:  # such as a rotation of an odd number of features
+        if explanation.answer(call.probe.case) is None:  # such as a rotation of an odd number of features
             continue
-        if trial.mistake and any(agrees(findings.explanation + one, call) for one in forms_of(trial.mistake)):
+        if trial.mistake and any(agrees(explanation + one, call) for one in forms_of(trial.mistake)):
             findings = findings.with_observed(trial.mistake)
             continue
-        if codes := hazards_of(call, right=True):
+        empty, _ = split_empty_rows(explanation, [call], agrees)
+        if codes := (*hazards_of(call, right=True), *empty):
             findings = replace(findings, observed=tuple(dict.fromkeys((*findings.observed, *codes))))
             continue
         if trial.edge or (call.probe.name == "scale" and _is_nan(call.response.output)):  # of a root of the scale

@@ -93,27 +93,30 @@ def test_every_way_to_import_is_seen():
         list(packages_imported("from ..cli import x"))
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_point_up(path):
-    package = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    if package in ("__init__", "__main__"):
-        return
-    for imported in packages_imported(path.read_text()):
-        assert imported == package or RANK[imported] < RANK[package], f"{package} imports {imported}"
+def modules(folder, package):
+    """The files of a package, which may be a single module."""
+    return [path for path in (folder / f"{package}.py", *sorted((folder / package).rglob("*.py"))) if path.exists()]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "checker").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_within_the_checker_point_up(path):
-    package = path.relative_to(ROOT / "checker").parts[0].removesuffix(".py")
-    if package == "__init__":
-        return
-    for imported in packages_imported(path.read_text(), "headwise.checker"):
-        assert CHECKER.index(imported) <= CHECKER.index(package), f"{package} imports {imported}"
+@pytest.mark.parametrize("package", RANK)
+def test_imports_point_up(package):
+    for path in modules(ROOT, package):
+        for imported in packages_imported(path.read_text()):
+            assert imported == package or RANK[imported] < RANK[package], f"{path} imports {imported}"
+
+
+@pytest.mark.parametrize("package", CHECKER)
+def test_imports_within_the_checker_point_up(package):
+    for path in modules(ROOT / "checker", package):
+        for imported in packages_imported(path.read_text(), "headwise.checker"):
+            assert CHECKER.index(imported) <= CHECKER.index(package), f"{path} imports {imported}"
 
 
 def test_every_package_has_a_rank():
     packages = {p.name.removesuffix(".py") for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert packages - {"__init__", "__main__"} <= set(RANK)
+    parts = {path.name.removesuffix(".py") for path in (ROOT / "checker").iterdir() if path.name[0] != "_"}
+    assert parts == set(CHECKER)
 
 
 def private_names(code: str):

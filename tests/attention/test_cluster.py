@@ -127,6 +127,7 @@ def _made_on_workers(seed, width, flag=None):
     )
 
 
+@pytest.mark.exhaustive
 def test_a_worker_that_is_killed_costs_nothing(rng, tmp_path):
     distributed = pytest.importorskip("distributed")
     q, do = rng.normal(size=(1, H, N, d)), rng.normal(size=(1, H, N, e))

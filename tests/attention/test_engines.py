@@ -164,6 +164,7 @@ def test_float32_is_as_good_as_dense(engine, n, m, size, rng):
     assert np.median(excess, axis=0).max() <= 1
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("engine", FAST)
 def test_memory_is_linear_in_the_tokens(engine, rng):
     n = 65536  # the window only saves time: without it the same arrays are made
@@ -256,6 +257,7 @@ def test_a_small_problem_imports_no_compiler():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
+@pytest.mark.exhaustive
 def test_a_notice_is_printed_only_when_numba_compiles(monkeypatch, capfd, tmp_path):
     import numba
 

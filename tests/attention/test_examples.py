@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -16,6 +18,7 @@ def test_a_cache_gives_what_all_tokens_at_once_give():
     assert float(printed.rsplit(" ", 1)[1]) < 1e-14
 
 
+@pytest.mark.exhaustive
 def test_files_larger_than_the_memory_used_for_them():
     printed = run("out_of_core.py", "--tokens", "131072")
     files, peak = (float(re.search(pattern, printed)[1]) for pattern in (r"(\d+) MiB in files", r"memory: (\d+) MiB"))

@@ -49,12 +49,14 @@ def test_blocks_of_one_token_show_mistakes():
     assert hw.check(unrescaled).mistakes == ("online-not-rescaled",)
 
 
+@pytest.mark.exhaustive
 def test_blocks_of_the_usual_size_are_tried_with_more_keys_than_one_has():
     verdict = hw.check(wrong_in_large_blocks)
     assert verdict.mistakes == ("unknown",)
     assert any("4099 keys" in note for note in verdict.notes)
 
 
+@pytest.mark.exhaustive
 def test_whole_blocks_of_hidden_keys_are_tried():
     verdict = hw.check(masked)
     assert verdict.mistakes == ("unknown",)
@@ -101,6 +103,7 @@ def rotated_if_asked(x, wq, wk, wv, wo, n_heads, cos=None, sin=None):
     return merged(q, k, v, wo)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [
@@ -135,6 +138,7 @@ def with_softcap_last(q, k, v, key_padding_mask=None, causal=False, softcap=0.0)
     return with_counted_mask(q, k, v, key_padding_mask, causal, softcap, cap_last=True)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.whole_search
 def test_a_mask_whose_keys_are_counted_lines_up_queries_with_the_last_of_them():
     verdict = hw.check(with_counted_mask)

@@ -209,6 +209,7 @@ def test_diff_takes_the_options_of_check(file):
     assert options["check"] <= options["diff"]
 
 
+@pytest.mark.exhaustive
 def test_diff_of_objects_that_hold_their_weights():
     first, second = plain_layers.MultiHead(12, 3), plain_layers.MergedUnmoved(12, 3)
     result = diff(first, second)
@@ -272,6 +273,7 @@ def scores(tmp_path):
     return path
 
 
+@pytest.mark.exhaustive
 def test_diff_of_two_conventions_and_of_edge_cases(scores):
     same, edges = run("diff", f"{scores}:added", f"{scores}:hides"), run("diff", f"{scores}:fills", f"{scores}:hides")
     assert (same.exit_code, edges.exit_code) == (0, 0)

@@ -176,6 +176,7 @@ def with_small_number(q, k, v, mask=None, scaled=True, eps=1e-6):
     return e / (e.sum(axis=-1, keepdims=True) + eps) @ v
 
 
+@pytest.mark.exhaustive
 def test_a_small_number_in_the_denominator_is_a_convention_and_a_larger_one_is_not():
     verdict = hw.check(lambda q, k, v, mask=None: with_small_number(q, k, v, mask))
     assert verdict.ok

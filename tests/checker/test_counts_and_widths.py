@@ -170,6 +170,7 @@ def causal_up_to(q, k, v, context_length):
     return softmax(np.where(hidden, -np.inf, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]))) @ v
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [

@@ -172,6 +172,7 @@ def rotary_of_neighbours(q, k, v):
     return projected_already(rotated(q, True), rotated(k, True), v)
 
 
+@pytest.mark.exhaustive
 def test_diff_says_which_pairs_each_rotates():
     difference = diff(rotary_of_halves, rotary_of_neighbours)
     assert difference.added == ("rope-layout",)
@@ -213,6 +214,7 @@ def of_other_rows(x, W_query, W_key, W_value):
     return of_rows(x, W_query, W_key, W_value)
 
 
+@pytest.mark.exhaustive
 def test_arguments_of_one_name_have_to_mean_the_same():
     opposite = diff(of_visible, of_hidden)
     assert (opposite.same, opposite.added, diff(of_hidden, of_visible).removed) == (
@@ -248,6 +250,7 @@ def rotated_the_other_way(q, k, v):
     return projected_already(rotated(rotated(q, False), False), rotated(k, False), v)
 
 
+@pytest.mark.exhaustive
 def test_a_constant_that_may_be_rotated_shows_nothing():
     assert "shift-invariant" not in {p.name for p in hw.check(rotated_the_other_way).properties}
     assert {p.name: p.holds for p in hw.check(projected_already).properties}["shift-invariant"]

@@ -217,6 +217,7 @@ def test_keys_are_learned_next_to_torch_too():
     assert hw.check(with_made_keys).ok
 
 
+@pytest.mark.exhaustive
 def test_sinks_may_be_an_attribute_of_the_settings():
     assert hw.check(eager_with_sinks).ok
     assert hw.check(eager_with_sinks_divided_away).mistakes == ("sinks-ignored",)

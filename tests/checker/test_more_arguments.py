@@ -165,6 +165,7 @@ def of_rotated_heads(x, Wq, Wk, Wv, heads):
     return (softmax(scaled(rotated(q), rotated(k))) @ v).swapaxes(-2, -3).reshape(*x.shape[:-1], -1)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "function", [of_sinks, of_source_lengths, in_one_bias, of_rotations, of_rotated_heads], ids=lambda f: f.__name__
 )

@@ -61,6 +61,7 @@ def test_halves_of_other_things_are_no_heads():
     assert not any("num_heads" in what for what in verdict.untested)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "kind", "mistakes"),
     [
@@ -111,6 +112,7 @@ def over_tokens(X, Wq, Wk, Wv):
     return outputs
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "kind", "mistakes"),
     [

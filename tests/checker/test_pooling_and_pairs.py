@@ -44,6 +44,7 @@ def pooled_with_an_inverted_mask(hidden_states, attention_vector, mask=None):
     return pooled_with_a_mask(hidden_states, attention_vector, None if mask is None else ~mask)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [
@@ -114,6 +115,7 @@ def of_one_more_after_the_last(q, k, v, window=3):
     return seen_before(q, k, v, window, more=1)
 
 
+@pytest.mark.exhaustive
 def test_a_window_less_one_counts_its_own_key():
     assert hw.check(of_the_stated_window).ok
     assert hw.check(of_one_more).mistakes == ("window-off-by-one",)

@@ -42,6 +42,7 @@ def alibi_too_late(q, k, v):
     return p @ v
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [
@@ -96,6 +97,7 @@ def test_biases_may_come_next_to_each_matrix_and_a_number_of_heads():
     assert hw.check(of_named_parts).ok
 
 
+@pytest.mark.exhaustive
 def test_first_tokens_that_stay_in_a_window_are_a_pattern():
     def streaming_attention(q, k, v, window=4, num_sinks=2):
         n, m = np.arange(q.shape[-2])[:, None], np.arange(k.shape[-2])

@@ -72,6 +72,7 @@ def test_a_mistake_next_to_a_bias_is_named(function, mistakes):
     assert hw.check(function).mistakes == mistakes
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "words"),
     [

@@ -128,6 +128,7 @@ def test_rotations_that_leave_out_the_columns_of_a_grid_are_none():
     assert hw.check(attention).mistakes == ("tokens-scrambled",)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.whole_search
 def test_a_small_number_in_a_norm_is_no_narrower_type():
     def cosine(q, k, v, eps=1e-8):

@@ -146,6 +146,7 @@ def cosines_over_queries(q, k, v, tau=0.1):
     return softmax(products(q, k) / tau, axis=-2) @ v
 
 
+@pytest.mark.exhaustive
 def test_cosines_over_a_temperature_are_no_root_mean_squares_with_a_wrong_scale():
     verdict = hw.check(cosines)
     assert verdict.ok, verdict.report()
@@ -184,6 +185,7 @@ def growing(q, k, v):
     return softmax(np.where(distances(q, k) >= 0, s, -np.inf)) @ v
 
 
+@pytest.mark.exhaustive
 def test_slopes_of_three_heads_as_in_the_code_of_the_paper():
     assert "alibi" in hw.check(falling).conventions
     assert hw.check(growing).mistakes == ("alibi-sign",)
@@ -203,6 +205,7 @@ def alibi_with(slopes_of):
     return alibi_attention
 
 
+@pytest.mark.exhaustive
 def test_slopes_of_stated_alibi_are_those_of_alibi():
     eight = hw.check(alibi_with(lambda heads: 2.0 ** -np.arange(1, heads + 1)))
     assert eight.ok  # as with eight heads

@@ -165,6 +165,7 @@ def test_mistakes_in_forms_that_few_write(parts, mistake):
     assert checked(**parts).mistakes == (mistake,)
 
 
+@pytest.mark.exhaustive
 def test_a_one_sided_window_may_be_aligned_with_the_last_key():
     seen = "((np.arange(m) <= at) | (not causal)) & ((window is None) | (np.arange(m) > at - (window or 0)))"
     verdict = checked(

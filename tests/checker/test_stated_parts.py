@@ -351,6 +351,7 @@ def of_clipped_places(q, k, v, table, max_distance=4):
     return softmax(scaled(q, k) + table[places].transpose(2, 0, 1)) @ v
 
 
+@pytest.mark.exhaustive
 def test_a_table_may_have_an_entry_for_each_bucket_of_distances():
     for function in (of_buckets, of_clipped_distances):
         verdict = hw.check(function)

@@ -143,6 +143,7 @@ def without_earlier_positions(q, k, v, k_cache, v_cache):
     return of_turned(turned(q, 0), keys, np.concatenate([v_cache, v], axis=1))
 
 
+@pytest.mark.exhaustive
 def test_a_new_token_has_the_position_after_those_of_the_cache():
     assert "rope-cached" in hw.check(cache_of_turned_keys).conventions
     assert hw.check(cache_of_keys).ok

@@ -34,6 +34,7 @@ def zero_for_one_token(q, k, v):
     return softmax(logits(q, k)) @ v * (q.shape[-2] > 1)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "with_what"),
     [(many_cut_off, "many tokens"), (zero_for_one_token, "a single token")],
@@ -56,6 +57,7 @@ def test_an_item_without_tokens_is_tried():
     assert "mask-finite-fill" in hw.check(at_least_one).hazards
 
 
+@pytest.mark.exhaustive
 def test_a_prefix_that_is_cut_off_is_not_right():
     def short_prefix(q, k, v, prefix_len):
         n, m = np.arange(q.shape[-2])[:, None], np.arange(k.shape[-2])

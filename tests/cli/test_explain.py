@@ -29,6 +29,7 @@ def test_a_text_has_a_folder_named_after_it(tmp_path):
     )
 
 
+@pytest.mark.exhaustive
 def test_arrays_are_written_once_and_every_figure_can_be_captioned_again(tmp_path, rng):
     model = ViTConfig(tokenizer="14x14", d_model=8, n_layers=2, n_heads=2, d_ff=8)
     figures = ["maps", "rollout", "depth", "deletion"]

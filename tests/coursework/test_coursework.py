@@ -22,6 +22,7 @@ def test_the_coursework_on_our_own_arrays():
     assert np.abs(study.runs[0].result.output - study.runs[1].result.output).max() > 0.1
 
 
+@pytest.mark.exhaustive
 def test_other_arrays_and_heads(rng):
     arrays = {"X": rng.normal(size=(8, 4)), **{n: rng.normal(size=(4, 4)) for n in ("Wq", "Wk", "Wv", "Wo")}}
     study = coursework(arrays, heads=(1, 2, 4), swap=(2, 7))

@@ -52,6 +52,7 @@ def series(rng):
     return items, y
 
 
+@pytest.mark.exhaustive
 def test_breast_cancer():
     X, y = load_breast_cancer(return_X_y=True)
     assert cross_val_score(classifier(max_iter=25), X, y, cv=3).mean() > 0.95

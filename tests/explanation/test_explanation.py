@@ -156,6 +156,7 @@ def test_explain_from_files(digit, tmp_path):
         hw.explain(saved, image, label=10)
 
 
+@pytest.mark.exhaustive
 def test_only_figures_with_a_ranking_have_a_score(digit, tmp_path):
     image, params = digit
     explanation = explain(Checkpoint(MODEL, params, {}), image, figure="all")

@@ -70,6 +70,7 @@ def table(driver):
 # ---- without a browser
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("tokens", PRETRAINED)
 def test_a_dozen_digits_are_under_a_megabyte(tokens):
     saved, test = pretrained_vit(tokens), load_bundled_mnist().test
@@ -263,6 +264,7 @@ def test_pointing_at_image_and_matrix_shows_the_same(page, explorer):
     assert "from=4&to=10" in driver.current_url
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False)])
 def test_it_fits_the_window_in_light_and_dark(page, driver, width, dark):
     page()
@@ -274,6 +276,7 @@ def test_it_fits_the_window_in_light_and_dark(page, driver, width, dark):
     assert driver.execute_script("return getComputedStyle(document.body).backgroundColor") != paper
 
 
+@pytest.mark.exhaustive
 def test_a_tap_chooses_the_query_token(page, explorer):
     driver = page("#input=0&view=2.2")
     set_viewport(driver, 390)
@@ -306,6 +309,7 @@ NOTEBOOKS = {  # what surrounds the output of a cell: nothing, a frame that may 
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_in_a_notebooks_frame_it_works(driver, explorer, tmp_path, notebook):
     head, attributes = NOTEBOOKS[notebook]

@@ -150,6 +150,7 @@ def test_inputs_without_tokens_or_of_another_kind_are_refused(bert, tmp_path):
         hw.load(folder).preprocess("a text")
 
 
+@pytest.mark.exhaustive
 def test_characters_without_a_font_are_drawn_without_warnings(bert, tmp_path):
     done = headwise("explain", "the cat 猫 sat \U0001f642", "--model", bert, folder=tmp_path)
     assert (done.returncode, "Glyph" in done.stderr) == (0, False)

@@ -102,6 +102,7 @@ def test_a_text_is_shown_in_its_words(page):
     assert np.argmin(shades) == record.weights[1, 1, 4].argmax() == 3
 
 
+@pytest.mark.exhaustive
 def test_arrow_keys_walk_over_words_and_lines(page):
     from selenium.webdriver.common.keys import Keys
 
@@ -149,6 +150,7 @@ def test_heads_are_filtered_by_role(page):
     assert len(driver.find_elements("css selector", ".heads input:enabled")) == 2 * 4 + 2
 
 
+@pytest.mark.exhaustive
 def test_a_token_is_found_by_its_text(page):
     from selenium.webdriver.common.keys import Keys
 
@@ -166,6 +168,7 @@ def test_a_token_is_found_by_its_text(page):
     assert "w471" not in texts(driver, ".piece")
 
 
+@pytest.mark.exhaustive
 def test_weights_that_are_left_out_are_stated(page, monkeypatch):
     monkeypatch.setattr("headwise.explanation.explorer.explorer._MAX_PAGE", 40_000)
     record = long_record(200)
@@ -218,6 +221,7 @@ def test_lines_between_words_are_as_dark_as_their_weights(page):
     assert len(list(root.iter("{http://www.w3.org/2000/svg}line"))) == len(expected)
 
 
+@pytest.mark.exhaustive
 def test_of_many_tokens_the_strongest_lines_of_one_are_drawn(page):
     record = long_record(128)
     driver = page(record, view="#view=1.0&from=90")
@@ -289,6 +293,7 @@ def test_cross_attention_has_a_list_of_queries(page):
     assert texts(driver, ".readout") == [f"Query “ici”: weight {weights[1, 0, 3, 4]:.3f} on “here” (5)."]
 
 
+@pytest.mark.exhaustive
 def test_many_heads_fit_the_window(page):
     weights = weights_of(32, 32, 5, 5)
     driver = page(from_arrays({"weights": weights}, TokenLayout(words=tuple("abcde"))))
@@ -318,6 +323,7 @@ def test_two_inputs_are_side_by_side_with_a_tested_difference(page):
     assert fits(driver)
 
 
+@pytest.mark.exhaustive
 def test_the_difference_of_two_inputs_is_a_map(page):
     from selenium.webdriver import ActionChains
 
@@ -361,6 +367,7 @@ def test_the_difference_of_two_inputs_is_a_map(page):
     assert fits(driver)
 
 
+@pytest.mark.exhaustive
 def test_one_word_may_differ_between_two_inputs(page):
     a, b = text_record(0), text_record(7)
     words = ("[CLS]", "the", "dog", "##s", "sat", ".", "[SEP]")
@@ -370,6 +377,7 @@ def test_one_word_may_differ_between_two_inputs(page):
     assert not driver.find_elements("css selector", ".difference")
 
 
+@pytest.mark.exhaustive
 def test_one_of_several_inputs_is_compared_on_demand(page):
     from selenium.webdriver.support.ui import Select
 

@@ -170,6 +170,7 @@ def test_unknown_mistakes_are_grouped_by_what_they_answer():
     assert [group.students for group in grades.groups()] == [("a", "c"), ("b",)]
 
 
+@pytest.mark.exhaustive
 def test_the_number_of_processes_changes_no_byte(graded, tmp_path):
     handed_in = [
         submission("ada", RIGHT),
@@ -209,6 +210,7 @@ def test_the_inputs_come_from_everything_handed_in():
     assert len(seen) == 2
 
 
+@pytest.mark.exhaustive
 def test_a_judge_that_dies_costs_nobody_else():
     handed_in = [submission(name, UNSCALED) for name in "abcd"]
     killed = []
@@ -324,6 +326,7 @@ def test_a_list_of_heads_and_tensors_are_graded_and_compared_on_the_courses_arra
 
 
 # the alarm may fall into a callback of a weak reference, where Python only warns; it is repeated a second later
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_source_that_takes_for_ever_to_search(monkeypatch):
     monkeypatch.setattr(importlib.import_module("headwise.grading.grade_submission"), "CHECK_SECONDS", -19.0)
@@ -407,6 +410,7 @@ def test_lines_of_a_notebook_are_those_of_its_cells():
     assert re.search(r"cell 4, line \d", page)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("above", "heads", "divisor", "mistakes"),
     [
@@ -433,6 +437,7 @@ def multi_head_attention(X, Wq, Wk, Wv):
     assert grade.verdict.mistakes == mistakes
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("divisor", "mistakes"), [("len(Wq) ** 0.5", ()), ("len(Wq)", ("scale-no-root",))])
 def test_a_solution_that_takes_a_list_of_columns(divisor, mistakes):
     source = f"""

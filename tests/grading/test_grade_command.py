@@ -80,6 +80,7 @@ def test_json(small):
     assert found["groups"][0]["students"] == ["ada"]
 
 
+@pytest.mark.exhaustive
 def test_forms(small, tmp_path):
     for form in ("otter", "nbgrader"):
         assert run(small, "--format", form, "--out", tmp_path / f"{form}.csv").exit_code == 0

@@ -221,6 +221,7 @@ def test_a_missing_return_is_named():
     np.testing.assert_array_equal(x, X + 1)
 
 
+@pytest.mark.exhaustive
 def test_endless_statements_leave_time_for_the_rest():
     source = "def f(x): return x\n" + "while True: pass\nimport time; time.sleep(99)\n" * 2 + "def g(x): return x + 1"
     with sandbox(source, seconds_per_call=2) as box:

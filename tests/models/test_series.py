@@ -37,6 +37,7 @@ def x(rng):
     return rng.normal(size=(3, 5, 2))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("which", ["head", "values"])
 def test_backward_equals_central_differences(which, x, rng):
     make, forward, backward = {

@@ -95,6 +95,7 @@ def test_drawing_is_answered_by_every_model(page):
     assert texts(driver, ".status") == ["Nothing is drawn yet."]
 
 
+@pytest.mark.exhaustive
 def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page):
     driver = page()
     driver.find_elements("css selector", ".examples button")[4].click()
@@ -115,6 +116,7 @@ def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page)
     assert driver.execute_script(script) == [f"{value:.3f}" for value in row]
 
 
+@pytest.mark.exhaustive
 def test_drawing_by_keys(page):
     from selenium.webdriver.common.keys import Keys
 
@@ -142,6 +144,7 @@ def stale(driver):
     return marked[0]
 
 
+@pytest.mark.exhaustive
 def test_drawing_with_a_finger_on_a_phone(page):
     driver = page()
     set_viewport(driver, 390)
@@ -175,6 +178,7 @@ def test_a_file_is_read_and_another_refused(page, tmp_path):
     assert stale(driver)
 
 
+@pytest.mark.exhaustive
 def test_what_is_transparent_is_white_on_the_pad_as_it_is_to_the_server(page, tmp_path):
     driver = page()
     digit = (load_bundled_mnist().test.images[load_bundled_mnist().test.labels == 2][0] * 255).astype(np.uint8)
@@ -227,6 +231,7 @@ def test_the_courseworks_numbers_follow_what_is_typed(page):
     assert cells(driver, "given", "output") == written(small.output)
 
 
+@pytest.mark.exhaustive
 def test_the_steps_of_attention_with_a_causal_mask_and_matrices_in_out(page):
     from selenium.webdriver.support.ui import Select
 
@@ -256,6 +261,7 @@ def test_the_steps_of_attention_with_a_causal_mask_and_matrices_in_out(page):
     assert texts(driver, ".given .made") == [""]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "text", ["1 2;3 4", "[[1,2],[3,4]]", "[[1, 2],\n [3, 4]]", "[\n[1,2],\n[3,4]\n]", "1,2\n\n3 4\n"]
 )
@@ -290,6 +296,7 @@ def test_an_error_is_next_to_its_field(pages):
     assert all("422" in message for message in console_messages(driver))  # the browser itself notes a refused request
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("path", ["", "coursework"])
 def test_the_pages_fit_in_light_and_dark(page, path):
     driver = page(path)
@@ -336,6 +343,7 @@ def explained(driver, *indices):
     wait_until(driver, script, list(indices))
 
 
+@pytest.mark.exhaustive
 def test_a_text_goes_to_its_models_side_by_side_and_clears(readers):
     from selenium.webdriver.common.keys import Keys
 
@@ -389,6 +397,7 @@ def test_an_image_is_shown_under_its_attention_and_clears(readers, tmp_path):
     assert console_messages(driver) == []
 
 
+@pytest.mark.exhaustive
 def test_the_page_of_inputs_fits(readers):
     driver, where = readers
     open_page(driver, where)

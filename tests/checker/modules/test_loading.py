@@ -24,6 +24,7 @@ def file(tmp_path):
     return path
 
 
+@pytest.mark.exhaustive
 def test_a_class_an_object_and_a_method_are_checked_by_name(file):
     for name in ("MultiHead", "ready", "ready.forward"):
         result = run("check", f"{file}:{name}")

@@ -1,6 +1,7 @@
 """The figures of the faithfulness experiment show the numbers they are drawn from."""
 
 import numpy as np
+import pytest
 
 from headwise.attribution import MAPS
 from headwise.experiments.faithfulness.plots import draw_curves, draw_gains, draw_randomization
@@ -41,6 +42,7 @@ def test_curves(rng):
                 np.testing.assert_array_equal(line.get_ydata(), values)
 
 
+@pytest.mark.exhaustive
 def test_randomization_starts_with_the_trained_model(rng, tmp_path):
     correlations = bounds(rng, 5, len(MAPS))
     stages = ("trained", "a", "b", "c", "d", "e")

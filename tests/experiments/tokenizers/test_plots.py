@@ -41,6 +41,7 @@ def test_shifts(rng):
             assert not line.get_clip_on()  # the last mark is on the edge
 
 
+@pytest.mark.exhaustive
 def test_similarities_share_one_scale(rng, tmp_path):
     matrices = [rng.uniform(-1, 1, (n, n)) for n in (16, 28, 16)]
     figure = draw_similarities(NAMES, matrices)

@@ -31,7 +31,7 @@ def parts(q: np.ndarray, keys: Path, values: Path) -> Iterator[tuple[np.ndarray,
     """Attention over one part of the keys after another; no more than that part is in memory."""
     tokens = len(np.load(keys, mmap_mode="r"))
     for start in range(0, tokens, PART):
-        # opened anew for each part: what was read of a mapped file stays in memory until the map is let go
+        # opened again for each part: what was read of a mapped file stays in memory until the map is let go
         k, v = (np.load(path, mmap_mode="r")[start : start + PART].swapaxes(0, 1) for path in (keys, values))
         yield attention(q, k, v, return_lse=True)
 

@@ -19,7 +19,7 @@ from headwise.shapes import Array
 
 _GRID_WIDTH = 6.1  # inches
 _MAX_HEIGHT = 8.2
-_BESIDE = 1.7  # inches: width of an input next to a mosaic
+_INPUT_WIDTH = 1.7  # inches: width of an input next to a mosaic
 _NARROW = 0.55  # width by height of a mosaic that has room for an input
 _BAR = 2.15  # inches: labels and the colour bar
 _DPI = 200  # at which figures are saved
@@ -69,16 +69,16 @@ def draw_matrix_mosaic(record: AttentionRecord, scale: Scale) -> Figure:
 def _draw(record: AttentionRecord, tiles: Array, scale: Scale, label: str, *, with_input: bool) -> Figure:
     layers, heads, height, width = tiles.shape
     ratio = heads * width / (layers * height)
-    beside = with_input and ratio <= _NARROW
-    above = 1.3 if with_input and not beside else 0.0
-    tall = min((PAGE - _BESIDE - _BAR if beside else _GRID_WIDTH) / ratio, _MAX_HEIGHT - above)
-    wide = min(PAGE, max(3.0, tall * ratio) + _BAR + _BESIDE * beside)
+    at_left = with_input and ratio <= _NARROW
+    above = 1.3 if with_input and not at_left else 0.0
+    tall = min((PAGE - _INPUT_WIDTH - _BAR if at_left else _GRID_WIDTH) / ratio, _MAX_HEIGHT - above)
+    wide = min(PAGE, max(3.0, tall * ratio) + _BAR + _INPUT_WIDTH * at_left)
     with new_figure(wide, tall + 0.75 + above) as figure:
         lower: Figure | SubFigure = figure
         if with_input:
             parts = (
-                figure.subfigures(1, 2, width_ratios=(_BESIDE, wide - _BESIDE), squeeze=False)
-                if beside
+                figure.subfigures(1, 2, width_ratios=(_INPUT_WIDTH, wide - _INPUT_WIDTH), squeeze=False)
+                if at_left
                 else figure.subfigures(2, 1, height_ratios=(above, tall + 0.75), squeeze=False)
             )
             input_part, lower = parts.ravel()

@@ -103,3 +103,22 @@ def test_a_class_may_hold_tensors(divisor, mistakes):
     verdict = hw.check(Attention())
     assert verdict.mistakes == mistakes
     assert "causal-unasked" in verdict.conventions
+
+
+def test_a_layer_that_never_runs_is_refused_soon():
+    calls = []
+
+    class NeverRuns:
+        """A layer with many ways of calling it, none of which works."""
+
+        def __init__(self):
+            self.Wq = self.Wk = self.Wv = self.Wo = np.eye(32)
+            self.num_heads = 4
+
+        def forward(self, x, position_embeddings, attention_mask, position_ids=None):
+            calls.append(position_embeddings)
+            raise ValueError("too many values to unpack")
+
+    with pytest.raises(DataError, match="too many values"):
+        hw.check(NeverRuns)
+    assert len(calls) < 5_000

@@ -151,3 +151,12 @@ def test_lazy_layers_without_a_usual_call_are_refused():
 
     with pytest.raises(DataError, match=r"OfWords: its lazy layers have no sizes yet.*Call the module once"):
         hw.check(OfWords())
+
+
+def test_projections_before_an_attention_are_named_next_to_it():
+    layer = torch.nn.Module()
+    layer.multihead_attn = torch.nn.MultiheadAttention(16, 4)
+    layer.q_proj, layer.k_proj, layer.v_proj = (torch.nn.Linear(16, 16) for _ in "qkv")
+    layer.forward = lambda x: layer.multihead_attn(layer.q_proj(x), layer.k_proj(x), layer.v_proj(x))[0]
+    with pytest.raises(DataError, match=r"it holds multihead_attn next to projections of its own\."):
+        hw.check(layer)

@@ -26,6 +26,7 @@ _CROSS = re.compile(r"(is_?)?(cross|encoder_?decoder)(_?att(n|ention))?")  # fla
 _CLOSE = 1e-3  # a norm adds a small number to what it divides by
 _OTHER = 9  # where the layer is as wide as that
 _MOST = 64
+_MOST_ERRORS = 1_000  # after which a layer is refused: those that work are called within some hundred tries
 _VISIBLE = tuple(product(("BNN", "NN", "BN", "B1NN", "B11N"), (True, False, 0.0)))  # masks that may hide nothing
 _UNBIASED = tuple(product(("BHNN", "HNN", "NN", "BNNH", "FNN"), (0.0,)))  # biases of nothing; F is B · H
 
@@ -80,6 +81,8 @@ def _working_calls(
     of_one_count: list[Call] = []  # where a number of tokens may only happen to fit
     ways = [(sizes, *way) for sizes in options for way in _forms_and_widths(layer, positions, sizes.width)]
     for n, (sizes, passed, width) in product(_counts(layer), ways):
+        if len(errors) >= _MOST_ERRORS:
+            break
         others = {name: value for name, value in start.arguments.items() if name not in passed}
         apart = with_optional_context(start) if sizes.context != sizes.model else None
         call = replace(apart or start, arguments=others, positions=passed, width=width, count=n, heads=sizes.heads)

@@ -200,8 +200,9 @@ def _sites(instance: Any, inside: str | None) -> list[str]:
             raise DataError(f"inside: {name} has no part {inside!r}; expected one of {near}.")
         sites = [site for site in sites if site == inside or site.startswith(f"{inside}.")]
     if len(sites) > 1:
-        listed = ", ".join(sites)
-        raise DataError(f"{name}: expected one attention; it holds {len(sites)}. Choose one with inside=: {listed}.")
+        listed = ", ".join(site for site in sites if site)
+        own = " next to projections of its own" if "" in sites else ""
+        raise DataError(f"{name}: expected one attention; it holds {listed}{own}. Choose one with inside=.")
     if not sites and not names:
         return [inside or ""]
     if (

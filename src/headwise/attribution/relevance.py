@@ -17,7 +17,6 @@ import numpy as np
 
 from headwise.attribution.differentiable import Differentiable, Pass
 from headwise.models.encoder.attention import SublayerCache
-from headwise.models.encoder.attention_pooling import AttentionPoolingCache
 from headwise.models.encoder.heads import HeadCache
 from headwise.models.encoder.mlp import GatedMlpCache
 from headwise.nn import ActivationCache, LayerNormCache, LinearCache, RmsNormCache, freeze_activation
@@ -64,11 +63,9 @@ def freeze(cache: Any) -> Any:
         return cache._replace(normalized=np.zeros_like(cache.normalized))  # the divisor is a constant
     if isinstance(cache, ActivationCache):
         return freeze_activation(cache)
-    if isinstance(cache, SublayerCache | AttentionPoolingCache):
+    if isinstance(cache, SublayerCache):
         shared = {name: _scaled(projection, _SHARES[name]) for name, projection in cache.projections.items()}
-        frozen: Any = cache._replace(projections=shared)
-        others = ("norms",) if isinstance(cache, SublayerCache) else ("norm", "mlp")
-        return frozen._replace(**{name: freeze(getattr(cache, name)) for name in others})
+        return cache._replace(projections=shared, norms=freeze(cache.norms))
     if isinstance(cache, GatedMlpCache) and cache.gate is not None:
         gate, active, values = cache.gate
         return GatedMlpCache(cache.hidden, freeze(cache.activation), cache.output, (gate, active / 2, values / 2))

@@ -164,8 +164,8 @@ def _pooled(cache: NetworkCache, output: str, count: int) -> Array:
         return np.asarray(np.mean([_pooled(cache, part, count) for part in cache.network.averages[output]], axis=0))
     head = cache.heads[output]
     if isinstance(head, AttentionPoolingCache):
-        assert head.weights is not None  # the run kept them
-        return np.asarray(head.weights[0].mean(axis=(0, 1)))
+        assert head.attention.weights is not None  # the run kept them
+        return np.asarray(head.attention.weights[0].mean(axis=(0, 1)))
     if head.pooling is not None:
         shares = np.abs(head.pooling[0]).mean(axis=0)
         return np.asarray(shares / shares.sum())

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headwise.attention import AttentionResult, multi_head_attention
-from headwise.coursework.steps import causal_multi_head, project_heads
+from headwise.attention import AttentionResult
+from headwise.coursework.steps import causal_multi_head, multi_head, project_heads
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray
 
@@ -141,33 +141,29 @@ def _run(
     rng: np.random.Generator,
 ) -> HeadRun:
     x = arrays["X"]
-    weights: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
-
-    def attend(tokens: Array, **other: Array) -> AttentionResult:
-        return multi_head_attention(tokens, **{**weights, **other}, heads=heads)
 
     def equivariance_error(function: Any) -> float:
         """The maximum error of function(PX) = P function(X)."""
         plain = function(x)
         return max(max_relative_difference(function(x[order]), plain[order]) for order in orders)
 
-    result = attend(x)  # raises ShapeError for arrays that do not fit
+    result = multi_head(x, arrays, heads)  # raises ShapeError for arrays that do not fit
     swapped = np.arange(len(x))
     swapped[list(swap)] = swapped[list(reversed(swap))]
     equivariance = _equivariance(arrays, heads, orders)
     causal = equivariance_error(lambda tokens: causal_multi_head(tokens, arrays, heads).output)
-    placed = equivariance_error(lambda tokens: attend(tokens + positions).output)
-    return HeadRun(heads, result, attend(x[swapped]), equivariance, causal, placed, _leak(arrays, heads, rng))
+    placed = equivariance_error(lambda tokens: multi_head(tokens + positions, arrays, heads).output)
+    moved = multi_head(x[swapped], arrays, heads)
+    return HeadRun(heads, result, moved, equivariance, causal, placed, _leak(arrays, heads, rng))
 
 
 def _equivariance(arrays: Mapping[str, Array], heads: int, orders: list[IntArray]) -> EquivarianceErrors:
     """Compare each quantity of SA(PX) with the permuted one of SA(X)."""
     x = arrays["X"]
-    rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
 
     def steps(tokens: Array) -> tuple[Array, ...]:
         q, k, v = project_heads(tokens, arrays, heads)
-        result = multi_head_attention(tokens, **rest, heads=heads)
+        result = multi_head(tokens, arrays, heads)
         return np.concatenate([q, k, v], axis=-1), q @ k.mT, result.weights, result.output
 
     def permuted(quantities: tuple[Array, ...], p: IntArray) -> tuple[Array, ...]:
@@ -184,12 +180,12 @@ def _equivariance(arrays: Mapping[str, Array], heads: int, orders: list[IntArray
 def _leak(arrays: Mapping[str, Array], heads: int, rng: np.random.Generator) -> float:
     """The effect of new queries and keys of the last head on the other heads' coordinates, before any Wo."""
     width = len(arrays["Wv"]) // heads
-    before: dict[str, Any] = {name: arrays[name] for name in ("X", "Wq", "Wk", "Wv")}
+    before = {name: arrays[name] for name in ("X", "Wq", "Wk", "Wv")}
     after = {name: array.copy() for name, array in before.items()}
     for name in ("Wq", "Wk"):
         rows = len(after[name]) // heads
         after[name][-rows:] = rng.normal(size=after[name][-rows:].shape)
-    old, new = (multi_head_attention(**arguments, heads=heads).output for arguments in (before, after))
+    old, new = (multi_head(arrays["X"], matrices, heads).output for matrices in (before, after))
     return max_relative_difference(new[:, :-width], old[:, :-width]) if heads > 1 else 0.0
 
 
@@ -197,9 +193,8 @@ def _decompose(arrays: Mapping[str, Array], heads: int) -> LogitDecomposition:
     from scipy.special import log_softmax, softmax
 
     x = arrays["X"]
-    weights: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
     (q, k, _), (q_h, k_h, _) = project_heads(x, arrays, 1), project_heads(x, arrays, heads)
-    single = multi_head_attention(x, **weights, heads=1).weights[0]
+    single = multi_head(x, arrays, 1).weights[0]
     scores = q_h @ k_h.mT
     # by logarithms, since a product of weights can underflow
     product = softmax(log_softmax(scores / np.sqrt(q_h.shape[-1]), axis=-1).sum(axis=0) / np.sqrt(heads), axis=-1)

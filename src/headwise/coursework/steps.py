@@ -40,8 +40,7 @@ def attention_steps(arrays: Mapping[str, Array], heads: int, *, causal: bool = F
     ([[0.71, nan], [0.0, 0.71]], [[1.0, 0.0], [0.33, 0.67]])
     """
     x = arrays["X"]
-    others: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
-    result = multi_head_attention(x, **others, heads=heads)  # which checks the shapes
+    result = multi_head(x, arrays, heads)  # which checks the shapes
     if causal:
         result = causal_multi_head(x, arrays, heads)
     q, k, v = project_heads(x, arrays, heads)
@@ -50,6 +49,12 @@ def attention_steps(arrays: Mapping[str, Array], heads: int, *, causal: bool = F
         logits = np.where(np.tri(len(x), dtype=bool), logits, np.nan)
     by_head = attention(q, k, v, causal=causal)
     return AttentionSteps(q, k, v, logits, result.weights, by_head, result.output)
+
+
+def multi_head(tokens: Array, arrays: Mapping[str, Array], heads: int) -> AttentionResult:
+    """Output (..., N, D') and weights (..., H, N, N) of tokens (..., N, D), with these matrices and biases."""
+    arguments: dict[str, Any] = {**arrays, "X": tokens}
+    return multi_head_attention(**arguments, heads=heads)
 
 
 def project_heads(tokens: Array, arrays: Mapping[str, Array], heads: int) -> tuple[Array, Array, Array]:

@@ -244,11 +244,11 @@ class LoadedModel:
     def record(self, **arrays: npt.ArrayLike | None) -> Capture:
         """Run the model once and return every attention call; see `__call__` for the arguments."""
         output, cache = self._run(arrays, keep=True, return_weights=False)
-        blocks = zip(self.architecture.attention_names, cache.trunk.blocks, strict=True)
-        calls = [(name, block.attention.attention, block.attention.o) for name, block in blocks]
-        pooled = {name: head for name, head in cache.heads.items() if isinstance(head, AttentionPoolingCache)}
-        calls += [(f"heads.{name}", head.attention, head.o) for name, head in pooled.items()]
-        layers = tuple(record_call(name, call, o, i) for i, (name, call, o) in enumerate(calls))
+        heads = {name: head for name, head in cache.heads.items() if isinstance(head, AttentionPoolingCache)}
+        names = (*self.architecture.attention_names, *(f"heads.{name}" for name in heads))
+        calls = [*(block.attention for block in cache.trunk.blocks), *(head.attention for head in heads.values())]
+        pairs = enumerate(zip(names, calls, strict=True))
+        layers = tuple(record_call(name, call.attention, call.o, i) for i, (name, call) in pairs)
         return Capture(output, layers)
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 
 from headwise import nn
 from headwise.errors import DataError, ShapeError
+from headwise.nn.params import collect
 from headwise.shapes import Array, IntArray, bind
 from headwise.validation import check_sizes
 
@@ -212,8 +213,7 @@ def _encoder_backward(drows: Array, cache: EncoderCache, steps: int) -> nn.Param
     drows = nn.activation_backward(nn.dropout_backward(drows, cache.last_dropout), cache.activation)
     grads: nn.Params = {}
     for i in reversed(range(len(cache.layers))):
-        drows, layer_grads = nn.encoder_layer_backward(drows, cache.layers[i])
-        grads |= nn.with_prefix(f"layers.{i}", layer_grads)
+        drows = collect(grads, f"layers.{i}", nn.encoder_layer_backward(drows, cache.layers[i]))
     drows = nn.dropout_backward(drows, cache.dropout)
     width = drows.shape[1]
     positions = np.zeros((steps, width), drows.dtype)

@@ -13,6 +13,7 @@ import numpy as np
 
 from headwise import nn
 from headwise.errors import DataError
+from headwise.nn.params import collect
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.validation import check_choice, check_sizes
 
@@ -141,16 +142,13 @@ def set_backward(dy: Array, cache: SetCache) -> nn.Params:
     dx, grads = _dense_backward(dy, cache.decoder[-1])
     grads = nn.with_prefix("decoder.1", grads)
     if model.pooling == "PMA":
-        dx, pooling_grads = nn.pma_backward(dx[:, None], cache.pooling)
-        grads |= nn.with_prefix("pooling", pooling_grads)
+        dx = collect(grads, "pooling", nn.pma_backward(dx[:, None], cache.pooling))
     else:
-        dx, decoder_grads = _dense_backward(dx, cache.decoder[0])
-        grads |= nn.with_prefix("decoder.0", decoder_grads)
+        dx = collect(grads, "decoder.0", _dense_backward(dx, cache.decoder[0]))
         dx = _pool_backward(dx, cache.pooling, model.pooling)
     backward: Any = {"rFF": _dense_backward, "SAB": nn.sab_backward, "ISAB": nn.isab_backward}[model.encoder]
     for i in reversed(range(len(cache.encoder))):
-        dx, block_grads = backward(dx, cache.encoder[i])
-        grads |= nn.with_prefix(f"encoder.{i}", block_grads)
+        dx = collect(grads, f"encoder.{i}", backward(dx, cache.encoder[i]))
     return grads
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from headwise.nn.attention import SelfAttentionCache
 from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.params import Params, join_params, subtree, with_prefix
+from headwise.nn.params import Params, collect, join_params, subtree, with_prefix
 from headwise.nn.transformer_block import BlockCache, block_backward, block_forward, block_params
 from headwise.shapes import Array
 
@@ -77,8 +77,7 @@ def encoder_backward(doutputs: Array, cache: EncoderCache) -> tuple[Array, Param
     dx = np.zeros((len(dclass), cache.num_queries, dclass.shape[1]), doutputs.dtype)
     dx[:, 0] = dclass  # only the class token enters the head
     for i in reversed(range(len(cache.blocks))):
-        dx, block_grads = block_backward(dx, cache.blocks[i])
-        grads |= with_prefix(f"blocks.{i}", block_grads)
+        dx = collect(grads, f"blocks.{i}", block_backward(dx, cache.blocks[i]))
     return dx, grads
 
 

@@ -34,6 +34,13 @@ def join_params(**parts: Mapping[str, Array]) -> Params:
     return {f"{part}.{name}": array for part, params in parts.items() for name, array in params.items()}
 
 
+def collect(grads: Params, prefix: str, gradients: tuple[Array, Params]) -> Array:
+    """Add what a backward function returned to `grads`, below a prefix; returns the gradient of the input."""
+    dx, layer_grads = gradients
+    grads |= with_prefix(prefix, layer_grads)
+    return dx
+
+
 @lru_cache(maxsize=1024)
 def _below(names: tuple[str, ...], start: str) -> tuple[tuple[str, str], ...]:
     """Local and full names below a prefix; cached, since every step needs the same."""

@@ -96,11 +96,7 @@ def attention_lines(notation: Notation) -> str:
     n, columns = notation.names, notation.columns
 
     def project(role: str) -> str:
-        matrix = n[f"W{role}"]
-        if columns:
-            product = f"{matrix}.T @ {n['X']}" if notation.in_out else f"{matrix} @ {n['X']}"
-        else:
-            product = f"{n['X']} @ {matrix}" if notation.in_out else f"{n['X']} @ {matrix}.T"
+        product = _product(notation, n[f"W{role}"], n["X"])
         return product + (f" + {n[f'b{role}']}" if f"b{role}" in n else "")
 
     logits = "K.T @ Q / np.sqrt(len(Q))" if columns else "Q @ K.T / np.sqrt(Q.shape[1])"
@@ -125,12 +121,7 @@ def functions_code(notation: Notation) -> str:
     split += f" + [np.split(b, H) for b in ({biases})]" if biases else ""
     final = "concatenated"
     if "Wo" in n:
-        matrix = n["Wo"]
-        if columns:
-            final = f"{matrix}{'.T' if notation.in_out else ''} @ concatenated"
-        else:
-            final = f"concatenated @ {matrix}{'' if notation.in_out else '.T'}"
-        final += f" + {n['bo']}" if "bo" in n else ""
+        final = _product(notation, n["Wo"], final) + (f" + {n['bo']}" if "bo" in n else "")
     extra = "".join(f", {n[role]}" for role in ("Wo", "bo") if role in n)
     return f'''def self_attention({parameters}):
     """Output and weights; row n of the weights says what output n takes from each input."""
@@ -207,6 +198,13 @@ def hint_sections(parts: tuple[str, ...]) -> tuple[Section, ...]:
         if part in parts
         for i, hint in enumerate(questions[part], 1)
     )
+
+
+def _product(notation: Notation, matrix: str, tokens: str) -> str:
+    """A matrix applied to every token, in the course's orientation."""
+    if notation.columns:
+        return f"{matrix}{'.T' if notation.in_out else ''} @ {tokens}"
+    return f"{tokens} @ {matrix}{'' if notation.in_out else '.T'}"
 
 
 def _heads(study: Coursework) -> str:

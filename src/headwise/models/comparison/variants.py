@@ -60,13 +60,12 @@ def _with_epsilon(model: LoadedModel, epsilon: float) -> LoadedModel:
     def change(norm: Norm) -> Norm:
         return replace(norm, epsilon=epsilon)
 
-    network = model.architecture.network
-    blocks = tuple(
-        replace(b, norm=change(b.norm), attention=replace(b.attention, norm=change(b.attention.norm)))
-        for b in network.trunk.blocks
-    )
-    trunk = replace(network.trunk, blocks=blocks, norm=change(network.trunk.norm))
-    embedding = network.embedding
+    def change_block(block: BlockOptions) -> BlockOptions:
+        attention = replace(block.attention, norm=change(block.attention.norm))
+        return replace(block, norm=change(block.norm), attention=attention)
+
+    network = _each_block(model, change_block).architecture.network
+    trunk, embedding = replace(network.trunk, norm=change(network.trunk.norm)), network.embedding
     if isinstance(embedding, TextEmbedding | ImageEmbedding):
         embedding = replace(embedding, norm=change(embedding.norm))
     heads = {name: replace(head, norm=change(head.norm)) for name, head in network.heads.items()}
@@ -185,17 +184,13 @@ def _without(text: str, *parts: str, blocks: bool = True) -> Callable[[LoadedMod
 
 
 def _without_bias(model: LoadedModel) -> Variants:
-    for part in ("query", "key", "value", "output"):
-        changed = {n: np.zeros_like(a) for n, a in model.params.items() if n.endswith(f".attention.{part}.bias")}
+    projections = ("query", "key", "value", "output")
+    variants = {f"the bias of the {part} projection is not added": (part,) for part in projections}
+    for text, parts in {**variants, "the biases of queries, keys and values are not added": projections[:3]}.items():
+        ends = tuple(f".attention.{part}.bias" for part in parts)
+        changed = {name: np.zeros_like(array) for name, array in model.params.items() if name.endswith(ends)}
         if changed:
-            yield f"the bias of the {part} projection is not added", _params(model, changed)
-    changed = {
-        n: np.zeros_like(a)
-        for n, a in model.params.items()
-        if n.endswith((".attention.query.bias", ".attention.key.bias", ".attention.value.bias"))
-    }
-    if changed:
-        yield "the biases of queries, keys and values are not added", _params(model, changed)
+            yield text, _params(model, changed)
 
 
 def _norm_order(model: LoadedModel) -> Variants:

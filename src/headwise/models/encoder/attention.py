@@ -11,7 +11,7 @@ from headwise.attention.functional import AttentionCache, attention_backward, at
 from headwise.attention.masks import Window
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
 from headwise.nn.linear import LinearCache, linear_backward_parallel, linear_forward
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, collect, subtree, with_prefix
 from headwise.nn.rotary import Rotation, rotary_backward, rotary_forward
 from headwise.shapes import Array, BoolArray
 
@@ -40,7 +40,7 @@ class AttentionContext(NamedTuple):
 
 
 class SublayerCache(NamedTuple):
-    """Caches of the projections, the norms and the operator; the weights and the log-sum-exp if they were requested."""
+    """Caches of the projections, the norms and the operator; the weights if they were requested."""
 
     projections: dict[str, LinearCache]
     norms: dict[str, NormCache]
@@ -49,6 +49,7 @@ class SublayerCache(NamedTuple):
     output: LinearCache
     o: Array
     weights: Array | None
+    probed: bool
 
 
 def attention_layer_forward(
@@ -57,14 +58,18 @@ def attention_layer_forward(
     """Self-attention of every token of x (B, N, D), with its weights in the cache if they are requested.
 
     Params are the projections ``query``, ``key``, ``value`` and ``output``; optionally ``query_norm`` and ``key_norm``
-    over the features of a head (d,) or of all heads (H d,), and ``sinks`` (H,).
+    over the features of a head (d,) or of all heads (H d,), ``sinks`` (H,), and ``probe`` (D,), from which the only
+    query is made instead of one from each token.
     """
+    probe = params.get("probe")
+    queries = x if probe is None else np.broadcast_to(probe, (len(x), 1, x.shape[2]))
     projections: dict[str, LinearCache] = {}
     norms: dict[str, NormCache] = {}
     arrays = {}
     for name, heads in (("query", options.heads), ("key", options.key_heads), ("value", options.key_heads)):
-        projected, projections[name] = linear_forward(x, subtree(params, name))
-        array = projected.reshape(*x.shape[:2], heads, -1)
+        source = queries if name == "query" else x
+        projected, projections[name] = linear_forward(source, subtree(params, name))
+        array = projected.reshape(*source.shape[:2], heads, -1)
         if gain := subtree(params, f"{name}_norm"):
             array, norms[name] = _normalize(array, gain, options.norm)
         arrays[name] = array.swapaxes(1, 2)  # (B, N, H, d) -> (B, H, N, d)
@@ -86,7 +91,7 @@ def attention_layer_forward(
     )
     o, weights = result if return_weights else (result, None)
     y, output = linear_forward(_join(o), subtree(params, "output"))
-    return y, SublayerCache(projections, norms, context.rotation, cache, output, o, weights)
+    return y, SublayerCache(projections, norms, context.rotation, cache, output, o, weights, probe is not None)
 
 
 def attention_layer_backward(dy: Array, cache: SublayerCache) -> tuple[Array, Params, Array]:
@@ -106,12 +111,14 @@ def attention_layer_backward(dy: Array, cache: SublayerCache) -> tuple[Array, Pa
     for name, gradient in gradients.items():
         tokens_first = gradient.swapaxes(1, 2)  # (B, H, N, d) -> (B, N, H, d)
         if name in cache.norms:
-            tokens_first, norm_grads = _normalize_backward(tokens_first, cache.norms[name])
-            grads |= with_prefix(f"{name}_norm", norm_grads)
-        dpart, part_grads = linear_backward_parallel(tokens_first.reshape(b, n, -1), cache.projections[name])
-        grads |= with_prefix(name, part_grads)
-        dx = dpart if dx is None else dx + dpart
-    assert dx is not None  # there are three projections
+            tokens_first = collect(grads, f"{name}_norm", _normalize_backward(tokens_first, cache.norms[name]))
+        joined = tokens_first.reshape(*tokens_first.shape[:2], -1)
+        dpart = collect(grads, name, linear_backward_parallel(joined, cache.projections[name]))
+        if name == "query" and cache.probed:
+            grads["probe"] = dpart.sum(axis=(0, 1))
+        else:
+            dx = dpart if dx is None else dx + dpart
+    assert dx is not None  # keys and values read x
     return dx, grads, do
 
 

@@ -22,7 +22,7 @@ from headwise.models.encoder.attention import (
 )
 from headwise.models.encoder.mlp import GatedMlpCache, gated_mlp_backward, gated_mlp_forward
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
-from headwise.nn.params import Params, join_params, subtree, with_prefix
+from headwise.nn.params import Params, collect, join_params, subtree
 from headwise.shapes import Array
 
 
@@ -96,9 +96,7 @@ def _enter(x: Array, params: Params, name: str, options: BlockOptions) -> tuple[
 def _enter_backward(dinner: Array, cache: BranchCache, name: str, options: BlockOptions, grads: Params) -> Array:
     if options.post_norm or cache.norm is None:
         return dinner
-    dx, norm_grads = norm_backward(dinner, cache.norm)
-    grads |= with_prefix(name, norm_grads)
-    return dx
+    return collect(grads, name, norm_backward(dinner, cache.norm))
 
 
 def _leave(
@@ -125,8 +123,7 @@ def _leave_backward(
     norm_name, sublayer = names
     grads: Params = {}
     if options.post_norm and cache.norm is not None:
-        dy, norm_grads = norm_backward(dy, cache.norm)
-        grads |= with_prefix(norm_name, norm_grads)
+        dy = collect(grads, norm_name, norm_backward(dy, cache.norm))
     dbranch: Array = dy
     if cache.scale is not None:
         scale, branch = cache.scale
@@ -134,6 +131,5 @@ def _leave_backward(
         grads[f"{sublayer}_scale"] = product.reshape(-1, scale.size).sum(axis=0)
         dbranch = dbranch * scale
     if cache.branch_norm is not None:
-        dbranch, norm_grads = norm_backward(dbranch, cache.branch_norm)
-        grads |= with_prefix(f"{sublayer}_norm", norm_grads)
+        dbranch = collect(grads, f"{sublayer}_norm", norm_backward(dbranch, cache.branch_norm))
     return dy, dbranch, grads

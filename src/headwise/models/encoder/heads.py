@@ -11,7 +11,7 @@ import numpy as np
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
 from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
 from headwise.nn.linear import LinearCache, linear_backward_parallel, linear_forward
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, collect, subtree
 from headwise.shapes import Array, BoolArray, IntArray
 
 
@@ -77,16 +77,13 @@ def head_backward(dy: Array, cache: HeadCache) -> tuple[Array, Params]:
     if head.scale != 1.0:
         dx = dx * dx.dtype.type(head.scale)
     if cache.output is not None:
-        dx, output_grads = linear_backward_parallel(dx, cache.output)
-        grads |= with_prefix("output", output_grads)
+        dx = collect(grads, "output", linear_backward_parallel(dx, cache.output))
     if cache.norm is not None:
-        dx, norm_grads = norm_backward(dx, cache.norm)
-        grads |= with_prefix("norm", norm_grads)
+        dx = collect(grads, "norm", norm_backward(dx, cache.norm))
     if cache.activation is not None:
         dx = activation_backward(dx, cache.activation)
     if cache.dense is not None:
-        dx, dense_grads = linear_backward_parallel(dx, cache.dense)
-        grads |= with_prefix("dense", dense_grads)
+        dx = collect(grads, "dense", linear_backward_parallel(dx, cache.dense))
     if cache.pooling is not None:
         dx = cache.pooling.mT @ dx.reshape(*cache.pooling.shape[:2], cache.x.shape[-1])
     return dx, grads

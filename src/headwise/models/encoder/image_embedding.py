@@ -11,6 +11,7 @@ from headwise.errors import DataError, ShapeError
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
 from headwise.models.encoder.positions import resample_backward, resample_forward
 from headwise.nn import LinearCache, Params, linear_backward_parallel, linear_forward, subtree, with_prefix
+from headwise.nn.params import collect
 from headwise.shapes import Array
 
 
@@ -78,8 +79,7 @@ def image_embedding_backward(dy: Array, cache: ImageEmbeddingCache) -> tuple[Arr
     """Gradients with respect to the pixels (B, C, Y, X), and to the parameters."""
     options, grads, dx = cache.options, Params(), dy
     if cache.norm is not None:
-        dx, norm_grads = norm_backward(dx, cache.norm)
-        grads |= with_prefix("norm", norm_grads)
+        dx = collect(grads, "norm", norm_backward(dx, cache.norm))
     total = dx.sum(axis=0)  # tokens and positions are the same in every image
     start = 0
     position_rows = []

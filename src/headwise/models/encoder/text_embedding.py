@@ -9,7 +9,8 @@ import numpy as np
 
 from headwise.errors import DataError
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
-from headwise.nn import LinearCache, Params, linear_backward_parallel, linear_forward, subtree, with_prefix
+from headwise.nn import LinearCache, Params, linear_backward_parallel, linear_forward, subtree
+from headwise.nn.params import collect
 from headwise.shapes import Array, IntArray
 
 
@@ -84,11 +85,9 @@ def text_embedding_backward(dy: Array, cache: TextEmbeddingCache) -> tuple[Array
     grads: Params = {}
     dx = dy
     if cache.projection is not None:
-        dx, projection_grads = linear_backward_parallel(dx, cache.projection)
-        grads |= with_prefix("projection", projection_grads)
+        dx = collect(grads, "projection", linear_backward_parallel(dx, cache.projection))
     if cache.norm is not None:
-        dx, norm_grads = norm_backward(dx, cache.norm)
-        grads |= with_prefix("norm", norm_grads)
+        dx = collect(grads, "norm", norm_backward(dx, cache.norm))
     dwords = dx * dx.dtype.type(cache.scale)
     for name, rows in cache.rows.items():
         table = np.zeros(cache.shapes[name], dx.dtype)

@@ -17,7 +17,7 @@ from headwise.models.encoder.attention import AttentionContext
 from headwise.models.encoder.block import BlockOptions, EncoderBlockCache, encoder_block_backward, encoder_block_forward
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
 from headwise.models.encoder.rope import Rope
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.params import Params, collect, subtree, with_prefix
 from headwise.shapes import Array, BoolArray, IntArray
 
 
@@ -84,8 +84,7 @@ def trunk_backward(dy: Array, cache: TrunkCache) -> tuple[Array, Params, tuple[A
     grads: Params = {}
     dx = dy
     if cache.norm is not None:
-        dx, norm_grads = norm_backward(dy, cache.norm)
-        grads |= with_prefix("norm", norm_grads)
+        dx = collect(grads, "norm", norm_backward(dy, cache.norm))
     totals: dict[int, Params] = defaultdict(dict)
     outputs = []
     for i in reversed(range(len(cache.blocks))):

@@ -109,9 +109,7 @@ def read_image_embedding(
     if not (image[0] // patch[0] and image[1] // patch[1]):
         raise config.error("patch_size", f"expected at most image_size {image}; got {patch}")
     shape = (width, channels * patch[0] * patch[1])
-    layout.linear("embedding.patch", patch_tensor, shape=shape, bias=False)
-    if patch_bias:
-        layout.array("embedding.patch.bias", f"{patch_tensor}.bias")
+    layout.linear("embedding.patch", patch_tensor, shape=shape, bias=patch_bias)
     grid = (image[0] // patch[0], image[1] // patch[1])
     return ImageEmbedding(patch, channels, grid, prefix, positioned, interpolation, norm)
 

@@ -30,8 +30,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     config.ignore(*_OTHERS, *_DECODER)
     layout = Layout.find(checkpoint, "conv1.weight", "model.encoder.", "encoder.")
     for i, inputs in enumerate((channels, width), start=1):
-        layout.linear(f"embedding.convolution_{i}", f"conv{i}", shape=(width, 3 * inputs), bias=False)
-        layout.array(f"embedding.convolution_{i}.bias", f"conv{i}.bias")
+        layout.linear(f"embedding.convolution_{i}", f"conv{i}", shape=(width, 3 * inputs))
     layout.array("embedding.position", "embed_positions.weight")
     for i in range(depth):
         _place_block(layout, f"blocks.{i}", f"layers.{i}")

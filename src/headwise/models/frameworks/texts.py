@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError
-from headwise.models.preprocess.texts import TextPreprocessor, Tokenized, token_labels, tokenized
+from headwise.models.preprocess.texts import TextPreprocessor, Tokenized, tokenized
 from headwise.shapes import IntArray
 
 _ARGUMENTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -57,7 +57,7 @@ class TextReader:
     def _encode(self, text: str | tuple[str, str]) -> tuple[dict[str, IntArray], Tokenized]:
         texts = (text,) if isinstance(text, str) else text
         if hasattr(self.tokenizer, "all_special_ids"):
-            return self._encode_by_transformers(texts)
+            return self._encode_by_transformers(texts, text)
         if (library := self._library()) is not None:
             encoded = library.tokenizer.encode(*texts)
             arrays = zip(_ARGUMENTS, (encoded.ids, encoded.attention_mask, encoded.type_ids), strict=True)
@@ -68,20 +68,16 @@ class TextReader:
             raise DataError(f"tokenizer: expected a function that returns token ids; it returned {ids.dtype}.")
         return {"input_ids": ids, "attention_mask": np.ones_like(ids)}, self.tokens_of_ids(ids)
 
-    def _encode_by_transformers(self, texts: Sequence[str]) -> tuple[dict[str, IntArray], Tokenized]:
-        fast = bool(getattr(self.tokenizer, "is_fast", False))
-        encoded = self.tokenizer(*texts, return_special_tokens_mask=True, return_offsets_mapping=fast)
+    def _encode_by_transformers(
+        self, texts: Sequence[str], text: str | tuple[str, str]
+    ) -> tuple[dict[str, IntArray], Tokenized]:
+        encoded = self.tokenizer(*texts, return_special_tokens_mask=True)
         ids, special = np.array(encoded["input_ids"]), np.array(encoded["special_tokens_mask"], bool)
         arrays = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         arrays |= {name: np.array(encoded[name]) for name in _ARGUMENTS[1:] if name in encoded}
-        if not fast:
-            return arrays, Tokenized(self.tokens_of_ids(ids).labels, np.zeros((len(ids), 2), np.int64), special)
-        spans = np.array(encoded["offset_mapping"], np.int64).reshape(-1, 2)
-        second = np.array([part == 1 for part in encoded.sequence_ids()], bool)
-        spans[second] += len(texts[0]) + 1
-        spans[special] = 0
-        joined = "\n".join(texts)
-        return arrays, Tokenized(token_labels(encoded.tokens(), spans, joined), spans, special, joined)
+        if encoded.encodings:  # the tokenizer is one of the library tokenizers inside
+            return arrays, tokenized(encoded.encodings[0], text)
+        return arrays, Tokenized(self.tokens_of_ids(ids).labels, np.zeros((len(ids), 2), np.int64), special)
 
     def _library(self) -> TextPreprocessor | None:
         """The preprocessor around a tokenizer of the library tokenizers."""

@@ -53,7 +53,7 @@ class Backend(Protocol):
         mean: Array,
         square: Array,
         decay_mask: Array,
-        constants: tuple[float, float, float, float, float, float],
+        constants: numpy_ops.AdamWConstants,
     ) -> None:
         """One step of AdamW, in place."""
 

@@ -86,12 +86,7 @@ def cross_entropy(logits: Array, labels: IntArray) -> tuple[float, Array]:
 
 
 def adamw(
-    vector: Array,
-    gradient: Array,
-    mean: Array,
-    square: Array,
-    decay_mask: Array,
-    constants: tuple[float, float, float, float, float, float],
+    vector: Array, gradient: Array, mean: Array, square: Array, decay_mask: Array, constants: numpy_ops.AdamWConstants
 ) -> None:
     """As `numpy_ops.adamw`."""
     _call("adamw", vector, gradient, mean, square, decay_mask, constants)

@@ -12,6 +12,9 @@ import numpy as np
 from headwise.errors import require_extra
 from headwise.shapes import Array, IntArray
 
+# β₁, β₂, ε, learning rate η, η · weight decay, step number
+AdamWConstants = tuple[float, float, float, float, float, float]
+
 _C = math.sqrt(2 / math.pi)
 _A = 0.044715
 
@@ -99,14 +102,9 @@ def cross_entropy(logits: Array, labels: IntArray) -> tuple[float, Array]:
 
 
 def adamw(
-    vector: Array,
-    gradient: Array,
-    mean: Array,
-    square: Array,
-    decay_mask: Array,
-    constants: tuple[float, float, float, float, float, float],
+    vector: Array, gradient: Array, mean: Array, square: Array, decay_mask: Array, constants: AdamWConstants
 ) -> None:
-    """One step of AdamW in place; `constants` are β₁, β₂, ε, learning rate η, η · weight decay, step number."""
+    """One step of AdamW, in place."""
     beta_1, beta_2, epsilon, rate, decay, step = constants
     kind = vector.dtype.type
     mean *= kind(beta_1)

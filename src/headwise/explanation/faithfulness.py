@@ -66,12 +66,10 @@ class FaithfulnessTest:
             return f"it removes all tokens in the end; {error}"
         sets = 2**self.tokens if self._is_exact else 2 * (self.tokens + 1) * (self.orders + 2)
         seconds = self.seconds_per_set * sets
+        if seconds <= QUICK:
+            return ""
         duration = timedelta(seconds=round(seconds))
-        return (
-            ""
-            if seconds <= QUICK
-            else f"it would take about {duration} (h:mm:ss); test=True or --figure deletion runs it"
-        )
+        return f"it would take about {duration} (h:mm:ss); test=True or --figure deletion runs it"
 
     @property
     def orders(self) -> int:

@@ -97,10 +97,8 @@ def score_gradient(model: LoadedModel, input: Any, target: int) -> tuple[Array, 
 
 def _masked_scores(model: LoadedModel, inputs: NetworkInputs, keep: BoolArray) -> Array:
     """Scores (S, C) of copies of the input, each with another mask."""
-    copies = {
-        name: None if (array := getattr(inputs, name)) is None else np.repeat(array, len(keep), axis=0)
-        for name in ("input_ids", "token_type_ids", "position_ids", "inputs_embeds", "pixel_values", "input_features")
-    }
+    arrays = {name: array for name, array in vars(inputs).items() if name != "mask" and array is not None}
+    copies = {name: np.repeat(array, len(keep), axis=0) for name, array in arrays.items()}
     visible = keep[:, None, None, :]
     masked = replace(inputs, **copies, mask=visible if inputs.mask is None else visible & inputs.mask)
     outputs, _ = network_forward(masked, model.params, model.architecture.network, keep=False)

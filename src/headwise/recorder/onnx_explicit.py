@@ -81,11 +81,9 @@ def _trace_product(graph: Graph, plan: SoftmaxPlan) -> None:
         if node.op_type not in _BEFORE or not moving:
             return
         place = moving[0]
-        if (node.op_type in ("Mul", "Div") and place == 0) or node.op_type == "Mul":
-            other = node.input[1 - place]
-            integers = graph.makers.get(name) is not None and "Integer" in _maker_type(graph, node.input[place])
-            if not integers:
-                plan.factors.append((other, node.op_type == "Div"))
+        if node.op_type == "Mul" or (node.op_type == "Div" and place == 0):
+            if "Integer" not in _maker_type(graph, node.input[place]):
+                plan.factors.append((node.input[1 - place], node.op_type == "Div"))
         elif node.op_type == "Tanh" and plan.plain and plan.caps is None:
             plan.caps, plan.factors = plan.factors, []
         elif node.op_type not in ("Cast", "Identity"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -126,7 +127,7 @@ class TokenizersResult:
 
     def to_json(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""
-        return dict(_to_lists(asdict(self)))
+        return dict(json.loads(json.dumps(asdict(self), default=np.ndarray.tolist)))
 
 
 def baselines(names: Sequence[str]) -> dict[str, str]:
@@ -139,12 +140,3 @@ def baselines(names: Sequence[str]) -> dict[str, str]:
     """
     upright = {name: name.partition("-")[2] for name in names}
     return {name: upright[name] if upright[name] in names else names[0] for name in names[1:]}
-
-
-def _to_lists(value: Any) -> Any:
-    """Arrays as lists, at every depth."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, dict):
-        return {name: _to_lists(item) for name, item in value.items()}
-    return [_to_lists(item) for item in value] if isinstance(value, tuple | list) else value

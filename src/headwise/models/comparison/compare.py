@@ -107,8 +107,12 @@ def _first_difference(a: Sequence[Step], b: Sequence[Step], tolerance: float) ->
         if error > tolerance:
             return place, error
         largest = max(largest, error)
-    layers = [max((step.layer for step in steps if step.part != "output"), default=-1) for steps in (a, b)]
-    return (None, largest) if layers[0] == layers[1] else (min(len(a), len(b)), float("inf"))
+    return (None, largest) if _last_layer(a) == _last_layer(b) else (min(len(a), len(b)), float("inf"))
+
+
+def _last_layer(steps: Sequence[Step]) -> int:
+    """Place of the last attention layer; −1 without any."""
+    return max((step.layer for step in steps if step.part != "output"), default=-1)
 
 
 def _explanation(
@@ -149,18 +153,15 @@ def _candidates(
         except (DataError, ValueError, IndexError):  # a variant that does not fit this model or input
             continue
         reached, error = _first_difference(steps, target, tolerance)
-        if reached is None:
-            explanations.append((len(target), error, variant))
-        elif reached > place:
-            explanations.append((reached, error, variant))
+        if reached is None or reached > place:
+            explanations.append((len(target) if reached is None else reached, error, variant))
     return explanations
 
 
 def _where(steps: tuple[list[Step], list[Step]], place: int) -> str:
     """The step in words; what comes before the values of a later layer is the layer before it."""
     if any(place >= len(part) for part in steps):
-        counts = [max((step.layer for step in part if step.part != "output"), default=-1) + 1 for part in steps]
-        return f"the number of attention layers, {counts[0]} and {counts[1]}"
+        return f"the number of attention layers, {_last_layer(steps[0]) + 1} and {_last_layer(steps[1]) + 1}"
     ours, theirs = steps[0][place], steps[1][place]
     text = f"layer {ours.layer}, {ours}" if ours.part != "output" else str(ours).strip()
     if ours.array.shape != theirs.array.shape:

@@ -182,14 +182,7 @@ def _embed(inputs: NetworkInputs, params: Params, network: Network) -> tuple[Arr
         return audio_embedding_forward(inputs.need("input_features"), params, options)
     if inputs.inputs_embeds is None:
         inputs.need("input_ids")
-    return text_embedding_forward(
-        params,
-        options,
-        input_ids=inputs.input_ids,
-        inputs_embeds=inputs.inputs_embeds,
-        token_type_ids=inputs.token_type_ids,
-        position_ids=inputs.position_ids,
-    )
+    return text_embedding_forward(params, options, **{name: getattr(inputs, name) for name in _READS[TextEmbedding]})
 
 
 def _embed_backward(dx: Array, cache: Any) -> tuple[Array, Params]:

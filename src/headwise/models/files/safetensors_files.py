@@ -51,9 +51,7 @@ def read_package_checkpoint(path: Path) -> Checkpoint:
 
     Raises CheckpointError if it is corrupt, of another kind than a vision transformer, or not of this package.
     """
-    tensors = read_safetensors(path)
-    with path.open("rb") as opened:
-        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    tensors, (header, _) = read_safetensors(path), _header(path)
     try:
         metadata = json.loads(header["__metadata__"]["headwise"])
         kind, config = metadata["kind"], dict(metadata["config"])
@@ -76,15 +74,20 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             pass
     except SafetensorError as error:
         raise CheckpointError(f"{path}: corrupt, or no safetensors file ({error}).") from None
-    with path.open("rb") as opened:
-        size = int.from_bytes(opened.read(8), "little")
-        header: dict[str, Any] = json.loads(opened.read(size))
+    header, size = _header(path)
     header.pop("__metadata__", None)
     return {
         name: _tensor(path, name, entry, 8 + size)
         for name, entry in header.items()
         if entry["dtype"] not in _INTEGERS  # position ids and the like: buffers, not weights
     }
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and its length in bytes."""
+    with path.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        return json.loads(opened.read(size)), size
 
 
 def read_json(path: Path) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError
-from headwise.models.frameworks.images import ImageReader
+from headwise.models.frameworks.images import Box, ImageReader
 from headwise.models.frameworks.texts import TextReader
 from headwise.models.preprocess.texts import Tokenized
 
@@ -21,8 +21,6 @@ _TIME_LAST = ("input_features", "input_values")  # audio: (1, bins, T) and (1, T
 
 STATE_SCORES = "In Python, headwise.models.open_model(model, scores=...) takes a function of the output"
 _NO_SCORES = ("hidden", "embed", "pooler", "attention", "key_values", "cache", "loss")  # in names of outputs
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,14 +29,14 @@ def rule_of_bias(bias: Array, shape: tuple[int, int, int, int]) -> Rule:
     hides every key only −inf does, because the softmax of a row of equal finite numbers is uniform.
     """
     bias = bias.reshape((1,) * (4 - bias.ndim) + bias.shape)
-    if np.isneginf(bias).any() or (bias < -1e30).any() or bias.any():
-        top = bias.max(axis=-1, keepdims=True, initial=-np.inf)
-        hidden = np.isneginf(bias) | ((bias < -1e30) & (top > -1e30))
-        visible = np.broadcast_to(~hidden, (*hidden.shape[:2], shape[2], shape[3]))
-        added_bias = np.where(hidden, 0, bias)
-        mask = KeyMask.from_array(visible) if hidden.any() else None
-        return Rule(mask, _reduced_bias(added_bias, hidden, np.zeros_like(bias)) if added_bias.any() else None)
-    return Rule()
+    if not bias.any():
+        return Rule()
+    top = bias.max(axis=-1, keepdims=True, initial=-np.inf)
+    hidden = np.isneginf(bias) | ((bias < -1e30) & (top > -1e30))
+    visible = np.broadcast_to(~hidden, (*hidden.shape[:2], shape[2], shape[3]))
+    added_bias = np.where(hidden, 0, bias)
+    mask = KeyMask.from_array(visible) if hidden.any() else None
+    return Rule(mask, _reduced_bias(added_bias, hidden, np.zeros_like(bias)) if added_bias.any() else None)
 
 
 def rule_of_logits(logits: Array, scores: Array, eps: float, sinks: Array | None = None) -> Rule:

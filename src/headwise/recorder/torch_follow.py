@@ -291,18 +291,13 @@ class Follower:
         value = self._value_of(args[0])
         if value is None:
             return
-        if isinstance(value, Weighted):
+        if isinstance(value, Weighted) or (isinstance(value, Product) and value.columns):
             self.table.store(out, value if out.shape == args[0].shape else None)
-            return
-        if isinstance(value, Unnormalised):
+        elif isinstance(value, Unnormalised):
             axes = SHAPING[name](value.axes, tuple(out.shape), args)
             self.table.store(out, None if axes is None else replace(value, axes=axes))
-            return
-        if isinstance(value, Product) and value.columns:
-            unchanged = out.shape == args[0].shape
-            self.table.store(out, value if unchanged else None)
-            return
-        self.table.store(out, value.shaped(lambda axes: SHAPING[name](axes, tuple(out.shape), args)))
+        else:
+            self.table.store(out, value.shaped(lambda axes: SHAPING[name](axes, tuple(out.shape), args)))
 
     def _elementwise(self, name: str, in_place: bool, args: Sequence[Any], out: Tensor) -> None:
         for position, argument in enumerate(args):

@@ -92,7 +92,7 @@ def _is_copy(softmax: Softmax, layers: Sequence[AttentionLayer]) -> bool:
 
 
 def _without_attention(model: Any, ignored: Sequence[str], opaque: Sequence[str]) -> str:
-    name = type(model).__name__ if not hasattr(model, "__name__") else model.__name__
+    name = getattr(model, "__name__", type(model).__name__)
     if opaque:
         return f"{name} calls attention that cannot be followed, inside {', '.join(opaque)}."
     if ignored:
@@ -158,25 +158,16 @@ class _Recorder:
                 multiplied.output, multiplied.operands, lambda g: as_array(multiplied.arrange(g)).reshape(-1, e)[rows]
             )
         )
-        b, h, n, _ = attention.output.shape
-        scores = attention.scores
+        v, o, notes = attention.v, attention.output, [attention.note]
+        if attention.scores is None:
+            q, k = (np.zeros((*array.shape[:3], 0), v.dtype) for array in (o, v))
+            scale, softcap = 1.0, None
+            notes.insert(0, "its queries and keys were not found; logits are in .bias")
+        else:
+            q, k, scale, softcap, *_ = attention.scores
         narrowest = min(weights.logits.dtype, multiplied.values.dtype, key=lambda dtype: dtype.itemsize)
-        q = np.zeros((b, h, n, 0), attention.v.dtype) if scores is None else scores.q
-        k = np.zeros((*attention.v.shape[:3], 0), attention.v.dtype) if scores is None else scores.k
-        without_scores = "its queries and keys were not found; logits are in .bias" if scores is None else ""
-        note = "; ".join(filter(None, (without_scores, attention.note)))
-        self._add(
-            q,
-            k,
-            attention.v,
-            attention.output,
-            1.0 if scores is None else scores.scale,
-            narrowest,
-            kind=kind,
-            softcap=None if scores is None else scores.softcap,
-            note=note.strip(),
-            **attention.rule._asdict(),
-        )
+        note = "; ".join(filter(None, notes)).strip()
+        self._add(q, k, v, o, scale, narrowest, kind=kind, softcap=softcap, note=note, **attention.rule._asdict())
         return ""
 
     def _add(

@@ -60,7 +60,7 @@ def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str,
         heads["pooler_output"] = Head(pool="first", activation="tanh")
     if outside.has("predictions.dense.weight"):
         outside.parts("heads.logits", "predictions", {"dense": "dense", "norm": "LayerNorm"})
-        place_word_scores(layout, "predictions", tied)
+        place_word_scores(layout, "predictions", "predictions.decoder", tied)
         heads["logits"] = Head(activation=activation, norm=norm)
     for name in ("classifier", "qa_outputs"):
         if layout.output(name):

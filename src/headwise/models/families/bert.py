@@ -65,11 +65,10 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     return Architecture(family, "text", network, layout.sources, names, _UNUSED)
 
 
-def place_embedding(layout: Layout) -> None:
-    """The embeddings of BERT, RoBERTa and ALBERT."""
-    for name in ("word", "position"):
-        layout.array(f"embedding.{name}", f"embeddings.{name}_embeddings.weight")
-    layout.array("embedding.type", "embeddings.token_type_embeddings.weight")
+def place_embedding(layout: Layout, tables: tuple[str, ...] = ("word", "position", "token_type")) -> None:
+    """The embeddings of BERT, RoBERTa, DistilBERT and ALBERT."""
+    for table in tables:
+        layout.array(f"embedding.{table.removeprefix('token_')}", f"embeddings.{table}_embeddings.weight")
     layout.norm("embedding.norm", "embeddings.LayerNorm")
 
 
@@ -82,11 +81,11 @@ def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str,
         heads["pooler_output"] = Head(pool="first", activation="tanh")
     if outside.has("cls.predictions.transform.dense.weight"):
         outside.parts("heads.logits", "cls.predictions.transform", {"dense": "dense", "norm": "LayerNorm"})
-        place_word_scores(layout, "cls.predictions", tied)
+        place_word_scores(layout, "cls.predictions", "cls.predictions.decoder", tied)
         heads["logits"] = Head(activation=activation, norm=norm)
     elif outside.has("lm_head.dense.weight"):
         outside.parts("heads.logits", "lm_head", {"dense": "dense", "norm": "layer_norm"})
-        place_word_scores(layout, "lm_head", tied)
+        place_word_scores(layout, "lm_head", "lm_head.decoder", tied)
         heads["logits"] = Head(activation="gelu", norm=norm)
     elif outside.has("classifier.out_proj.weight"):
         outside.parts("heads.logits", "classifier", {"dense": "dense", "output": "out_proj"})
@@ -98,11 +97,11 @@ def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str,
     return heads
 
 
-def place_word_scores(layout: Layout, head: str, tied: bool) -> None:
-    """Scores of the vocabulary, by the words' embeddings if the weights are tied."""
+def place_word_scores(layout: Layout, head: str, decoder: str, tied: bool) -> None:
+    """Scores of the vocabulary: by the words' embeddings and the head's bias if the weights are tied, or a decoder."""
     outside = layout.below("")
     if tied:
         layout.array("heads.logits.output.weight", "embeddings.word_embeddings.weight")
         outside.array("heads.logits.output.bias", f"{head}.bias")
     else:
-        outside.linear("heads.logits.output", f"{head}.decoder")
+        outside.linear("heads.logits.output", decoder)

@@ -49,10 +49,7 @@ def _build_vision(checkpoint: Checkpoint, config: Config) -> Architecture:
 
 def _build_text(checkpoint: Checkpoint, config: Config) -> Architecture:
     norm = Norm(config.number("layer_norm_eps", 1e-5))
-    anchor = "embeddings.token_embedding.weight"
-    layout = Layout.find(checkpoint, anchor, "text_model.", "")
-    layout.array("embedding.word", anchor)
-    layout.array("embedding.position", "embeddings.position_embedding.weight")
+    layout = place_text_embedding(checkpoint)
     activation = read_activation(config, default="quick_gelu")
     trunk = read_trunk(config, norm, activation, causal=True, default_width=512, default_heads=8)
     names = place_blocks(layout, len(trunk.blocks))
@@ -67,6 +64,15 @@ def _build_text(checkpoint: Checkpoint, config: Config) -> Architecture:
     unused = (*_UNUSED, r"vision_model\..*", r"visual_projection\..*")
     network = Network(TextEmbedding(norm), trunk, heads, last=last)
     return Architecture("clip_text", "text", network, layout.sources, names, unused, tied_last=False)
+
+
+def place_text_embedding(checkpoint: Checkpoint) -> Layout:
+    """A layout with the embedding of CLIP's and SigLIP's texts."""
+    anchor = "embeddings.token_embedding.weight"
+    layout = Layout.find(checkpoint, anchor, "text_model.", "")
+    layout.array("embedding.word", anchor)
+    layout.array("embedding.position", "embeddings.position_embedding.weight")
+    return layout
 
 
 _BLOCK = {

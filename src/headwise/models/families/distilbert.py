@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from headwise.models.encoder import AttentionOptions, BlockOptions, Head, Network, Norm, TextEmbedding, TrunkOptions
 from headwise.models.families.architecture import Architecture, Layout
+from headwise.models.families.bert import place_embedding, place_word_scores
 from headwise.models.families.options import read_activation
 from headwise.models.files import Checkpoint, Config
 
@@ -30,9 +31,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     activation = read_activation(config, "activation")
     config.ignore("hidden_dim", "max_position_embeddings", "sinusoidal_pos_embds", "tie_weights_")
     layout = Layout.find(checkpoint, "embeddings.word_embeddings.weight", "distilbert.", "")
-    for name in ("word", "position"):
-        layout.array(f"embedding.{name}", f"embeddings.{name}_embeddings.weight")
-    layout.norm("embedding.norm", "embeddings.LayerNorm")
+    place_embedding(layout, ("word", "position"))
     for i in range(depth):
         layout.parts(f"blocks.{i}", f"transformer.layer.{i}", _BLOCK)
     block = BlockOptions(AttentionOptions(heads, heads), activation, _NORM, post_norm=True)
@@ -48,11 +47,7 @@ def _heads(layout: Layout, activation: str, tied: bool) -> dict[str, Head]:
     if outside.has("vocab_transform.weight"):
         outside.linear("heads.logits.dense", "vocab_transform")
         outside.norm("heads.logits.norm", "vocab_layer_norm")
-        if tied:
-            layout.array("heads.logits.output.weight", "embeddings.word_embeddings.weight")
-        else:
-            outside.array("heads.logits.output.weight", "vocab_projector.weight")
-        outside.array("heads.logits.output.bias", "vocab_projector.bias")
+        place_word_scores(layout, "vocab_projector", "vocab_projector", tied)
         return {"logits": Head(activation=activation, norm=_NORM)}
     if outside.has("pre_classifier.weight"):
         outside.linear("heads.logits.dense", "pre_classifier")

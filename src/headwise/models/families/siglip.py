@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from headwise.models.encoder import AttentionPooling, Head, Network, Norm, TextEmbedding
 from headwise.models.families.architecture import Architecture, Layout
-from headwise.models.families.clip import place_blocks
+from headwise.models.families.clip import place_blocks, place_text_embedding
 from headwise.models.families.options import read_activation, read_image_embedding, read_trunk
 from headwise.models.files import Checkpoint, Config
 
@@ -57,10 +57,7 @@ def _place_pooling(layout: Layout, width: int) -> None:
 
 def _build_text(checkpoint: Checkpoint, config: Config) -> Architecture:
     norm = Norm(config.number("layer_norm_eps", 1e-6))
-    anchor = "embeddings.token_embedding.weight"
-    layout = Layout.find(checkpoint, anchor, "text_model.", "")
-    layout.array("embedding.word", anchor)
-    layout.array("embedding.position", "embeddings.position_embedding.weight")
+    layout = place_text_embedding(checkpoint)
     trunk = read_trunk(config, norm, read_activation(config, default="gelu_pytorch_tanh"))
     names = place_blocks(layout, len(trunk.blocks))
     layout.norm("norm", "final_layer_norm")

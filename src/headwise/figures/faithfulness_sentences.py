@@ -14,6 +14,7 @@ NO_RANKING = (
     "This figure shows how tokens are mixed and does not rank them by their effect on the prediction, so there was no "
     "ranking to test."
 )
+NO_RANKING_IN_SHORT = "The figure does not rank tokens by their effect on the prediction."
 _UNTESTED = (
     "Faithfulness was not tested: the test runs the model again with tokens removed, and how well this figure explains "
     "the prediction is unknown without it."

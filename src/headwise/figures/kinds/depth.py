@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from headwise.figures import sentences
 from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import ACCENT, AVERAGE, REFERENCE
-from headwise.figures.faithfulness_sentences import NO_RANKING
+from headwise.figures.faithfulness_sentences import NO_RANKING, NO_RANKING_IN_SHORT
 from headwise.figures.measurements import (
     Facts,
     check_self_attention,
@@ -89,7 +89,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         short=(
             [_SHORT],
             [*_describe_changes(facts), summarize_roles(record, facts)],
-            ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
+            [NO_RANKING_IN_SHORT, sentences.summarize_source(record)],
         ),
     )
 

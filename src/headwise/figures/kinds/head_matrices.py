@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from headwise.figures import sentences
 from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import HEATMAP, MARK
-from headwise.figures.faithfulness_sentences import NO_RANKING
+from headwise.figures.faithfulness_sentences import NO_RANKING, NO_RANKING_IN_SHORT
 from headwise.figures.measurements import (
     Facts,
     even_values,
@@ -201,7 +201,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         short=(
             [_summarize_panels(record, facts), sentences.summarize_scale(facts)],
             [summarize_roles(record, facts), _summarize_query_independent(facts)],
-            ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
+            [NO_RANKING_IN_SHORT, sentences.summarize_source(record)],
         ),
     )
 

@@ -13,7 +13,7 @@ from headwise.errors import DataError
 from headwise.figures import sentences
 from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import ACCENT
-from headwise.figures.faithfulness_sentences import NO_RANKING
+from headwise.figures.faithfulness_sentences import NO_RANKING, NO_RANKING_IN_SHORT
 from headwise.figures.measurements import Facts, measure_base
 from headwise.figures.panels import PAGE
 from headwise.figures.record import AttentionRecord
@@ -96,7 +96,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         short=(
             [f"{sentences.summarize_heads(facts)}: {_SHORT}"],
             [summarize_roles(record, facts)],
-            ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
+            [NO_RANKING_IN_SHORT, sentences.summarize_source(record)],
         ),
     )
 

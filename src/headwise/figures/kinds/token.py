@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from headwise.errors import DataError
 from headwise.figures import sentences
 from headwise.figures.caption import Caption, write_caption
-from headwise.figures.faithfulness_sentences import NO_RANKING
+from headwise.figures.faithfulness_sentences import NO_RANKING, NO_RANKING_IN_SHORT
 from headwise.figures.kinds.maps import draw_rows, panel_facts
 from headwise.figures.measurements import (
     Facts,
@@ -89,7 +89,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         short=(
             [_summarize_panels(facts), sentences.summarize_scale(facts)],
             [f"Its weight on itself {sentences.describe_self_weight(facts)}.", summarize_roles(record, facts)],
-            ["The figure does not rank tokens by their effect on the prediction."],
+            [NO_RANKING_IN_SHORT],
         ),
     )
 

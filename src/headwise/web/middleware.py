@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY_BYTES = 2_000_000
+MAX_BODY_BYTES = 2_000_000  # larger bodies are rejected before they are read, or as soon as they exceed it
 _MAX_DIGITS = 20  # of a length
 HEADER_TIMEOUT = 10.0  # seconds to wait for the head of a request, and again for its body
 
@@ -41,13 +41,11 @@ class Guard:
 
     `app`: responds to a `RequestRejected` that is raised while it reads a body.
     `host`: the name or address that the server listens on.
-    `max_bytes`: larger bodies are rejected before they are read, or as soon as they exceed it.
     """
 
-    def __init__(self, app: ASGIApp, host: str, max_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, app: ASGIApp, host: str) -> None:
         self.app = app
         self.host = host.lower()
-        self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or reject one request."""
@@ -80,7 +78,7 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             raise RequestRejected(400, f"Content-Length: expected a number; got {length!r}.")
-        if len(length) > _MAX_DIGITS or int(length) > self.max_bytes:  # Python refuses to convert thousands of digits
+        if len(length) > _MAX_DIGITS or int(length) > MAX_BODY_BYTES:  # Python refuses to convert thousands of digits
             raise self._too_large()
 
     def _is_server_host(self, host: str) -> bool:
@@ -102,11 +100,11 @@ class Guard:
             nonlocal num_bytes
             message = await receive()
             num_bytes += len(message.get("body", b""))
-            if num_bytes > self.max_bytes:
+            if num_bytes > MAX_BODY_BYTES:
                 raise self._too_large()
             return message
 
         return receive_counted
 
     def _too_large(self) -> RequestRejected:
-        return RequestRejected(413, f"The request is too large: at most {self.max_bytes:,} bytes.")
+        return RequestRejected(413, f"The request is too large: at most {MAX_BODY_BYTES:,} bytes.")

@@ -60,6 +60,7 @@ _ALIGNED_WITH_LAST = re.compile(
     r"difference (between|of) (\w*(q|quer\w+|n) and \w*(k|m|keys?|kv)|the \w+ of queries and keys)\b",
     re.I,
 )
+_SHAPE = re.compile(r"[(\[]\s*[\w*]+(\s*,\s*[\w*]+)+\s*,?\s*[)\]]")
 _HIDING = r"inf\b|1e\d|negative|∞"  # of a mask of numbers
 _DISTANCES = {
     f"{first}-{second}": rf"\b(?:{'|'.join(pairs)})\b"
@@ -196,7 +197,8 @@ class Documentation:
     def numbers_in_mask(self, name: str) -> bool:
         """Whether it says what 1 or 0 means in the mask of this name."""
         return any(
-            re.search(r"\b([01]|ones|zeros)\b", s) and polarity(s) in ("attends", "hides") for s in self._about(name)
+            re.search(r"\b([01]|ones|zeros)\b", _SHAPE.sub("", s)) and polarity(s) in ("attends", "hides")
+            for s in self._about(name)
         )
 
     def adds_numbers(self, name: str) -> bool:

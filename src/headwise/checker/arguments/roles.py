@@ -24,15 +24,16 @@ CACHE = re.compile(r"(kv_?|key_value_?|layer_?)?(cache|past)(_?(kv|key_?values?)
 _SMALL_GREEK = {"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta", "ϕ": "phi", "α": "alpha", "ψ": "psi"}
 _GREEK = str.maketrans(_SMALL_GREEK | {letter.upper(): name for letter, name in _SMALL_GREEK.items()})
 
-# words of German, French, Spanish and Italian courses, without accents; each may follow a “w” or “b”
+# words of German, French, Spanish, Portuguese and Italian courses, without accents; each may follow a “w” or “b”
 _WORDS = {
     "query": "anfragen? abfragen? requetes? consultas? richiest[ae] interrogazion[ei]",
-    "key": "schluessel schlussel cles? claves? llaves? chiav[ei]",
+    "key": "schluessel schlussel cles? claves? llaves? chaves? chiav[ei]",
     "value": "werte? valeurs? valor(?:es|e|i)?",
     "inputs": "eingaben? entrees? entradas? ingress[oi]",
     "out": "ausgaben? sorties? salidas? uscit[ae]",
-    "heads": "koepfe kopfe tetes cabezas",
+    "heads": "koepfe kopfe tetes cabezas cabecas",
     "num": "anzahl nombre numero",
+    "mask": "masken? masques? mascaras? maschera",
     "weight": "gewichte? poids pesos? pesi",
 }
 _TRANSLATIONS = [(re.compile(rf"([wb]?)(?:{'|'.join(words.split())})"), word) for word, words in _WORDS.items()]

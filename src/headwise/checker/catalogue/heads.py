@@ -47,6 +47,11 @@ def unmoved(a: Array, heads: int) -> Array:
     return a.reshape(a.shape[0], heads, a.shape[1], -1)
 
 
+def in_reverse(t: Trace) -> None:
+    """The last head first."""
+    t.o = t.o[:, ::-1]
+
+
 @configurable
 def merged(t: Trace, *axes: int) -> None:
     """(B, H, N, d) with its axes in this order -> (B, N, H·d)."""
@@ -252,7 +257,7 @@ ENTRIES = (
     ),
     Mistake(
         "heads-interleaved",
-        "Head h takes the features h, h+H, h+2H … instead of a run of d features.",
+        "Head h takes the features h, h+H, h+2H … instead of a run of d features, or the last head comes first.",
         SPLIT,
         "reshape(N, d, H), a slice with a step, W[h::H], or a merge of (N, d, H) does this.",
         "Reshape to (N, H, d), or slice W[h*d:(h+1)*d].",
@@ -262,6 +267,7 @@ ENTRIES = (
             {"split": split_by(interleaved, "qkv"), "merge": _FEATURES_FIRST},
             {"merge": _FEATURES_FIRST},
             *({"split": split_by(interleaved, of)} for of in _SOME),
+            {"+mix": in_reverse},
         ),
         reported_in=("mlxcel#928", "sglang#24321"),
     ),

@@ -26,6 +26,12 @@ def residual_before_output(t: Trace) -> None:
         t.o = t.o + t.X
 
 
+def identity_in_weights(t: Trace) -> None:
+    """A residual connection of the values: the weights and the identity."""
+    if t.p.shape[-1] == t.p.shape[-2]:
+        t.p = t.p + np.eye(t.p.shape[-1])
+
+
 def sinusoids(x: Array, interleaved: bool) -> Array:
     """Positions for (..., N, D), Vaswani et al., section 3.5; sines and cosines alternating or one half each."""
     n, width = x.shape[-2:]
@@ -108,12 +114,17 @@ def note_products(t: Trace) -> None:
 ENTRIES = (
     Mistake(
         "residual-added",
-        "The input is added to the output.",
+        "The input, or each token's own value, is added to the output.",
         PLAIN,
         "The residual connection belongs to the transformer block around attention.",
         "Return the attention output without + X.",
         ("residual", "return"),
-        ({"+finish": residual}, {"+finish": residual_of_inputs}, {"+merge": residual_before_output}),
+        (
+            {"+finish": residual},
+            {"+finish": residual_of_inputs},
+            {"+merge": residual_before_output},
+            {"+clean": identity_in_weights},
+        ),
     ),
     Mistake(
         "positions-added",

@@ -8,7 +8,7 @@ from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import bias, distances, rotated_halves, rotated_neighbours
 from headwise.checker.reference.stages import SLOPES, Turn, alibi, rotary_after
-from headwise.checker.reference.state import Change, Trace, configurable
+from headwise.checker.reference.state import Change, Stage, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -51,6 +51,16 @@ def _rotate(t: Trace, which: str, axis: int, turn: Turn, angles: Callable[[int, 
         a = getattr(t, name)
         cos, sin = (np.expand_dims(x, tuple(range(1, 3 - axis))) for x in angles(a.shape[axis], a.shape[-1]))
         setattr(t, name, turn(a, cos, sin))
+
+
+def both(queries: Stage, keys: Stage) -> Stage:
+    """One stage after the other."""
+
+    def run(t: Trace) -> None:
+        queries(t)
+        keys(t)
+
+    return run
 
 
 def with_angles_of_neighbours(a: Array, cos: Array, sin: Array) -> Array:
@@ -118,11 +128,12 @@ def _norm(a: Array, centred: bool, eps: float) -> Array:
 
 
 _OF_OTHER_PAIRS = (with_angles_of_neighbours, with_angles_of_halves)
+_APART = ((rotated_halves, rotated_neighbours), (rotated_neighbours, rotated_halves))  # of queries, and of keys
 
 ENTRIES = (
     Mistake(
         "rope-layout",
-        "The rotary embedding pairs halves where neighbours are meant, or the other way.",
+        "The rotary embedding pairs halves where neighbours are meant, or the other way, perhaps of keys alone.",
         "halves: (x_i, x_{i+d/2});  neighbours: (x_{2i}, x_{2i+1})",
         "Both layouts are in use, and checkpoints are permuted from one to the other.",
         "Rotate the pairs of the layout that is requested.",
@@ -131,6 +142,8 @@ ENTRIES = (
             *({"rotate": rotated(*pair)} for pair in ((True, False), (False, False), (True, True))),
             *({"rotate": given_angles("qk", turn=turn)} for turn in _OF_OTHER_PAIRS),
             *({"+rotate": own_angles("qk", turn)} for turn in _OF_OTHER_PAIRS),
+            *({"rotate": both(given_angles("q", turn=a), given_angles("k", turn=b))} for a, b in _APART),
+            *({"+rotate": both(own_angles("q", a), own_angles("k", b))} for a, b in _APART),
         ),
         reported_in=("transformers#25199", "TinyLlama#24", "transformers#31788"),
     ),
@@ -162,8 +175,13 @@ ENTRIES = (
         "Begin the positions of the new tokens at the length of the cache.",
         ("rope",),
         tuple(
-            {"+rotate": rotary_after(turn, 1e4, whole, offset=False)}
-            for whole in (False, True)
+            {"+rotate": rotary_after(turn, 1e4, whole, queries, keys)}
+            for whole, queries, keys in (
+                (False, False, False),
+                (True, False, True),
+                (False, True, False),
+                (False, False, True),
+            )
             for turn in (rotated_halves, rotated_neighbours)
         ),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from headwise.checker.catalogue.entry import Mistake
@@ -88,6 +89,20 @@ def reused(t: Trace, /, **used: str) -> None:
 
 
 @configurable
+def output_matrix_of(t: Trace, which: str) -> None:
+    """The matrix of the queries, keys or values in place of that of the output."""
+    if t.of_tokens and "o" in t.W:
+        t.W = {**t.W, "o": t.W[which]}
+
+
+@configurable
+def bias_of(t: Trace, which: str) -> None:
+    """The bias of the queries, keys or values for all three."""
+    if t.of_tokens and which in t.b:
+        t.b = {**t.b, **dict.fromkeys("qkv", t.b[which])}
+
+
+@configurable
 def regrouped(t: Trace, order: str) -> None:
     """A fused matrix in the order (3, H, d) read as (H, 3, d) or (H, d, 3), or one in (H, 3, d) as (3, H, d)."""
     if t.of_tokens:
@@ -116,12 +131,34 @@ def activated(t: Trace, parts: str, function: Callable[[Array], Array]) -> None:
             setattr(t, x, function(getattr(t, x)))
 
 
+def _relu(a: Array) -> Array:
+    return np.maximum(a, 0)
+
+
+def _sigmoid(a: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-a)))
+
+
+def _gelu(a: Array) -> Array:
+    return np.asarray(a / 2 * (1 + np.vectorize(math.erf, otypes=[float])(a / 2**0.5)))
+
+
+def _gelu_by_tanh(a: Array) -> Array:
+    return np.asarray(a / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (a + 0.044715 * a**3))))
+
+
+def _silu(a: Array) -> Array:
+    return a * _sigmoid(a)
+
+
 def _activations() -> Iterator[Change]:
-    for function in (lambda a: np.maximum(a, 0), np.tanh, lambda a: 1 / (1 + np.exp(-a))):
-        for parts in ("qkv", "qk", "q", "k", "v"):
+    for function in (_relu, np.tanh, _sigmoid, _gelu, _gelu_by_tanh, _silu):
+        usual = function in (_relu, np.tanh, _sigmoid)
+        for parts in ("qkv", "qk", "q", "k", "v") if usual else ("qkv", "qk", "v"):
             yield {"+project": activated(parts, function)}
         yield {"+output": activated("o", function)}
-        yield {"+project": activated("qkv", function), "+output": activated("o", function)}
+        if usual:
+            yield {"+project": activated("qkv", function), "+output": activated("o", function)}
 
 
 def keys_and_values_of_inputs(t: Trace) -> None:
@@ -250,10 +287,10 @@ ENTRIES = (
     ),
     Mistake(
         "weights-reused",
-        "One matrix is used for two or three of the queries, keys and values.",
+        "One matrix, or one bias, is used for two or more of the queries, keys, values and output.",
         PROJECTION,
         "Changing the matrix that is never used changes nothing. With Wq for the keys too, the logits are symmetric.",
-        "Use each of Wq, Wk and Wv for its own projection.",
+        "Use each of Wq, Wk, Wv and Wo, with its bias, for its own projection.",
         ("projection",),
         tuple(
             {"+arrange": reused(**used)}
@@ -266,7 +303,8 @@ ENTRIES = (
                 {"v": "k"},
                 *({"q": x, "k": x, "v": x} for x in "qkv"),
             )
-        ),
+        )
+        + tuple({"+arrange": stage(x)} for stage in (output_matrix_of, bias_of) for x in "qkv"),
         reported_in=("Khaliladib11/Transformer-from-scratch#1", "Transformer_Timeseries#2"),
     ),
     Mistake(
@@ -281,7 +319,7 @@ ENTRIES = (
     ),
     Mistake(
         "projection-activated",
-        "An activation (ReLU, tanh or sigmoid) follows the projection to queries, keys or values, or of the output.",
+        "An activation (ReLU, GELU, tanh, …) follows the projection to queries, keys or values, or of the output.",
         PROJECTION,
         "After a ReLU no query, key or value is negative, so that no logit is either; the weights come out too even.",
         "Leave out the activation of these layers: the projections of attention are linear.",

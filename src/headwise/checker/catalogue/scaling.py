@@ -55,6 +55,16 @@ def default(t: Trace) -> None:
     t.scale = width(t) ** -0.5
 
 
+@configurable
+def twice_by_temperature(t: Trace, alone: bool) -> None:
+    """Divide by the temperature twice; `alone`: by the temperature in place of √d, which it is by default."""
+    scale_by_width(t)
+    if alone and "scale" not in t.case:
+        t.scale = 1 / t.case.get("temperature", width(t) ** 0.5) ** 2
+    elif "temperature" in t.case:
+        t.scale = t.scale / t.case["temperature"]
+
+
 ENTRIES = (
     Mistake(
         "scale-missing",
@@ -91,12 +101,13 @@ ENTRIES = (
     ),
     Mistake(
         "scale-no-root",
-        "The logits are divided by d, by d/2, or by D, instead of by √d.",
+        "The logits are divided by d, by d/2, or by D, instead of by √d, or twice by the temperature.",
         SCALE,
         "The weights come out too even.",
         "Divide by np.sqrt(d); d ** 1/2 is d/2, d ** 0.5 is the root.",
         ("scale", "logits"),
-        scaled(lambda t: 1 / width(t), lambda t: 2 / width(t), lambda t: 1 / t.width),
+        scaled(lambda t: 1 / width(t), lambda t: 2 / width(t), lambda t: 1 / t.width)
+        + tuple({"scale": twice_by_temperature(alone)} for alone in (True, False)),
     ),
     Mistake(
         "scale-inverted",
@@ -142,9 +153,9 @@ ENTRIES = (
     ),
     Mistake(
         "scale-after-softmax",
-        "The weights are divided by √d, by d or by √D after the softmax, where only the logits before it should be.",
+        "The weights are divided by √d, d, √D or the number of keys after the softmax, where only logits should be.",
         "P = softmax(Q Kᵀ / √d)",
-        "Rows of the weights do not sum to one, but to 1/√d, 1/d or 1/√D.",
+        "Rows of the weights do not sum to one, but to 1/√d, for example.",
         "Move the division inside: softmax(q @ k.T / np.sqrt(d)).",
         ("scale", "softmax"),
         tuple(
@@ -155,6 +166,7 @@ ENTRIES = (
                 lambda t: 1 / width(t),
                 lambda t: t.width**-0.5,
                 lambda t: all_widths(t) ** -0.5,
+                lambda t: 1 / t.p.shape[-1],
             )
         ),
         reported_in=("FrancescoSaverioZuppichini/ViT#5",),

@@ -126,10 +126,12 @@ def _refuses_items(convention: CallingConvention, documentation: Documentation) 
 def _refuses_masks_of_items(
     convention: CallingConvention, calls: list[Observation], documentation: Documentation
 ) -> bool:
-    """Whether it says that its mask is (B, N, M), and raises with every mask that is another for each item."""
+    """Whether it says that its mask is (B, N, M), and raises with every such mask that is another for each item."""
     masked = [a for a in calls if a.probe.name == "mask-each" and len(a.probe.case["mask"]) > 1]
     stated = documentation.mask_layouts(str(convention.names.get("mask")))
-    return stated == ("BNM",) and bool(masked) and all(a.response.output is None for a in masked)
+    of_heads = any("H" in axes for axes in documentation.axes(convention.interface.kind))  # else the items are heads
+    as_stated = replace(convention, mask_shape="items") if of_heads else convention
+    return stated == ("BNM",) and bool(masked) and all(as_stated.call(a.probe.case).output is None for a in masked)
 
 
 def _refused_groups(calls: list[Observation], documentation: Documentation) -> Iterator[str]:

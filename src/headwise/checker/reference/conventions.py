@@ -20,6 +20,7 @@ from headwise.checker.reference.stages import (
     hide_own_key,
     hide_queries_too,
     joined,
+    mask_of_tokens_last,
     one_mask,
     one_more,
     rotary,
@@ -74,7 +75,11 @@ CONVENTIONS = {
         Convention(
             "masks-apart",
             "one mask for its tokens and another for its context",
-            ({"+arrange": one_mask}, {"+arrange": one_mask, "+mask": hide_queries_too}),
+            (
+                {"+arrange": one_mask},
+                {"+arrange": one_mask, "+mask": hide_queries_too},
+                {"+arrange": mask_of_tokens_last},
+            ),
         ),
         Convention(
             "padding-hides-queries",

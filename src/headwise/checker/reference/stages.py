@@ -73,20 +73,20 @@ def _rotate(t: Trace, turn: Turn, base: float, part: int) -> None:
     t.q, t.k = (_at_positions(a, 0, turn, base, part) for a in (t.q, t.k))
 
 
-def rotary_after(turn: Turn, base: float, whole: bool, offset: bool = True) -> Stage:
+def rotary_after(turn: Turn, base: float, whole: bool, queries: bool = True, keys: bool = True) -> Stage:
     """Rotate queries that are the last tokens, and the keys of these tokens or (`whole`) of all.
 
-    Without `offset`, the first token that is new has position 0.
+    `queries`, `keys`: whether those of new tokens are rotated by their positions, or as if these were the first.
     """
-    return partial(_rotate_after, turn=turn, base=base, whole=whole, offset=offset)
+    return partial(_rotate_after, turn=turn, base=base, whole=whole, queries=queries, keys=keys)
 
 
-def _rotate_after(t: Trace, turn: Turn, base: float, whole: bool, offset: bool) -> None:
+def _rotate_after(t: Trace, turn: Turn, base: float, whole: bool, queries: bool, keys: bool) -> None:
     n, m = t.q.shape[-2], t.k.shape[-2]
     first = 0 if whole else max(0, m - n)
-    keys = _at_positions(t.k[..., first:, :], first * offset, turn, base)
-    t.q = _at_positions(t.q, (m - n) * offset, turn, base)
-    t.k = np.concatenate([t.k[..., :first, :], keys], axis=-2)
+    rotated_keys = _at_positions(t.k[..., first:, :], first * keys, turn, base)
+    t.q = _at_positions(t.q, (m - n) * queries, turn, base)
+    t.k = np.concatenate([t.k[..., :first, :], rotated_keys], axis=-2)
 
 
 def _at_positions(a: Array, first: int, turn: Turn, base: float, part: int = 1) -> Array:
@@ -147,6 +147,12 @@ def one_mask(t: Trace) -> None:
     """Leave out the mask of the tokens where there is a context, and else the mask of the context."""
     other = "padding" if t.context is None else "mask"
     t.case = {name: value for name, value in t.case.items() if name != other}
+
+
+def mask_of_tokens_last(t: Trace) -> None:
+    """Leave out the mask of the tokens where there is a context, or the mask of one."""
+    if t.context is not None or "padding" in t.case:
+        t.case = {name: value for name, value in t.case.items() if name != "mask"}
 
 
 def visible_queries(t: Trace) -> Iterator[BoolArray]:

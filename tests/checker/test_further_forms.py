@@ -1,0 +1,202 @@
+"""Forms of mistakes that are less usual, and what a function states of its masks, its window and its queries."""
+
+import math
+
+import numpy as np
+import pytest
+
+import headwise as hw
+from planted.handwritten import softmax
+
+
+def heads_of(a, heads):
+    return a.reshape(*a.shape[:-1], heads, -1).swapaxes(-2, -3)
+
+
+def merged(o):
+    o = o.swapaxes(-2, -3)
+    return o.reshape(*o.shape[:-2], -1)
+
+
+def scaled(q, k):
+    return q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+
+
+def gelu(a):
+    return a / 2 * (1 + np.vectorize(math.erf)(a / 2**0.5))
+
+
+def with_gelu(X, Wq, Wk, Wv):
+    q, k, v = (gelu(X @ W.T) for W in (Wq, Wk, Wv))
+    return softmax(scaled(q, k)) @ v
+
+
+def with_silu_of_values(X, Wq, Wk, Wv):
+    v = X @ Wv.T
+    return softmax(scaled(X @ Wq.T, X @ Wk.T)) @ (v / (1 + np.exp(-v)))
+
+
+def of_value_matrix(X, Wq, Wk, Wv, Wo, num_heads):
+    q, k, v = (heads_of(X @ W.T, num_heads) for W in (Wq, Wk, Wv))
+    return merged(softmax(scaled(q, k)) @ v) @ Wv.T
+
+
+def with_one_bias(X, Wq, bq, Wk, bk, Wv, bv):
+    q, k, v = (X @ W.T + bq for W in (Wq, Wk, Wv))
+    return softmax(scaled(q, k)) @ v
+
+
+def in_reverse(X, Wq, Wk, Wv, Wo, num_heads):
+    q, k, v = (heads_of(X @ W.T, num_heads) for W in (Wq, Wk, Wv))
+    return merged((softmax(scaled(q, k)) @ v)[..., ::-1, :, :]) @ Wo.T
+
+
+def over_keys(q, k, v):
+    return softmax(scaled(q, k)) / k.shape[-2] @ v
+
+
+def with_identity(q, k, v):
+    return softmax(scaled(q, k)) @ v + (v if q.shape[-2] == k.shape[-2] else 0)
+
+
+def twice_by_temperature(q, k, v, temperature=None):
+    """softmax(q kᵀ / temperature) v; the temperature is √d by default."""
+    temperature = np.sqrt(q.shape[-1]) if temperature is None else temperature
+    return softmax(q / temperature @ k.swapaxes(-1, -2) / temperature) @ v
+
+
+def turned(x, first=0, neighbours=True):
+    n, d = x.shape[-2:]
+    angles = np.arange(first, first + n)[:, None] * 1e4 ** (-np.arange(0, d, 2) / d)
+    cos, sin = np.cos(angles), np.sin(angles)
+    a, b = (x[..., ::2], x[..., 1::2]) if neighbours else np.split(x, 2, axis=-1)
+    a, b = a * cos - b * sin, a * sin + b * cos
+    return np.stack([a, b], axis=-1).reshape(x.shape) if neighbours else np.concatenate([a, b], axis=-1)
+
+
+def turned_apart(q, k, v):
+    return softmax(scaled(turned(q), turned(k, neighbours=False))) @ v
+
+
+def with_new_keys_first(q, k, v, k_cache, v_cache):
+    """q, k, v (B, H, t, d) of the new tokens; k_cache, v_cache (B, H, T, d), in which the keys are already rotated."""
+    past, new = k_cache.shape[2], q.shape[2]
+    k, v = np.concatenate([k_cache, turned(k)], axis=2), np.concatenate([v_cache, v], axis=2)
+    s = np.where(np.tri(new, past + new, past, dtype=bool), scaled(turned(q, past), k), -np.inf)
+    return softmax(s) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "mistake"),
+    [
+        (with_gelu, "projection-activated"),
+        (with_silu_of_values, "projection-activated"),
+        (of_value_matrix, "weights-reused"),
+        (with_one_bias, "weights-reused"),
+        (in_reverse, "heads-interleaved"),
+        (over_keys, "scale-after-softmax"),
+        (with_identity, "residual-added"),
+        (twice_by_temperature, "scale-no-root"),
+        (turned_apart, "rope-layout"),
+        (with_new_keys_first, "rope-offset"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_less_usual_forms_are_named(function, mistake):
+    assert hw.check(function).mistakes == (mistake,)
+
+
+def by_lists(queries, keys, values):
+    rows = []
+    for q in queries:
+        exps = [math.exp(sum(a * b for a, b in zip(q, k, strict=True)) / len(q) ** 0.5) for k in keys]
+        rows.append(
+            [sum(e * v[c] for e, v in zip(exps, values, strict=True)) / sum(exps) for c in range(len(values[0]))]
+        )
+    return rows
+
+
+def test_an_overflow_that_raises_is_one():
+    assert hw.check(by_lists).hazards == ("softmax-overflow",)
+
+
+def of_heads_for_items(q, k, v, mask=None):
+    """q, k, v (batch, heads, seq, dim); mask (batch, seq, seq), True where attention is allowed."""
+    s = scaled(q, k)
+    return softmax(s if mask is None else np.where(mask, s, -1e9)) @ v
+
+
+def of_items(q, k, v, mask=None):
+    """q, k, v (batch, heads, seq, dim); mask (batch, seq, seq), True where attention is allowed."""
+    s = scaled(q, k)
+    return softmax(s if mask is None else np.where(mask[..., None, :, :], s, -1e9)) @ v
+
+
+def of_either_type(q, k, v, mask=None):
+    """q, k, v (batch, heads, seq, dim); mask (batch, 1, seq, seq), True where attention is allowed."""
+    s = scaled(q, k)
+    if mask is not None:
+        s = np.where(mask, s, -1e9) if mask.dtype == bool else s + mask
+    return softmax(s) @ v
+
+
+def test_a_mask_is_the_one_that_is_stated():
+    assert hw.check(of_heads_for_items).mistakes == ("unknown",)
+    assert hw.check(of_items).ok
+    assert hw.check(of_either_type).ok  # the 1 of a shape says nothing of ones and zeros
+
+
+def aligned_with_first(q, k, v, mask=None):
+    """Causal attention for decoding with a cache: q is that of the most recent T tokens, k and v of all S tokens.
+
+    The mask (T, S), True where attention is allowed, replaces the causal one.
+    """
+    mask = np.tri(q.shape[-2], k.shape[-2], dtype=bool) if mask is None else mask
+    return softmax(np.where(mask, scaled(q, k), -1e9)) @ v
+
+
+def test_queries_of_a_cache_are_aligned_without_a_mask():
+    assert hw.check(aligned_with_first).mistakes == ("causal-alignment",)
+
+
+def of_two_blocks(q, k, v, window=4, exact=False):
+    n = np.arange(q.shape[-2])
+    seen = (n[:, None] >= n) & (n[:, None] // window - n // window <= 1)
+    seen &= (n[:, None] - n < window) if exact else True
+    return softmax(np.where(seen, scaled(q, k), -np.inf)) @ v
+
+
+def local_attention(q, k, v, window=4):
+    """Causal: a token sees itself and the window - 1 tokens before it. Blocks look at themselves and at the last."""
+    return of_two_blocks(q, k, v, window)
+
+
+def exact_local_attention(q, k, v, window=4):
+    """Causal: a token sees itself and the window - 1 tokens before it. Blocks look at themselves and at the last."""
+    return of_two_blocks(q, k, v, window, exact=True)
+
+
+def test_blocks_are_not_the_window_that_is_stated():
+    assert hw.check(local_attention).mistakes == ("unknown",)
+    assert hw.check(exact_local_attention).ok
+
+
+def atencao(x, pesos, n_cabecas=2, mascara=None):
+    """x (lote, seq, dim); mascara (seq, seq), True onde a consulta pode ver a chave."""
+    q, k, v = (heads_of(x @ pesos[name], n_cabecas) for name in "qkv")
+    s = scaled(q, k)
+    return merged(softmax(s if mascara is None else np.where(mascara, s, -1e30)) @ v) @ pesos["o"]
+
+
+def of_three_heads(x, w_q, w_k, w_v):
+    heads = 3
+    q, k, v = (heads_of(x @ w, heads) for w in (w_q, w_k, w_v))
+    return merged(softmax(q @ k.swapaxes(-1, -2) / np.sqrt(x.shape[-1])) @ v)
+
+
+def test_portuguese_names_are_read():
+    assert hw.check(atencao).ok
+
+
+def test_a_verdict_says_that_numbers_in_the_code_are_arguments():
+    assert any("in its code" in note for note in hw.check(of_three_heads).notes)

@@ -1,6 +1,6 @@
 """Functions in JAX are run as one program, unless their code does more than compute a result."""
 
-from functools import cache
+from functools import cache, partial
 from itertools import count, pairwise
 
 import numpy as np
@@ -103,3 +103,48 @@ def test_dropout_from_another_library_is_not_right():
         return weights * (rng.random(weights.shape) > 0.3) / 0.7 @ v
 
     assert not hw.check(attention).ok
+
+
+def test_what_vmap_has_made_is_called_with_arguments_in_their_places():
+    @partial(jax.vmap, in_axes=(None, None, None, 0))
+    def attention(w_q, w_k, w_v, x):
+        s = (x @ w_q) @ (x @ w_k).T / w_q.shape[-1] ** 0.5
+        return jax.nn.softmax(s, axis=-1) @ (x @ w_v)
+
+    assert hw.check(attention).ok
+
+
+class Linear:
+    def __init__(self, key, width):
+        self.weight, self.bias = jax.random.normal(key, (width, width)) / width**0.5, jnp.zeros(width)
+
+    def __call__(self, x):
+        return self.weight @ x + self.bias
+
+
+class OfArrays:
+    """Layers of one vector each, x: (seq, dim)."""
+
+    def __init__(self, dim=12, num_heads=3):
+        self.query, self.key, self.value, self.out = (
+            Linear(key, dim) for key in jax.random.split(jax.random.key(0), 4)
+        )
+        self.num_heads = num_heads
+
+    def __call__(self, x):
+        q, k, v = (jax.vmap(p)(x).reshape(len(x), self.num_heads, -1) for p in (self.query, self.key, self.value))
+        p = jax.nn.softmax(jnp.einsum("nhd,mhd->hnm", q, k) / self.divisor(q), axis=-1)
+        return jax.vmap(self.out)(jnp.einsum("hnm,mhd->nhd", p, v).reshape(x.shape))
+
+    def divisor(self, q):
+        return q.shape[-1] ** 0.5
+
+
+class OfArraysByModelWidth(OfArrays):
+    def divisor(self, q):
+        return len(self.out.bias) ** 0.5
+
+
+def test_classes_that_hold_arrays_of_jax_are_checked():
+    assert hw.check(OfArrays()).ok
+    assert hw.check(OfArraysByModelWidth()).mistakes == ("scale-model-width",)

@@ -45,6 +45,7 @@ from headwise.parallel import single_threaded_blas
 
 _OF_FUNCTION, _OF_MODULE = 15_000, 40_000  # evaluations; a module is searched once for each of its readings
 
+_OF_ANY_SIZES = "In this check the number of heads and the sizes in its code are those of the arguments."
 _CAUSAL = re.compile(r"causal|autoregressive", re.IGNORECASE)  # names of options that ask for it
 _ROTARY = re.compile(r"rot|rope|freq|angle", re.IGNORECASE)  # names of learned rotations
 
@@ -154,7 +155,8 @@ def _check_with_any_sizes(
     for any_sizes in (False, True) if adapter is None and has_sizes(function) else (False,):
         try:
             with limited_evaluations(_OF_FUNCTION):
-                verdicts.append(_check_function(function, kind, adapter, requirements, source, rng, any_sizes))
+                verdict = _check_function(function, kind, adapter, requirements, source, rng, any_sizes)
+                verdicts.append(replace(verdict, notes=(*verdict.notes, _OF_ANY_SIZES)) if any_sizes else verdict)
         except (DataError, UncallableError) as error:
             refusals.append(error)
         if verdicts and verdicts[0].ok:
@@ -177,8 +179,11 @@ def _check_function(
     documentation = document(function, text)
 
     def find(function: Callable[..., Any], most: int = ANY) -> Findings:
-        tiers = infer_calling_conventions(function, kind, adapter, text, requirements, any_sizes)
-        findings = with_returned_caches(judge(tiers, documentation, requirements, rng, most))
+        def explain(most: int) -> Findings:
+            tiers = infer_calling_conventions(function, kind, adapter, text, requirements, any_sizes)
+            return judge(tiers, documentation, requirements, rng, most)
+
+        findings = with_returned_caches(_without_dropout(explain(most), lambda: explain(1)))
         refuse_other_kind(findings, documentation)
         refuse_own_matrices(documentation, findings.explanation is not None)
         findings = with_wrong_slopes(with_missing_ingredients(findings, documentation), documentation)
@@ -272,9 +277,12 @@ def _best(targets: Iterable[Target], kind: str, requirements: Requirements, rng:
         documentation = _documentation_of(target)
         first = MEASURED if target.empty_tables is not None else ANY
         most = first if best is None else min(2, best.rank[0] - 1)
-        judged = _Judged(target, judge(tiers, documentation, requirements, rng, min(1, most)))
-        if judged.findings.explanation is None and _is_random(judged.findings.convention):
-            judged = _without_dropout(judged, kind, documentation, requirements, rng)
+
+        def again(target: Target = target, documentation: Documentation = documentation) -> Findings:
+            return judge(conventions_of_target(target, kind, requirements), documentation, requirements, rng, 1)
+
+        findings = judge(tiers, documentation, requirements, rng, min(1, most))
+        judged = _Judged(target, _without_dropout(findings, again))
         if best is None and judged.findings.explanation is None and (other := other_kind(judged.findings.convention)):
             raise DataError(f"{target.name}: {other}. Headwise checks softmax attention between tokens.")
         if judged.findings.explanation is None and most > 1:
@@ -312,20 +320,19 @@ def _is_random(convention: CallingConvention) -> bool:
     return first is not None and second is not None and not np.array_equal(first, second)
 
 
-def _without_dropout(
-    judged: _Judged,
-    kind: str,
-    documentation: Documentation,
-    requirements: Requirements,
-    rng: np.random.Generator | None,
-) -> _Judged:
-    """The same, or what explains a module once the dropout functions of its framework do nothing."""
+def _without_dropout(findings: Findings, again: Callable[[], Findings]) -> Findings:
+    """The findings, or those once the dropout functions of torch do nothing, if only these are explained.
+
+    `again` makes the findings with one mistake at most.
+    """
+    of_torch = any(call.response.framework == "torch" for call in findings.calls)
+    if findings.explanation is not None or not of_torch or not _is_random(findings.convention):
+        return findings
     with without_dropout():
-        tiers = conventions_of_target(judged.target, kind, requirements)
-        findings = judge(tiers, documentation, requirements, rng, 1)
-    if findings.explanation is None or not _is_random(findings.convention):
-        return judged
-    return _Judged(judged.target, findings.with_observed("dropout-active"))
+        without = again()
+    if without.explanation is None or not _is_random(without.convention):
+        return findings
+    return without.with_observed("dropout-active")
 
 
 def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng: np.random.Generator | None) -> _Judged:

@@ -22,6 +22,7 @@ from headwise.checker.user_code.numpy_guard import np
 _NEUTRAL = {"offset": 0}  # for arguments that have to be passed
 _RESIDUAL = {"residual", "residuals", "skip", "identity", "shortcut"}  # what a layer adds to its output: nothing
 _OF_PLACES = re.compile(r"pos|rot|mask|bbox|coord|layout|dist|edge|rel_|bias")  # names of what is no tokens
+_SELF = re.compile(r"(is_?)?self_?att(n|ention)")  # flags of layers without one
 _CROSS = re.compile(r"(is_?)?(cross|encoder_?decoder)(_?att(n|ention))?")  # flags of layers with a context
 _CLOSE = 1e-3  # a norm adds a small number to what it divides by
 _OTHER = 9  # where the layer is as wide as that
@@ -158,7 +159,8 @@ def with_optional_context(call: Call) -> Call | None:
 
 def has_no_context(layer: Layer) -> bool:
     """Whether a flag says that keys and values come from its tokens, of a class that may take a context too."""
-    return any(value is False and _CROSS.fullmatch(name) for name, value in layer.attributes.items())
+    unset = [name for name, value in layer.attributes.items() if value is False]
+    return any(map(_CROSS.fullmatch, unset)) and not any(map(_SELF.fullmatch, unset))
 
 
 def takes_any_count(call: Call, sizes: TargetSizes) -> bool:

@@ -25,6 +25,27 @@ from headwise.errors import DataError
 from headwise.shapes import Array
 
 
+def is_jax_array(value: Any) -> bool:
+    """Whether a value is an array of JAX; JAX is not imported for it."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(value, jax.Array)
+
+
+def in_float64() -> Any:
+    """A context in which JAX computes in float64."""
+    import jax
+
+    return jax.enable_x64(True)
+
+
+def jax_array(array: Array) -> Any:
+    """An array of JAX, in float64 if that is the type."""
+    import jax
+
+    with in_float64():
+        return jax.numpy.asarray(array)
+
+
 def _classes() -> tuple[type, ...]:
     names = (("flax.linen", "Module"), ("flax.nnx", "Module"))
     return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
@@ -64,16 +85,16 @@ def _linen(module: Any, name: str) -> Layer:
     def apply_to(params: Any, *args: Any, **kwargs: Any) -> Any:
         return module.apply({"params": params, **rest}, *args, **kwargs)
 
-    apply = _Compiled(apply_to, jax.jit)
+    apply = Compiled(apply_to, jax.jit)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        with jax.enable_x64(True):
+        with in_float64():
             return apply(unflatten_dict(dict(arrays), sep="."), *args, **kwargs)
 
     return _layer(module, name, arrays, arrays.update, forward)
 
 
-class _Compiled:
+class Compiled:
     """A function that is compiled as one, for each shape of its arrays: operation by operation takes far longer.
 
     It is called as it is where its code depends on the numbers in an array.
@@ -116,7 +137,7 @@ def _initial(module: Any) -> Any:
     errors: list[Exception] = []
     for width, count in product(possible_widths(module), range(1, len(required) + 1)):
         try:
-            init = _Compiled(lambda key, *args: module.init(key, *args, **named), jax.jit)
+            init = Compiled(lambda key, *args: module.init(key, *args, **named), jax.jit)
             given = [jax.numpy.zeros((2, 6, width), np.float32)] * count
             return init(jax.random.key(0), *given, *[None] * (len(required) - count))
         except Exception as error:  # whatever somebody's module raises
@@ -135,15 +156,15 @@ def _nnx(module: Any, name: str) -> Layer:
     arrays = {path: np.array(leaf.get_value(), np.float64) for path, leaf in state.items()}
 
     def write(new: Mapping[str, Array]) -> None:
-        with jax.enable_x64(True):
+        with in_float64():
             for path, array in new.items():
                 state[path].set_value(jax.numpy.asarray(array))
             nnx.update(twin, nnx.from_flat_state([(tuple(_key(k) for k in p.split(".")), v) for p, v in state.items()]))
 
-    call = _Compiled(lambda twin, *args, **kwargs: twin(*args, **kwargs), nnx.jit)
+    call = Compiled(lambda twin, *args, **kwargs: twin(*args, **kwargs), nnx.jit)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        with jax.enable_x64(True):
+        with in_float64():
             return call(twin, *args, **kwargs)
 
     return _layer(twin, name, arrays, write, forward)
@@ -154,19 +175,13 @@ def _key(text: str) -> str | int:
 
 
 def _layer(module: Any, name: str, arrays: Mapping[str, Array], write: Any, forward: Any) -> Layer:
-    import jax
-
-    def convert(array: Any) -> Any:
-        with jax.enable_x64(True):
-            return jax.numpy.asarray(array)
-
     vars(forward)["__signature__"] = signature_of_method(type(module), "__call__")
     return Layer(
         name,
         tuple(_parameters(arrays)),
         write,
         forward,
-        convert,
+        jax_array,
         numbers={key: value for key, value in vars(module).items() if type(value) is int},
         attributes=plain_attributes(module),
         framework="flax",

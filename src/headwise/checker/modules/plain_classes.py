@@ -1,4 +1,4 @@
-"""Plain Python classes whose attributes are NumPy arrays or tensors of torch."""
+"""Plain Python classes whose attributes are arrays of NumPy or JAX, or tensors of torch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import copy
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headwise.checker.calling.responses import bare
+from headwise.checker.modules.flax_modules import Compiled, in_float64, is_jax_array, jax_array
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of, signature_of_method
 from headwise.checker.modules.names import bias_role, is_formula, is_turned_off, role_of
 from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
@@ -51,8 +53,9 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
     places = dict(_places(clone, "", set()))
     parts = plain_submodules(clone)
     convert: Callable[[Array], Any] = np.asarray
-    if any(is_torch_tensor(item) for item, _ in places.values()):
-        convert = torch_tensor
+    of_jax = any(is_jax_array(item) for item, _ in places.values())
+    if of_jax or any(is_torch_tensor(item) for item, _ in places.values()):
+        convert = jax_array if of_jax else torch_tensor
         for item, replace in places.values():
             replace(convert(np.array(bare(item), np.float64) if bare(item).dtype.kind == "f" else bare(item)))
     numbers = {path: bare(item) for path, (item, _) in places.items()}
@@ -67,13 +70,31 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         named = [path for path, array in learned.items() if array.dtype.kind == "f"]  # no name says anything
     parameters = tuple(Parameter(path, np.array(learned[path], np.float64)) for path in named)
 
-    def write(arrays: Mapping[str, Array]) -> None:
+    state = {path: item for path, (item, _) in places.items() if path in named}
+
+    def put(arrays: Mapping[str, Any]) -> None:
         for path, array in arrays.items():
-            places[path][1](convert(np.array(array)))
+            places[path][1](array)
+
+    def write(arrays: Mapping[str, Array]) -> None:
+        state.update({path: convert(np.array(array)) for path, array in arrays.items()})
+        put(state)
+
+    def call(state_of_call: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        put(state_of_call)
+        try:
+            return getattr(clone, method)(*args, **kwargs)
+        finally:
+            put(state)
+
+    compiled = Compiled(call, sys.modules["jax"].jit) if of_jax else call
 
     @functools.wraps(getattr(type(clone), method))
     def forward(*args: Any, **kwargs: Any) -> Any:
-        return getattr(clone, method)(*args, **kwargs)
+        if not of_jax:
+            return getattr(clone, method)(*args, **kwargs)
+        with in_float64():
+            return compiled(state, *args, **kwargs)
 
     vars(forward)["__signature__"] = signature_of_method(type(clone), method)
     scalars = {key: item for key, item in vars(clone).items() if isinstance(item, bool | int | float | str)}
@@ -101,7 +122,7 @@ def _fixed(item: Any) -> None:
 
 
 def _is_array(item: Any) -> bool:
-    return isinstance(item, np.ndarray) or is_torch_tensor(item)
+    return isinstance(item, np.ndarray) or is_torch_tensor(item) or is_jax_array(item)
 
 
 def _places(
@@ -159,4 +180,4 @@ def _is_container(item: Any) -> bool:
     if isinstance(item, list | tuple | dict):
         return True
     other = inspect.isclass(item) or inspect.isroutine(item) or inspect.ismodule(item)
-    return hasattr(item, "__dict__") and not other and not is_torch_tensor(item)
+    return hasattr(item, "__dict__") and not other and not _is_array(item)

@@ -13,6 +13,7 @@ from headwise.checker.modules.frameworks import framework_of
 from headwise.checker.modules.layer import documentation_of
 from headwise.checker.user_code.execution import user_code
 
+_OF_HEADS = {"width": 6, "values": 10}  # widths of one head
 _WIDTHS = (24, 40, 48)  # for those that are as wide as the tokens by default
 _OF_CAUSAL = re.compile(r"(use_?|with_?)?mask")  # flags that mean a causal one
 _OFF = (None, False, 0, -1, (-1, -1))
@@ -46,7 +47,9 @@ def other_sizes(cls: type) -> Iterator[Variant]:
     """Other sizes than usual: of widths that may differ all, each of them, and none."""
     usual = OTHERS | ({"key_heads": OTHERS["heads"] // 2} if has_groups(cls) else {})
     names = [name for name in settings_of(cls) if role_of_setting(name) == "model" and name in _made(cls, usual)]
-    alone = [Variant({**usual, role: width}, {}) for role, width in (("width", 6), ("values", 10))]
+    alone = [Variant({**usual, role: width}, {}) for role, width in _OF_HEADS.items()]
+    unset = ((name, role_of_setting(name)) for name, default in settings_of(cls).items() if default is None)
+    alone += [Variant(usual, {name: _OF_HEADS[role]}) for name, role in unset if role in _OF_HEADS]
     alone += [Variant(usual, {name: width}) for name, width in zip(names[1:], _WIDTHS, strict=False)]
     before = _shapes(cls, Variant(usual, {})) if _has_widths(cls, names) else None
     alone = [one for one in alone if before is not None and _shapes(cls, one) not in (None, before)]

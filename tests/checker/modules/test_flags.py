@@ -1,0 +1,43 @@
+"""Flags, masks and widths in forms that are less usual, dropout of logits, and arrays that become tensors."""
+
+import pytest
+
+import headwise as hw
+
+torch = pytest.importorskip("torch")
+layers = pytest.importorskip("layers.flags_layers")
+pytestmark = pytest.mark.parity
+
+MISTAKES = {
+    "Separate": (),
+    "SeparateOfModelWidth": ("scale-model-width",),
+    "MaskOfContextFirst": (),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(name):
+    assert hw.check(getattr(layers, name)).mistakes == MISTAKES[name]
+
+
+def test_a_mask_of_the_context_that_is_left_out_is_a_mistake():
+    assert not hw.check(layers.MaskOfContextForgotten).ok
+
+
+def with_dropout_of_logits(q, k, v, dropout_p=0.1):
+    s = torch.nn.functional.dropout(q @ k.mT / q.shape[-1] ** 0.5, dropout_p)
+    return s.softmax(-1) @ v
+
+
+def test_dropout_of_logits_is_named():
+    assert hw.check(with_dropout_of_logits).mistakes == ("dropout-active",)
+
+
+def of_arrays(q, k, v):
+    assert q.dtype.name  # of NumPy's types
+    q, k, v = map(torch.as_tensor, (q, k, v))
+    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+
+def test_gradients_of_a_function_of_arrays_in_torch_do_not_stop_the_check():
+    assert hw.check(of_arrays).ok

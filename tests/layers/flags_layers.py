@@ -1,0 +1,66 @@
+"""Layers whose flags, masks and widths are given in ways that are less usual."""
+
+import torch
+from torch import nn
+
+
+class Separate(nn.Module):
+    """Keys and values of their own, unless a flag says otherwise, as in fairseq; `head_dim` is optional."""
+
+    def __init__(self, embed_dim=12, num_heads=3, head_dim=None, self_attention=False, encoder_decoder_attention=False):
+        super().__init__()
+        self.num_heads = num_heads
+        self.self_attention = self_attention
+        self.encoder_decoder_attention = encoder_decoder_attention
+        inner = num_heads * (head_dim or embed_dim // num_heads)
+        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(embed_dim, inner) for _ in range(3))
+        self.out_proj = nn.Linear(inner, embed_dim)
+        self.scale = self.factor(embed_dim, inner)
+
+    def factor(self, embed_dim, inner):
+        return (inner // self.num_heads) ** -0.5
+
+    def forward(self, query, key, value):
+        key = query if self.self_attention else key
+        value = query if self.self_attention else key if self.encoder_decoder_attention else value
+        q, k, v = (
+            p(x).unflatten(-1, (self.num_heads, -1)).transpose(-2, -3)
+            for p, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        )
+        p = (q @ k.transpose(-1, -2) * self.scale).softmax(-1)
+        return self.out_proj((p @ v).transpose(-2, -3).flatten(-2))
+
+
+class SeparateOfModelWidth(Separate):
+    """Its scale is right as long as `head_dim` is not given."""
+
+    def factor(self, embed_dim, inner):
+        return (embed_dim // self.num_heads) ** -0.5
+
+
+class MaskOfContextFirst(nn.Module):
+    """The mask of its tokens counts only where there is neither a context nor a mask of one, as in x-transformers."""
+
+    def __init__(self, dim=12, heads=3):
+        super().__init__()
+        self.heads = heads
+        self.to_q, self.to_k, self.to_v, self.to_out = (nn.Linear(dim, dim, bias=False) for _ in range(4))
+
+    def forward(self, x, context=None, mask=None, context_mask=None):
+        source = x if context is None else context
+        keep = self.chosen(mask if context is None else None, context_mask)
+        q, k, v = (
+            p(a).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+            for p, a in ((self.to_q, x), (self.to_k, source), (self.to_v, source))
+        )
+        s = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+        s = s if keep is None else s.masked_fill(~keep[:, None, None], -torch.finfo(s.dtype).max)
+        return self.to_out((s.softmax(-1) @ v).transpose(-2, -3).flatten(-2))
+
+    def chosen(self, mask, context_mask):
+        return mask if context_mask is None else context_mask
+
+
+class MaskOfContextForgotten(MaskOfContextFirst):
+    def chosen(self, mask, context_mask):
+        return mask

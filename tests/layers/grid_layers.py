@@ -54,3 +54,32 @@ class ShiftedWindowsUnmasked(ShiftedWindows):
     """Windows go around the edges of the grid."""
 
     masked = False
+
+
+class DecomposedPositions(nn.Module):
+    """Queries times a vector for the distance of the rows, and one for that of the columns (MViTv2, SAM)."""
+
+    def __init__(self, dim=12, num_heads=3, size=9):
+        super().__init__()
+        self.num_heads, self.size = num_heads, size
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * size - 1, dim // num_heads))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * size - 1, dim // num_heads))
+
+    def entry(self, query, key):
+        return query - key + self.size - 1
+
+    def forward(self, x):
+        B, H, W, D = x.shape
+        q, k, v = self.qkv(x).reshape(B, H * W, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        rows, columns = torch.arange(H * W) // W, torch.arange(H * W) % W
+        logits = q @ k.mT / q.shape[-1] ** 0.5
+        for places, table in ((rows, self.rel_pos_h), (columns, self.rel_pos_w)):
+            vectors = table[self.entry(places[:, None], places)]
+            logits = logits + torch.einsum("bhnd,nmd->bhnm", q, vectors)
+        return self.proj((logits.softmax(-1) @ v).transpose(1, 2).reshape(B, H, W, D))
+
+
+class DecomposedPositionsOfKeys(DecomposedPositions):
+    def entry(self, query, key):
+        return (0 * query + key) % (2 * self.size - 1)

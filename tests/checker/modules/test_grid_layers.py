@@ -1,4 +1,4 @@
-"""Layers that attend within windows of a grid."""
+"""Layers that attend within windows of a grid, or have vectors for distances on it."""
 
 import pytest
 
@@ -13,6 +13,8 @@ VERDICTS = {
     "ShiftedWindows": ((), ("pattern-built-in",)),
     "ShiftedWindowsUnscaled": (("scale-missing",), ("pattern-built-in",)),
     "ShiftedWindowsUnmasked": (("unknown",), ()),
+    "DecomposedPositions": ((), ("position-bias",)),
+    "DecomposedPositionsOfKeys": (("unknown",), ()),
 }
 
 

@@ -1,13 +1,15 @@
 """What vectors of distances do that none does: of tables of a layer that is right without them, and no design explains.
 
-Where all tokens have the same queries and keys, pairs of tokens at the same distance have the same logits. Their
-products are with queries, also where there are others with keys (Shaw et al., 2018; He et al., 2021).
+Where all tokens have the same queries and keys, pairs of tokens at the same distance have the same logits, and pairs of
+pixels that are as many rows and columns from each other. Their products are with queries, also where there are others
+with keys (Shaw et al., 2018; He et al., 2021).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import takes_any_count
@@ -15,6 +17,7 @@ from headwise.checker.modules.more_keys import tables_of_heads
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.select import draw_weights
 from headwise.checker.reference.differences import difference
+from headwise.checker.reference.state import image_sides
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -64,8 +67,7 @@ class _Layer:
         if np.nanmax(np.abs(np.diff(self._logits({}), axis=1)), initial=0) > _CLOSE:  # it does more than this knows
             return
         logits = self._logits(vectors)
-        steps = np.diff(logits, axis=1)
-        if np.nanmax(np.abs(steps[1:, 1:] - steps[:-1, :-1]), initial=0) > _CLOSE:
+        if _residual(logits, self._places()) > _CLOSE:
             yield f"The logits with {names} differ between pairs of tokens at the same distance."
         for name, array in vectors.items():
             if not self._changes({name: array}, without="k") and self._changes({name: array}, without="q"):
@@ -78,6 +80,12 @@ class _Layer:
         for name, array in vectors.items():
             if self._has_unused_half({name: array}):
                 yield f"{name} is the same for keys before and after a query, and half of it has no use."
+
+    def _places(self) -> Any:
+        """The places of the tokens (N, 1), or those of pixels (N, 2)."""
+        rows, axes = self.call.rows, self.call.axes
+        sides = image_sides(rows) if "H" in axes else (rows,)
+        return np.indices(sides).reshape(len(sides), -1).T
 
     def _depends_on_first_query(self, vectors: Mapping[str, Array]) -> bool:
         """Whether the query of the first token has an influence on the others, where all keys are zero."""
@@ -118,3 +126,12 @@ class _Layer:
         zero = {name: np.zeros_like(a) for name, a in self.weights.items() if without and name[1:] == without}
         self.call.layer.write({**self.reading.stored({**self.weights, **zero}), **self.empty, **vectors})
         return np.asarray(self.call(X)[0])
+
+
+def _residual(logits: Array, places: Any) -> float:
+    """How far logits (N, N), less a constant of each row, are from those that depend on the distance alone."""
+    rows, columns = np.nonzero(~np.isnan(logits))
+    _, distance = np.unique(places[columns] - places[rows], axis=0, return_inverse=True)
+    terms = np.hstack([np.eye(len(logits))[rows], np.eye(len(rows))[distance]])
+    values = logits[rows, columns]
+    return float(np.abs(terms @ np.linalg.lstsq(terms, values)[0] - values).max(initial=0))

@@ -1,11 +1,13 @@
 """Arguments in the forms in which people pass keys, values, caches, packed sequences and prefixes."""
 
+from inspect import signature
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 import headwise as hw
+from headwise.checker.arguments.groups import parts_of_score
 
 
 def softmax(s, axis=-1):
@@ -199,3 +201,8 @@ def test_conventions_of_the_arguments_are_reported():
     assert "kv-packed" in hw.check(packed_pair).conventions
     assert "equal-lengths" in hw.check(neighbours).conventions
     assert "keys-cached" in hw.check(cache_with_room).conventions
+
+
+def test_an_argument_without_a_role_is_no_matrix():
+    parameters = list(signature(lambda q, k, v, frames: None).parameters.values())
+    assert parts_of_score(parameters, {"q": "q", "k": "k", "v": "v", "frames": ""}, "") == {}

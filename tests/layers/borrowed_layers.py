@@ -171,10 +171,20 @@ class Packed(Fused):
     def forward(self, hidden_states, cu_seqlens, position_embeddings=None):
         q, k, v = (a.squeeze(0) for a in self.heads(hidden_states[None]))
         cos, sin = position_embeddings
-        q, k = (a * cos + torch.cat([-a.chunk(2, -1)[1], a.chunk(2, -1)[0]], dim=-1) * sin for a in (q, k))
+        q, k = (a * cos + self.turned(a) * sin for a in (q, k))
         segments = torch.searchsorted(cu_seqlens, torch.arange(len(hidden_states)), right=True)
         mask = segments[:, None] == segments
         return self.proj(F.scaled_dot_product_attention(q, k, v, mask).transpose(0, 1).flatten(1))
+
+    def turned(self, a):
+        return torch.cat([-a.chunk(2, -1)[1], a.chunk(2, -1)[0]], dim=-1)
+
+
+class PackedOfNeighbours(Packed):
+    """With angles that are repeated for each pair of neighbouring features."""
+
+    def turned(self, a):
+        return torch.stack([-a[..., 1::2], a[..., ::2]], dim=-1).flatten(-2)
 
 
 class NormOfQueriesTwice(Separate):

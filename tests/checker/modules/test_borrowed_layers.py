@@ -25,6 +25,7 @@ VERDICTS = {
     "CapOfWords": ((), ()),
     "HalfRotated": ((), ("rope",)),
     "Packed": ((), ("rope",)),
+    "PackedOfNeighbours": ((), ("rope",)),
     "ColumnsAndResidual": ((), ("tokens-as-columns", "residual-inside")),
     "AddsPositions": ((), ()),
     "AddsPositionsToValues": (("unknown",), ()),

@@ -32,7 +32,7 @@ def parts_of_score(parameters: list[inspect.Parameter], known: Mapping[str, str 
     """The roles of the matrix of Luong's general score, or of those of an additive score and its vector."""
     required = [p.name for p in parameters if is_required(p)]
     additive = "tanh(" in code and "softcap" not in known.values()
-    matrices = [name for name in required if known[name] in (None, "params") or str(known[name])[0] == "W"]
+    matrices = [name for name in required if known[name] in (None, "params") or str(known[name]).startswith("W")]
     parts = [name for name in matrices if _PART_OF_SCORE.fullmatch(name.lower())]
     if additive and len(parts) == 2:
         parts += [name for name in required if known[name] == "v" and len(name) < 4]

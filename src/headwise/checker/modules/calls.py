@@ -27,7 +27,7 @@ _CROSS = re.compile(r"(is_?)?(cross|encoder_?decoder)(_?att(n|ention))?")  # fla
 _CLOSE = 1e-3  # a norm adds a small number to what it divides by
 _OTHER = 9  # where the layer is as wide as that
 _MOST = 64
-_MOST_ERRORS = 1_000  # after which a layer is refused: those that work are called within some hundred tries
+_MOST_ERRORS = 2_000  # after which a layer is refused: those that work are called within a thousand tries
 _VISIBLE = tuple(product(("BNN", "NN", "BN", "B1NN", "B11N"), (True, False, 0.0)))  # masks that may hide nothing
 _UNBIASED = tuple(product(("BHNN", "HNN", "NN", "BNNH", "FNN"), (0.0,)))  # biases of nothing; F is B · H
 

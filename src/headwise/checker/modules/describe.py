@@ -65,7 +65,14 @@ _LOGITS = re.compile(
     r"(\.detach\(\))?(,[^\n]*)?\)?\s*(#.*)?$",
     re.MULTILINE,
 )
-_TABLES = {"pair", "cos", "sin", "batch-cos", "batch-sin"}  # of angles, with those of a pair in either of two places
+_TABLES = {
+    "pair",
+    "flat-pair",
+    "cos",
+    "sin",
+    "batch-cos",
+    "batch-sin",
+}  # of angles, those of a pair in either of two places
 # names of torch's own layers of a transformer, whose tokens come before the batch
 _OF_TRANSFORMER = re.compile(r"\b(tgt|src|memory)_key_padding_mask\b|\bquery_pos\b|\bwith_pos_embed\b")
 
@@ -316,12 +323,13 @@ def _comments(source: str) -> str:
 def _call_with_tables(match: Match) -> Call:
     """The call with the angle of a pair in neighbouring places, if its output is only then one of distances."""
     call, model = match.call, match.reading.sizes.model
-    if not call.positions or not _TABLES.issuperset(call.positions.values()):
+    tables = {name: NEIGHBOURS + kind for name, kind in call.positions.items() if kind in _TABLES}
+    if not tables:
         return call
     rng = np.random.default_rng(0)
     matrices = [stored for matrix in match.reading.weights for stored in matrix.stored]
     call.layer.write({p.name: rng.normal(size=p.shape) / p.shape[-1] ** 0.5 for p in matrices})
-    neighbours = replace(call, positions={name: NEIGHBOURS + kind for name, kind in call.positions.items()})
+    neighbours = replace(call, positions={**call.positions, **tables})
     usual = _depends_on_distances(call, model)
     return neighbours if not usual and _depends_on_distances(neighbours, model) else call
 

@@ -117,5 +117,6 @@ def positions_of(
     for form, a in (("", halves), ("half-", angles), (NEIGHBOURS, neighbours)):
         makers[f"{form}pair"] = partial(lambda a: (table(np.cos, a[None]), table(np.sin, a[None])), a)
     makers["stacked-pair"] = makers["stacked-complex"]
-    makers["flat-pair"] = lambda: (table(np.cos, halves), table(np.sin, halves))
+    for form, a in (("", halves), (NEIGHBOURS, neighbours)):
+        makers[f"{form}flat-pair"] = partial(lambda a: (table(np.cos, a), table(np.sin, a)), a)
     return {name: makers[kind]() for name, kind in kinds.items()}

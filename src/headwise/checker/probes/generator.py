@@ -288,10 +288,11 @@ class Generator(ABC):
             hidden["mask"]["mask"][..., 0] = True
         if "padding" in self.takes:
             hidden["padding"] = {"padding": self.keys(b, m)}
-        for name, option in hidden.items():
-            option[name][..., 2] = False
+        place = min(2, m - 1)  # of a key that no query sees; the first is seen
+        for name, option in hidden.items() if place else ():
+            option[name][..., place] = False
             for where in ("k", "v"):
-                yield from self.poisoned(case | option, where, (slice(None), slice(None), 2))
+                yield from self.poisoned(case | option, where, (slice(None), slice(None), place))
         if "lengths" in self.takes:
             last = np.arange(m - b, m)
             yield Probe("empty-rows", case | {"lengths": last * (np.arange(b) > 0)})

@@ -245,3 +245,20 @@ class MaskOfTargets(Separate):
         logits = q @ k.mT / q.shape[-1] ** 0.5
         p = logits.masked_fill(adj.mT.unsqueeze(1) == 0, float("-inf")).softmax(dim=-1)
         return self.to_out((p @ v).transpose(1, 2).flatten(2))
+
+
+class RotaryWithoutContext(Separate):
+    """Rotary positions where keys are of the same tokens as queries, as in the decoder of Moonshine."""
+
+    factor = 1.0
+
+    def forward(self, hidden_states, position_embeddings=None, key_value_states=None):
+        q, k, v = self.heads(hidden_states, hidden_states if key_value_states is None else key_value_states)
+        if key_value_states is None:
+            cos, sin = position_embeddings
+            q, k = (a * cos + torch.cat([-a.chunk(2, -1)[1], a.chunk(2, -1)[0]], dim=-1) * sin for a in (q, k))
+        return self.mixed(q * self.factor, k, v)
+
+
+class RotaryWithoutContextScaledTwice(RotaryWithoutContext):
+    factor = 0.5

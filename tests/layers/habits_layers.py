@@ -145,6 +145,14 @@ class PackedImages(Base):
         return self.attend(hidden_states, hidden_states, keep)[0]
 
 
+class PackedInEachItem(Base):
+    """Tokens (B, N, D), of which each item has images that begin at the same places."""
+
+    def forward(self, hidden_states, cu_seqlens, max_seqlen):
+        parts = [hidden_states[:, start:end] for start, end in pairwise(cu_seqlens)]
+        return torch.cat([self.attend(part, part)[0] for part in parts], dim=1)
+
+
 class PackedImagesMixed(Base):
     """Does not use where each image begins."""
 

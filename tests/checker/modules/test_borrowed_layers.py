@@ -30,6 +30,8 @@ VERDICTS = {
     "AddsPositions": ((), ()),
     "AddsPositionsToValues": (("unknown",), ()),
     "NormOfQueriesTwice": (("unknown",), ("qk-norm",)),
+    "RotaryWithoutContext": ((), ("rope-without-context",)),
+    "RotaryWithoutContextScaledTwice": (("scale-no-root",), ("rope",)),
     "NormsNotUsed": ((), ()),
     "DropsWhereLong": (("dropout-active",), ()),
     "NamelessGroups": ((), ()),

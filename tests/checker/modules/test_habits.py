@@ -22,6 +22,7 @@ VERDICTS = {
     "WindowAndCap": ((), ("window-built-in", "softcap-built-in")),
     "HandsConfigOn": ((), ()),
     "PackedImages": ((), ()),
+    "PackedInEachItem": ((), ()),
     "TurnedBeforeHeads": ((), ("rope-by-head",)),
     "WeightsOfFirstHead": ((), ()),
     "ImageOfTables": ((), ("position-bias",)),

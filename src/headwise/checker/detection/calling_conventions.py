@@ -198,6 +198,7 @@ def _start(
         fused=bool({"Wqkv", "Wkv"} & reading.names.keys()),
         preallocated="kpast" in reading.names and documentation.writes_at(reading.names.get("offset")),
         bias_shared="index" in reading.names,
+        segments_shared="starts" in reading.names,
         grid=bool({"rows", "grid"} & reading.names.keys()),
         even="cos" in takes or bool(re.search(r"\bcos\(|rope|rotary", documentation.code_with_helpers, re.IGNORECASE)),
         packed=next((name for name in ("qkv", "kv") if name in reading.names), ""),

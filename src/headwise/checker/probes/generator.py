@@ -232,7 +232,7 @@ class Generator(ABC):
             "causal": {"causal": True},
             "window": {"window": self.interface.window},
             "lengths": {"lengths": short},
-            "segments": {"segments": 1 + np.sort(self.rng.integers(0, 3, (b, n)))},
+            "segments": {"segments": self.segments(b, n)},
             "prefix": {"prefix": np.full(b, max(3, m - 2))},
             "sinks": {"sinks": self.normal(1, h)},
             "topk": {"topk": 3},
@@ -275,6 +275,11 @@ class Generator(ABC):
             open_mask = {"mask": mask if self.interface.key_mask else mask | np.eye(n, m, dtype=bool)}
             everything = {k: v for name in taken if name != "padding" for k, v in taken[name].items()}
             yield Probe("together", case | everything | (open_mask if "mask" in taken else {}))
+
+    def segments(self, b: int, n: int) -> Array:
+        """Up to three sequences in each row, numbered from one."""
+        rows = self.rng.integers(0, 3, (1 if self.interface.segments_shared else b, n))
+        return np.repeat(1 + np.sort(rows), b // len(rows), axis=0)
 
     def edges(self, case: Case) -> Iterator[Probe]:
         """Queries that may attend to nothing, and NaN where no query attends."""

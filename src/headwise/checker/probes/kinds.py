@@ -53,6 +53,7 @@ class Interface:
     bias_table: bool = False  # whether its bias is a table, so that it depends only on the distance of query and key
     bias_of_heads: bool = False  # whether its bias has an entry for each head, from which it knows how many there are
     bias_shared: bool = False  # whether its bias is one for all items
+    segments_shared: bool = False  # whether the places where sequences begin are those of all items
     window: tuple[int | None, int | None] = (2, 1)  # the window to try: (left, right)
     # options that apply although there is no argument for them: ``{"causal": True}`` for a function whose name says
     # so

@@ -25,6 +25,7 @@ from headwise.checker.reference.stages import (
     one_more,
     rotary,
     rotary_after,
+    rotary_without_context,
     scale_that_divides,
     signed_distances,
     temperature_alone,
@@ -139,6 +140,16 @@ CONVENTIONS = {
             tuple(
                 {"+rotate": rotary(turn, base, part)}
                 for base, part in ((1e4, 1), (5e5, 1), (1e6, 1), (1e4, 4), (1e4, 2))
+                for turn in (rotated_halves, rotated_neighbours)
+            ),
+            of_positions=True,
+        ),
+        Convention(
+            "rope-without-context",
+            "rotary positions where it is given no context",
+            tuple(
+                {"+rotate": rotary_without_context(turn, base)}
+                for base in (1e4, 5e5, 1e6)
                 for turn in (rotated_halves, rotated_neighbours)
             ),
             of_positions=True,

@@ -73,6 +73,16 @@ def _rotate(t: Trace, turn: Turn, base: float, part: int) -> None:
     t.q, t.k = (_at_positions(a, 0, turn, base, part) for a in (t.q, t.k))
 
 
+def rotary_without_context(turn: Turn, base: float) -> Stage:
+    """As `rotary`, where keys and values are of the same tokens as queries."""
+    return partial(_rotate_without_context, turn=turn, base=base)
+
+
+def _rotate_without_context(t: Trace, turn: Turn, base: float) -> None:
+    if "context" not in t.case:
+        _rotate(t, turn, base, 1)
+
+
 def rotary_after(turn: Turn, base: float, whole: bool, queries: bool = True, keys: bool = True) -> Stage:
     """Rotate queries that are the last tokens, and the keys of these tokens or (`whole`) of all.
 

@@ -165,7 +165,7 @@ def _normalized_residual(explanation: Explanation | None) -> Iterator[str]:
 
 
 def _phrase(code: str, convention: CallingConvention, change: Change) -> str:
-    if code in ("rope", "rope-cached") and (pairs := pairs_of(change.get("+rotate"))):
+    if code in ("rope", "rope-cached", "rope-without-context") and (pairs := pairs_of(change.get("+rotate"))):
         return f"{CONVENTIONS[code].phrase} ({pairs})"
     window = convention.interface.implicit.get("window")
     if code == "window-built-in" and window:

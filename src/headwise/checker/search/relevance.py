@@ -10,6 +10,7 @@ _OF_ARGUMENTS = {
     "scale-divides": "scale",
     "temperature": "temperature",
     "rope-cached": "kpast",
+    "rope-without-context": "context",
     "rope-offset": "kpast",
     "inputs-exchanged": "values",
 }

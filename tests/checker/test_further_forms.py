@@ -116,8 +116,15 @@ def by_lists(queries, keys, values):
     return rows
 
 
-def test_an_overflow_that_raises_is_one():
-    assert hw.check(by_lists).hazards == ("softmax-overflow",)
+def less_the_mean(q, k, v):
+    s = scaled(q, k)
+    e = np.exp(s - s.mean(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True) @ v
+
+
+@pytest.mark.parametrize("function", [by_lists, less_the_mean])
+def test_an_overflow_may_raise_or_show_far_from_the_mean_only(function):
+    assert hw.check(function).hazards == ("softmax-overflow",)
 
 
 def of_heads_for_items(q, k, v, mask=None):
@@ -200,3 +207,33 @@ def test_portuguese_names_are_read():
 
 def test_a_verdict_says_that_numbers_in_the_code_are_arguments():
     assert any("in its code" in note for note in hw.check(of_three_heads).notes)
+
+
+def on_both_sides(q, k, v, w=2):
+    """Each position attends to itself and to w positions on either side. q, k, v: (T, d)"""
+    n = np.arange(len(q))
+    return softmax(np.where(abs(n[:, None] - n) <= w, scaled(q, k), -np.inf)) @ v
+
+
+def on_both_sides_less_one(q, k, v, w=2):
+    """Each position attends to itself and to w positions on either side. q, k, v: (T, d)"""
+    rows = []
+    for t in range(len(q)):
+        near = slice(max(0, t - w), min(len(k), t + w))
+        rows.append(softmax(scaled(q[t : t + 1], k[near])) @ v[near])
+    return np.concatenate(rows)
+
+
+def test_words_say_that_a_number_is_a_window():
+    assert hw.check(on_both_sides).ok
+    assert hw.check(on_both_sides_less_one).mistakes == ("window-off-by-one",)
+
+
+def of_distances(q, k, v):
+    """q, k, v: (B, N, D). Of q · k = (|q|² + |k|² − |q − k|²) / 2 the first term cancels."""
+    squares = ((np.expand_dims(q, 2) - np.expand_dims(k, 1)) ** 2).sum(-1)
+    return softmax((np.expand_dims((k**2).sum(-1), 1) - squares) / (2 * q.shape[-1] ** 0.5)) @ v
+
+
+def test_an_axis_for_pairs_makes_no_single_query():
+    assert hw.check(of_distances).ok

@@ -64,3 +64,29 @@ class MaskOfContextFirst(nn.Module):
 class MaskOfContextForgotten(MaskOfContextFirst):
     def chosen(self, mask, context_mask):
         return mask
+
+
+class WithinWindow(nn.Module):
+    """Sliding window attention: a token attends to itself and the window_size - 1 tokens before it."""
+
+    def __init__(self, dim=12, heads=3, window_size=4):
+        super().__init__()
+        self.heads, self.window_size = heads, window_size
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x):
+        q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for a in self.qkv(x).chunk(3, -1))
+        n = torch.arange(x.shape[1])
+        s = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        s = s.masked_fill(~((n <= n[:, None]) & self.near(n[:, None], n)), -torch.inf)
+        return self.out((s.softmax(-1) @ v).transpose(-2, -3).flatten(-2))
+
+    def near(self, i, j):
+        return i - j < self.window_size
+
+
+class WithinBlocks(WithinWindow):
+    """Sliding window attention: a token attends to itself and the window_size - 1 tokens before it."""
+
+    def near(self, i, j):
+        return i // self.window_size == j // self.window_size

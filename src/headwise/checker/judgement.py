@@ -122,7 +122,8 @@ def _with_built_in_limits(
     if convention.load is not None and sees_windows_of_grid(attended):
         return [convention.with_design(pattern_of_keys(convention))]
     if limits and attended is not None and _mask_replaces_limits(convention, len(attended)):
-        implicit = {**interface.implicit, **limits, **aligned}  # else fewer queries are for a mask to align
+        of_function = aligned if convention.load is None else {}
+        implicit = {**interface.implicit, **limits, **of_function}  # else fewer queries are for a mask to align
         limited_without_mask = convention.with_interface(implicit=implicit, mask_replaces_limits=True)
         return [replace(limited_without_mask, built_in=("causal-without-mask",))]
     if limits:

@@ -12,6 +12,8 @@ MISTAKES = {
     "Separate": (),
     "SeparateOfModelWidth": ("scale-model-width",),
     "MaskOfContextFirst": (),
+    "WithinWindow": (),
+    "WithinBlocks": ("unknown",),
 }
 
 

@@ -135,7 +135,7 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
     if role in (None, "heads") and p.default is p.empty and holds_matrices:
         return "params"  # it holds the matrices, under whatever name
     others = {role_of(o.name) for o in parameters if o is not p}
-    if role in (None, "context") and _is_number(p, role) and is_window(p.name, code):
+    if role in (None, "context", "params") and _is_number(p, role) and is_window(p.name, code):
         return "window"
     if role is None and is_required(p) and (shown := role_in_code(p.name, code, others)):
         return shown

@@ -18,6 +18,11 @@ _OWN_KEY_APART = (
     r"\bWINDOW`*\s+(\w+\s+){0,2}(on|to) (each|either|both) sides?\b"
 )
 _HALF_ON_EACH_SIDE = r"(?s)(\bWINDOW`*\s*//?\s*2\b|\bhalf\b).{0,60}\b(each|either|both) sides?\b"
+BESIDES_WINDOW = r"global|random|sink|dilat|strid|\bcls\b"  # of keys that queries see besides those in a window
+_KEYS_OF = (
+    r"\bWINDOW`*(\s*[-−]\s*1`*)?\s+(\w+\s+)?(positions|tokens|keys|neighbou?rs)\s+(\w+\s+)?"
+    r"(before|earlier|preceding|back|to the left|(on|to) (each|either|both) sides?)\b"
+)
 _REACH = re.compile(r"radius|bandwidth|half")  # names of windows that do not count it
 
 _SYMBOLS = {
@@ -60,7 +65,9 @@ def meaning_of_window(text: str, name: str) -> str:
 
 
 def is_window(name: str, text: str) -> bool:
-    """Whether formulas, in code or in words, say how far before its own a query sees keys by a number of this name."""
+    """Whether formulas or words say how far from its own a query sees keys by a number of this name."""
+    if re.search(_KEYS_OF.replace("WINDOW", re.escape(name)), text):
+        return True
     return any(
         _QUERY.match(query) and _KEY.match(key) for _, query, key in _of_formulas(text, rf"(?<![\w.]){re.escape(name)}")
     )

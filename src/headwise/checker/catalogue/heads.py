@@ -7,7 +7,7 @@ from collections.abc import Callable
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import merge, split
-from headwise.checker.reference.state import Trace, configurable
+from headwise.checker.reference.state import Change, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
@@ -50,6 +50,9 @@ def unmoved(a: Array, heads: int) -> Array:
 def in_reverse(t: Trace) -> None:
     """The last head first."""
     t.o = t.o[:, ::-1]
+
+
+REVERSED: Change = {"+mix": in_reverse}
 
 
 @configurable
@@ -267,7 +270,7 @@ ENTRIES = (
             {"split": split_by(interleaved, "qkv"), "merge": _FEATURES_FIRST},
             {"merge": _FEATURES_FIRST},
             *({"split": split_by(interleaved, of)} for of in _SOME),
-            {"+mix": in_reverse},
+            REVERSED,
         ),
         reported_in=("mlxcel#928", "sglang#24321"),
     ),

@@ -32,6 +32,9 @@ def identity_in_weights(t: Trace) -> None:
         t.p = t.p + np.eye(t.p.shape[-1])
 
 
+VALUES_ADDED: Change = {"+clean": identity_in_weights}
+
+
 def sinusoids(x: Array, interleaved: bool) -> Array:
     """Positions for (..., N, D), Vaswani et al., section 3.5; sines and cosines alternating or one half each."""
     n, width = x.shape[-2:]
@@ -123,7 +126,7 @@ ENTRIES = (
             {"+finish": residual},
             {"+finish": residual_of_inputs},
             {"+merge": residual_before_output},
-            {"+clean": identity_in_weights},
+            VALUES_ADDED,
         ),
     ),
     Mistake(

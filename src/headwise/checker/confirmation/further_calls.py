@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from headwise.checker.arguments.roles import role_of
+from headwise.checker.arguments.windows import BESIDES_WINDOW
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.measurement.influence import attended_keys, built_in_limits, case_with_tokens
 from headwise.checker.modules import without_dropout
@@ -66,6 +67,8 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
         finally:
             target.train(False)
     sentences += [f"{note} it returns another output." for note in notes]
+    if "pattern-built-in" in findings.conventions and target.window is not None and _states_window(target):
+        sentences.append("The keys that a query sees are not those of the window that it states.")
     window = _mistake_with_window(convention, target)
     return replace(
         findings,
@@ -74,6 +77,11 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
         notes=(*findings.notes, *sentences),
         unexplained=findings.unexplained or bool(sentences),
     )
+
+
+def _states_window(target: Target) -> bool:
+    """Whether it says what its window counts, and of no keys besides those in it."""
+    return bool(target.window and target.window[1]) and not re.search(BESIDES_WINDOW, target.source, re.IGNORECASE)
 
 
 def _mistake_with_window(convention: CallingConvention, target: Target) -> tuple[str, ...]:

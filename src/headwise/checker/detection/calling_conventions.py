@@ -264,7 +264,8 @@ def _with_one_query(
     if interface.pooled:
         return find(alone, documentation, requirements, attempts)
     counts = [documentation.count_of_axes(name) for name in (query, key)]
-    expected = documentation.expands(query) or 0 < counts[0] < (counts[1] or 2)
+    pairs = documentation.expands(query) and documentation.expands(key)  # as of differences of queries and keys
+    expected = (documentation.expands(query) and not pairs) or 0 < counts[0] < (counts[1] or 2)
     for one in (alone, start)[:: 1 if expected else -1]:
         if tiers := find(one, documentation, requirements, attempts):
             return tiers

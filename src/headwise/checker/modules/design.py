@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from headwise.checker.catalogue.interface import VALUES_ADDED
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.extras import is_residual
 from headwise.checker.modules.gates import gates
@@ -64,7 +65,7 @@ def _activated(t: Trace, function: Callable[[Array], Array]) -> None:
 
 def residuals() -> list[Explanation]:
     """The ways to add the tokens to the output."""
-    return forms_of("residual-added")
+    return [one for one in forms_of("residual-added") if one.changes[0] is not VALUES_ADDED]
 
 
 def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has_more: bool) -> Explanation | None:

@@ -93,10 +93,11 @@ def _candidates(
         yield from ((factor + other, Explanation()) for other in others)
     mistakes = [one for one in every if one.codes[0] in CATALOGUE]
     scales = [one for one in mistakes if one.codes[0].startswith("scale")]
+    others_than_scales = [one for one in mistakes if not one.codes[0].startswith("scale")]
     capped = [Explanation.of(("softcap-built-in", {"+arrange": capped_at(cap)})) for cap in dict.fromkeys(caps)]
     capped += [cap + other for cap in capped for other in (*rotations, *norms, *both)]
     yield from product([*rotations, *norms, *both, *capped], (Explanation(), *scales))
-    yield from product([*rotations, *norms, *capped[: len(caps)]], mistakes)
+    yield from product([*rotations, *norms, *capped[: len(caps)]], others_than_scales)
 
 
 @configurable

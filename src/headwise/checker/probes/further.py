@@ -262,5 +262,5 @@ def _of_extreme_logits(generator: Generator) -> Iterator[Further]:
             of_itself = "X" in case and "context" not in case
             if of_itself and case["Wq"].shape == case["Wk"].shape:
                 case["Wk"] = case["Wq"].copy()  # so that the first token attends to itself
-            first[..., 0, :] *= 100 if of_itself else 1000
+            first[..., 0, :] *= 200 if of_itself else 4000  # far from the mean of the row, too
             yield Further.of(generator, "one query much larger than the others", Probe("large-logits", case))

@@ -8,6 +8,7 @@ from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.numbers_in_code import values_in_code
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.catalogue.heads import REVERSED
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.stages import capped_at, squashed
@@ -28,7 +29,8 @@ def with_built_in_designs(convention: CallingConvention, documentation: Document
     kind = stated_kind(documentation)
     code, forms = (kind.code, kind.forms) if kind else ("softcap-built-in", _softcaps(convention, documentation))
     if not forms and re.search(_HEADS_LAST, documentation.text):
-        code, forms = "heads-interleaved", CATALOGUE["heads-interleaved"].changes
+        changes = CATALOGUE["heads-interleaved"].changes
+        code, forms = "heads-interleaved", tuple(change for change in changes if change is not REVERSED)
     likely = sorted(forms, key=lambda change: _misfit(convention, code, change))[:1]
     return [convention.with_design((code, form)) for form in likely] + [convention]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from headwise.checker.arguments.documentation import Documentation
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.arguments.signatures import signature_of
+from headwise.checker.arguments.windows import BESIDES_WINDOW
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.measurement.influence import attended_keys
 from headwise.checker.measurement.recovery import fitted_scores, recovered_runs
@@ -33,7 +34,6 @@ _OF_NEIGHBOURS = r"natten\b|neighbou?rhood[ _]attention"
 _AND_OTHERS = (
     r"global|neighbou?r|previous|next|preceding|adjacent|overlap|random|sink|window|also|look|halo|last|first token|cls"
 )
-_BESIDES_WINDOW = r"global|random|sink|dilat|stride|\bcls\b"
 _NEGATED = r"\b(no|not|without|optional\w*|un(capped|normali[sz]ed))\b"
 _LEARNED_SLOPES = r"slopes?\w*\s*[:=].*(Parameter|param\(|add_weight|Variable)"
 _OTHER_BIAS = r"relative|table|bucket"
@@ -154,7 +154,7 @@ def _keeps_pattern(findings: Findings, documentation: Documentation) -> bool:
     if "window-built-in" in findings.conventions:
         return True
     windows = (p.name for p in signature_of(findings.convention.function) or () if role_of(p.name) == "window")
-    if any(map(documentation.window, windows)) and not re.search(_BESIDES_WINDOW, documentation.text, re.IGNORECASE):
+    if any(map(documentation.window, windows)) and not re.search(BESIDES_WINDOW, documentation.text, re.IGNORECASE):
         return False
     count = len(attended)
     rows, columns = np.arange(count)[:, None], np.arange(count)

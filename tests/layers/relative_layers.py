@@ -215,3 +215,29 @@ class Image(nn.Module):
 class ImageRowsAlone(Image):
     def of_columns(self, products):
         return 0 * products
+
+
+class GatedBias(nn.Module):
+    """A bias for each bucket of distances, times a gate of the query's token (WavLM; Chen et al., 2022)."""
+
+    def __init__(self, dim=12, num_heads=3):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.rel_embed = nn.Embedding(9, num_heads)
+        self.rel_gate = nn.Linear(dim // num_heads, 1)
+
+    def distance(self, n):
+        return torch.arange(n) - torch.arange(n)[:, None]
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        bias = self.rel_embed(self.distance(x.shape[1]).clamp(-4, 4) + 4).permute(2, 0, 1)
+        gate = self.rel_gate(x.unflatten(-1, (self.num_heads, -1))).sigmoid().transpose(1, 2)
+        s = q @ k.mT * q.shape[-1] ** -0.5 + gate * bias
+        return self.proj((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class GatedBiasUnused(GatedBias):
+    def distance(self, n):
+        return torch.zeros(n, n, dtype=torch.long)

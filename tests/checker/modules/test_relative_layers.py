@@ -54,3 +54,8 @@ def test_verdict(name):
     assert "position-bias" in verdict.conventions
     assert not note or note in verdict.notes
     assert mistakes or not any("zero in this check" in text for text in verdict.untested)
+
+
+def test_a_layer_that_gates_a_bias_has_no_effect_by_itself():
+    assert hw.check(layers.GatedBias).ok
+    assert "rel_embed.weight changes no output." in hw.check(layers.GatedBiasUnused).notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 
@@ -92,9 +92,11 @@ def used_in_part(
     all but one at an end, as where they are clipped on one side by one too much.
     """
     arrays, sentences = fill_tables(layer), []
+    names = [parameter.name for parameter in layer.parameters]
+    needed = [name for name in arrays if _NEEDED.search(name) and not _is_of_linear_layer(name, names)]
     if not repeats():  # they are empty in this check
         zeros = {name: np.zeros(array.shape) for name, array in arrays.items()}
-        for name in filter(_NEEDED.search, arrays):
+        for name in needed:
             layer.write({**zeros, name: arrays[name]})
             sentences += [f"{name} changes no output."] * (repeats_many or repeats)()
         layer.write(zeros)
@@ -111,7 +113,7 @@ def used_in_part(
         used = [changes(axis, range(head, head + 1)) for axis in of_heads for head in range(heads)]
         if len(of_heads) == 1 and any(used) and not all(used):
             sentences.append(f"Of {name}, only the entries for some of the heads change an output.")
-        if repeats_many and _NEEDED.search(name) and not changes(0, range(len(array)), many=True):
+        if repeats_many and name in needed and not changes(0, range(len(array)), many=True):
             sentences.append(f"{name} changes no output.")
         for axis, side in enumerate(array.shape):
             if not repeats_many or axis in of_heads or not 2 < side <= _LONGEST:
@@ -127,6 +129,11 @@ def used_in_part(
                 sentences.append(f"Of {name} {array.shape}, the entry at one end never changes an output.")
         layer.write({name: array})
     return sentences
+
+
+def _is_of_linear_layer(name: str, names: Iterable[str]) -> bool:
+    """Whether an array is the matrix or the bias of a layer, which may do something to other tables alone."""
+    return {f"{name.rpartition('.')[0]}.{part}" for part in ("weight", "bias")} <= {*names}
 
 
 def _is_of_window(entries: int, count: int | None) -> bool:

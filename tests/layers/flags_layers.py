@@ -88,5 +88,10 @@ class WithinWindow(nn.Module):
 class WithinBlocks(WithinWindow):
     """Sliding window attention: a token attends to itself and the window_size - 1 tokens before it."""
 
+    def __init__(self, dim=12, heads=3, window_size=4):
+        super().__init__(dim, heads)
+        del self.window_size
+        self.h, self.w = heads, window_size
+
     def near(self, i, j):
-        return i // self.window_size == j // self.window_size
+        return i // self.w == j // self.w

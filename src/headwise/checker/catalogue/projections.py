@@ -154,7 +154,7 @@ def _silu(a: Array) -> Array:
 def _activations() -> Iterator[Change]:
     for function in (_relu, np.tanh, _sigmoid, _gelu, _gelu_by_tanh, _silu):
         usual = function in (_relu, np.tanh, _sigmoid)
-        for parts in ("qkv", "qk", "q", "k", "v") if usual else ("qkv", "qk", "v"):
+        for parts in ("qkv", "qk", "q", "k", "v") if usual else ("qkv", "v"):
             yield {"+project": activated(parts, function)}
         yield {"+output": activated("o", function)}
         if usual:

@@ -158,7 +158,9 @@ def _is_unscaled(layer: Layer) -> bool:
 
 def _window(layer: Layer) -> tuple[int, str] | None:
     """The window among its numbers, and what the comments say that it counts."""
-    sizes = ((name, value) for name, value in layer.numbers.items() if role_of(name) == "window" and value > 0)
+    names = {name for name in layer.numbers if role_of(name) == "window"}
+    names |= {"w"} if re.search(r"\bself\.w\b[^=\n]*=[^\n]*window", layer.documentation) else set()
+    sizes = ((name, value) for name, value in layer.numbers.items() if name in names and value > 0)
     comments = _comments(layer.documentation).lower()
     return next(((value, meaning_of_window(comments, name)) for name, value in sizes), None)
 

@@ -43,3 +43,21 @@ def of_arrays(q, k, v):
 
 def test_gradients_of_a_function_of_arrays_in_torch_do_not_stop_the_check():
     assert hw.check(of_arrays).ok
+
+
+class OfTensors:
+    """Tensors without nn.Module, of which one is a bias."""
+
+    def __init__(self, dim=12, n_heads=3):
+        self.n_heads = n_heads
+        self.w_q, self.w_k, self.w_v, self.w_o = (torch.randn(dim, dim) / dim**0.5 for _ in range(4))
+        self.b_o = torch.zeros(dim)
+
+    def __call__(self, x):
+        q, k, v = (torch.stack((x @ w).chunk(self.n_heads, -1), -3) for w in (self.w_q, self.w_k, self.w_v))
+        o = torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, -1) @ v
+        return torch.cat(o.unbind(-3), -1) @ self.w_o + self.b_o
+
+
+def test_tensors_without_a_module_are_all_brought_to_one_type():
+    assert hw.check(OfTensors).ok

@@ -70,7 +70,7 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         named = [path for path, array in learned.items() if array.dtype.kind == "f"]  # no name says anything
     parameters = tuple(Parameter(path, np.array(learned[path], np.float64)) for path in named)
 
-    state = {path: item for path, (item, _) in places.items() if path in named}
+    state = {parameter.name: convert(parameter.value) for parameter in parameters}
 
     def put(arrays: Mapping[str, Any]) -> None:
         for path, array in arrays.items():

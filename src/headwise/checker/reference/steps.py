@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from operator import is_
 from typing import Any
 
@@ -15,6 +16,7 @@ from headwise.checker.user_code.numpy_guard import np
 
 _CASES = 40  # of which steps are kept
 _STEPS, _NUMBERS = 2_000, 1_000_000  # that are kept of one case: steps, and numbers if each had all arguments
+_LARGE = 10_000  # numbers in arguments from which on only those are counted that stages make
 
 
 class _Step:
@@ -39,7 +41,10 @@ class Steps:
         self._first = _Step(Trace(arrays))
         self._failed = _Step(self._first.trace)
         self._steps = [self._first]
-        self._most = min(_STEPS, _NUMBERS // (1 + sum(v.size for v in arrays.values() if isinstance(v, np.ndarray))))
+        numbers = sum(v.size for v in arrays.values() if isinstance(v, np.ndarray))
+        self._most = _STEPS if numbers > _LARGE else min(_STEPS, _NUMBERS // (1 + numbers))
+        self._counted = {*map(id, arrays.values())} if numbers > _LARGE else None
+        self._numbers = 0
 
     def run(self, stages: Stages, kept: int) -> Result | None:
         """What there is after the stages, of which so many are likely to be run again; None if one fails."""
@@ -49,14 +54,14 @@ class Steps:
             following = step.after.get(stage)
             if following is None:
                 t = _copy(step.trace) if t is None else t
-                if place >= kept or len(self._steps) >= self._most:
+                if place >= kept or len(self._steps) >= self._most or self._numbers >= _NUMBERS:
                     return _run(t, stages[place:])
                 try:
                     stage(t)
                 except (ValueError, IndexError):
                     step.after[stage] = self._failed
                     return None
-                following = step if _same(t, step.trace) else self._new(t)
+                following = step if _same(t, step.trace) else self._new(t, step.trace)
                 step.after[stage] = following
             elif following is self._failed:
                 return None
@@ -66,10 +71,22 @@ class Steps:
         step.result = step.result or Result(step.trace.o, step.trace.weights)
         return step.result
 
-    def _new(self, t: Trace) -> _Step:
+    def _new(self, t: Trace, before: Trace) -> _Step:
         step = _Step(_copy(t))
+        if self._counted is not None:
+            known = vars(before)
+            self._count(self._counted, (v for name, v in vars(t).items() if v is not known.get(name)))
         self._steps.append(step)
         return step
+
+    def _count(self, counted: set[int], values: Iterable[Any]) -> None:
+        """Count the numbers in arrays that are new, also in those of a dict."""
+        for value in values:
+            if isinstance(value, dict):
+                self._count(counted, value.values())
+            elif isinstance(value, np.ndarray) and id(value) not in counted:
+                counted.add(id(value))
+                self._numbers += value.size
 
     def clear(self) -> None:
         """Forget what comes after each step, which may be the step itself."""

@@ -98,7 +98,7 @@ def modules(folder, package):
     return [path for path in (folder / f"{package}.py", *sorted((folder / package).rglob("*.py"))) if path.exists()]
 
 
-@pytest.mark.parametrize("package", RANK)
+@pytest.mark.parametrize("package", sorted(RANK))
 def test_imports_point_up(package):
     for path in modules(ROOT, package):
         for imported in packages_imported(path.read_text()):

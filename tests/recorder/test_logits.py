@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from headwise.recorder.logits import rule_of_logits
+from headwise.recorder.logits import join_groups, rule_of_logits
+
+
+def test_keys_and_values_have_one_number_of_heads(rng):
+    k, v = rng.normal(size=(2, 3, 7, 4)), rng.normal(size=(2, 6, 7, 5))
+    keys, values = join_groups(k, v)
+    np.testing.assert_array_equal(keys, np.repeat(k, 2, axis=1))
+    np.testing.assert_array_equal(values, v)
+    keys, values = join_groups(np.repeat(k, 2, axis=1), np.repeat(v[:, :3], 2, axis=1))
+    np.testing.assert_array_equal(keys, k)
+    np.testing.assert_array_equal(values, v[:, :3])
 
 
 def test_a_small_bias_next_to_a_large_one_in_half_precision(rng):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -69,8 +70,13 @@ def rule_of_logits(logits: Array, scores: Array, eps: float, sinks: Array | None
 
 
 def join_groups(k: Array, v: Array) -> tuple[Array, Array]:
-    """Keys and values (B, G, M, ·) without the copies that were made for the query heads of a group."""
-    heads = k.shape[1]
+    """Keys and values (B, G, M, ·) without the copies that were made for the query heads of a group.
+
+    Where only one of them has such copies, the other gets them, so that both have the same number of heads.
+    """
+    heads = math.lcm(k.shape[1], v.shape[1])
+    if k.shape[1] != v.shape[1]:
+        k, v = (np.repeat(array, heads // array.shape[1], axis=1) for array in (k, v))
     for size in range(heads, 1, -1):
         if heads % size == 0 and all(_repeats(array, size) for array in (k, v)):
             return k[:, ::size], v[:, ::size]

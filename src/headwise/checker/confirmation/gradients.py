@@ -144,7 +144,8 @@ def _slope_in_torch(
     t = torch.zeros((), dtype=torch.float64, device="cpu", requires_grad=True)
 
     def add(a: Any, t: Any, direction: Array) -> Any:
-        a = torch.as_tensor(a)  # where the function takes arrays of NumPy, and turns them into tensors
+        if isinstance(a, np.ndarray):  # which the function turns into tensors
+            a = torch.from_numpy(np.array(a))
         return a + (t * torch.from_numpy(np.ascontiguousarray(direction))).to(a.dtype)
 
     output = _output(_along(convention, directions, t, add).returned(case))

@@ -5,6 +5,7 @@ import pytest
 
 from headwise.checker.probes import Interface, probes
 from headwise.checker.reference.definition import STAGES, build, evaluate, replaced, rotated_halves, rotated_neighbours
+from headwise.checker.reference.stages import unscaled
 from headwise.checker.search.mistakes import Explanation, singles
 from helpers.oracles import attention_loop, self_attention_loop
 
@@ -102,3 +103,16 @@ def test_a_stage_runs_once_for_all_evaluations_that_come_to_it():
     assert evaluate(case, build([first])) is evaluate(case, build([first]))
     evaluate(_copied(case), build([first]))
     assert runs == ["first"] * 2
+
+
+def test_stages_before_a_change_run_once_also_with_large_matrices(rng):
+    calls = []
+
+    def counted(t):
+        calls.append(t)
+        STAGES["project"](t)
+
+    case = {"X": rng.normal(size=(2, 5, 512)), "heads": 4, **{f"W{x}": rng.normal(size=(512, 512)) for x in "qkv"}}
+    first, second = (evaluate(case, build(({"project": counted}, *more))) for more in ((), ({"scale": unscaled},)))
+    assert len(calls) == 1
+    assert not np.allclose(first.output, second.output)

@@ -24,13 +24,14 @@ import subprocess, sys
 import numpy as np
 import headwise as hw
 from headwise.__main__ import main
+from headwise.testing import assert_attention
 q, k, v = np.random.default_rng(0).normal(size=(3, 2, 7, 5))
 o, cache = hw.attention_forward(q, k, v, causal=True)
 assert [g.shape for g in hw.attention_backward(np.ones_like(o), cache)] == [q.shape] * 3
 s = np.where(np.tri(7, dtype=bool), q @ k.swapaxes(1, 2) / np.sqrt(5), -np.inf)
 p = np.exp(s - s.max(-1, keepdims=True))
 np.testing.assert_allclose(o, p / p.sum(-1, keepdims=True) @ v, atol=1e-12)
-assert hw.check(hw.self_attention).ok
+assert assert_attention(hw.self_attention).ok
 sys.argv = ["headwise", "doctor"]
 assert main() == 0
 """

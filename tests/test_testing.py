@@ -25,6 +25,14 @@ def test_a_wrong_one_fails_with_its_mistake():
         assert_attention(unscaled, kind="self_attention")
 
 
+def test_a_notebook_or_another_grader_needs_no_pytest():
+    program = (
+        "import sys; sys.modules['pytest'] = None\nimport headwise\nfrom headwise.testing import assert_attention\n"
+        "print(assert_attention(headwise.self_attention).ok)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "True\n"
+
+
 def test_the_fixture(tmp_path):
     test = tmp_path / "test_mine.py"
     test.write_text("def test_mine(assert_attention):\n    assert_attention(lambda X, Wq, Wk, Wv: X @ Wv.T)\n")

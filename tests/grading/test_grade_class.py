@@ -339,6 +339,8 @@ def test_a_source_that_takes_for_ever_to_search(monkeypatch):
 def test_what_was_not_handed_in():
     (grade,) = grade_class([Submission("x", {}, ["x.py: not UTF-8 text"])], default_rubric()).grades
     assert (grade.points, grade.out_of, grade.notes) == (0, 20, ("x.py: not UTF-8 text",))
+    assert grade.tasks[0].problem == "x.py: not UTF-8 text"
+    (grade,) = grade_class([Submission("x", {"x.py": "pass"})], default_rubric()).grades
     names = (
         "scaled_dot_product_self_attention or self_attention or selfattention"  # a notebook may define the first two
     )

@@ -197,16 +197,25 @@ def test_files_without_code_and_folders_without_files_are_noted(tmp_path):
     (tmp_path / "ada.py").write_text("# later\n")
     (tmp_path / "bo.ipynb").write_bytes(b"")
     (tmp_path / "chen").mkdir()
-    (tmp_path / "chen" / "sheet.zip").write_bytes(b"PK")
+    (tmp_path / "chen" / "sheet.rar").write_bytes(b"Rar!")
     (tmp_path / "dora").mkdir()
-    (tmp_path / "emil.zip").write_bytes(b"PK")
+    (tmp_path / "emil.7z").write_bytes(b"7z")
     assert [submission.notes for submission in read_class(tmp_path)] == [
         ["ada.py: there is no code in it"],
         ["bo.ipynb: there is no code in it"],
-        ["no Python file or notebook was handed in, but sheet.zip"],
+        ["no Python file or notebook was handed in, but sheet.rar"],
         ["no Python file or notebook was handed in"],
     ]
-    assert other_files(tmp_path) == ["emil.zip"]
+    assert other_files(tmp_path) == ["emil.7z"]
+
+
+def test_a_python_file_with_commands_of_a_notebook_is_read_without_them(tmp_path):
+    (tmp_path / "ada.py").write_text("!pip install numpy\n%matplotlib inline\n" + F)
+    (tmp_path / "bo.py").write_text("x = (\n")
+    ada, bo = read_class(tmp_path)
+    assert ada.files == {"ada.py": "pass\npass\n" + F}
+    assert ada.notes == ["ada.py: read without its notebook commands, which are not Python"]
+    assert bo.notes == ["bo.py: not Python, line 1: '(' was never closed"]
 
 
 def test_functions_in_branches_are_found_and_others_are_listed(tmp_path):

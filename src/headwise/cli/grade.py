@@ -40,7 +40,11 @@ class Format(enum.StrEnum):
 
 def grade(
     folder: Annotated[
-        Path, typer.Argument(help="The class: .py and .ipynb files named by student, or a folder for each.")
+        Path,
+        typer.Argument(
+            help="The class: .py and .ipynb files named by student, or a folder or .zip for each; also the .zip that "
+            "Moodle, Canvas or Gradescope exports."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -121,7 +125,7 @@ def grade(
     else:
         _print(grades)
         if not alone and (names := sorted({*other_files(folder)} - {path.name for path in (out, rubric) if path})):
-            messages.print(f"Not read, as submissions are .py and .ipynb files and folders: {', '.join(names)}")
+            messages.print(f"Not read, as submissions are .py, .ipynb and .zip files and folders: {', '.join(names)}")
         for path in filter(None, (out, feedback / "index.html" if feedback else None)):
             messages.print(f"Wrote {path}")
 

@@ -134,8 +134,9 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
     location = find_function(submission, task.function)
     no_marks = tuple(Mark(name, PROPERTIES[name], 0.0, out_of) for name, out_of in task.points.items())
     if location is None:
-        names = " or ".join(task.function[:3])
-        return TaskGrade(task.name, "", no_marks, problem=f"there is no function {names}")
+        missing = f"there is no function {' or '.join(task.function[:3])}"
+        problem = missing if submission.files else "; ".join(submission.notes) or missing
+        return TaskGrade(task.name, "", no_marks, problem=problem)
     file, name = location
     try:
         with Sandbox(submission.files, file, rubric.limits) as box:

@@ -1,7 +1,8 @@
 """Find and read the submissions of a class.
 
-A class is a folder. A Python file or notebook in it is the submission of the student it is named after; a folder in it
-is one submission, with every Python file and notebook below it. Everything is read as text, and nothing is run.
+A class is a folder, or an archive of one. A Python file or notebook in it is the submission of the student it is named
+after; a folder or an archive in it is one submission, with every Python file and notebook below it. Names that a
+learning platform gives are understood. Everything is read as text, and nothing is run.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from itertools import islice
 from json import JSONDecodeError
 from pathlib import Path
 
-from headwise.checker.user_code.notebooks import notebook_code
+from headwise.checker.user_code.notebooks import notebook_code, without_magics
 from headwise.checker.user_code.source import decode_source
 from headwise.errors import DataError
+from headwise.grading.archives import METADATA, class_folder, student_names, unpacked
 from headwise.grading.signature import statements
 
 _SUFFIXES = (".py", ".ipynb")
+_ARCHIVE = ".zip"
 _SKIPPED = ("__pycache__", "__MACOSX")  # and names that start with a dot
 _BYTES = {".py": 1 << 20, ".ipynb": 64 << 20}  # a notebook contains its pictures too
 _CODE = 4 << 20  # characters of one submission
@@ -67,26 +70,47 @@ def read_class(folder: Path) -> list[Submission]:
     ...     [submission.student for submission in read_class(Path(folder))]
     ['ada']
     """
+    if folder.is_file() and folder.suffix.lower() == _ARCHIVE:
+        try:
+            with unpacked(folder, (*_SUFFIXES, _ARCHIVE, METADATA)) as content:
+                return _read_class(content, folder)
+        except ValueError as error:
+            raise DataError(f"{folder}: {error}.") from None
     if not folder.is_dir():
-        raise DataError(f"{folder}: expected a folder of submissions; there is none.")
+        raise DataError(f"{folder}: expected a folder of submissions, or a .zip of one; there is none.")
+    return _read_class(folder, folder)
+
+
+def _read_class(folder: Path, named: Path) -> list[Submission]:
     submissions: dict[str, Submission] = {}
-    for entry in sorted(folder.iterdir()):
-        if entry.is_symlink() or _skipped(entry.name):
-            continue
+    for entry, (owner, name) in student_names(_entries(folder)).items():
+        student = _student(owner)
+        submission = submissions.setdefault(student, Submission(student))
         if entry.is_dir():
-            student = _student(entry.name)
-            _read_folder(submissions.setdefault(student, Submission(student)), entry)
-        elif entry.suffix.lower() in _SUFFIXES:
-            student = _student(entry.stem)
-            _read_into(submissions.setdefault(student, Submission(student)), entry, entry.name)
+            _read_folder(submission, entry)
+        elif entry.suffix.lower() == _ARCHIVE:
+            _read_archive(submission, entry, name)
+        else:
+            _read_into(submission, entry, entry.name if name in submission.files else name)
     if not submissions:
-        raise DataError(f"{folder}: expected submissions (.py or .ipynb files, or a folder for each); there is none.")
+        raise DataError(
+            f"{named}: expected submissions (.py, .ipynb or .zip files, or a folder for each); there is none."
+        )
     return [submissions[student] for student in sorted(submissions)]
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What in the folder of a class is a submission, or part of one, in the order of the names."""
+    paths = (path for path in sorted(class_folder(folder).iterdir()) if not path.is_symlink())
+    return [p for p in paths if not _skipped(p.name) and (p.is_dir() or p.suffix.lower() in (*_SUFFIXES, _ARCHIVE))]
+
+
 def other_files(folder: Path) -> list[str]:
-    """The names of the files in a class's folder that are no submissions, such as an archive that is to be unpacked."""
-    return [p.name for p in folder.iterdir() if p.is_file() and p.suffix.lower() not in _SUFFIXES and p.name[0] != "."]
+    """The names of the files in a class's folder that are no submissions, such as texts and archives of other kinds."""
+    if not folder.is_dir():
+        return []
+    read = (*_SUFFIXES, _ARCHIVE, METADATA)
+    return [p.name for p in folder.iterdir() if p.is_file() and not p.name.lower().endswith(read) and p.name[0] != "."]
 
 
 def read_submission(folder: Path) -> Submission:
@@ -153,32 +177,61 @@ def definitions(source: str) -> dict[str, str]:
 
 def _student(name: str) -> str:
     """A name that can be printed and be part of a file's name; one that cannot gets another, still its own."""
-    printable = "".join(c if c.isprintable() else "?" for c in name)
+    printable = _printable(name)
     if printable == name and len(name.encode()) <= 200:
         return name
     return f"{printable[:50]}-{sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
-def _read_folder(submission: Submission, folder: Path) -> None:
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _read_folder(submission: Submission, folder: Path, prefix: str = "") -> None:
+    """Read what is below a folder; names of files start with the prefix."""
+    before = len(submission.notes)
     try:
-        for path in islice(_files_below(folder, _LEVELS), _FILES):
-            _read_into(submission, path, path.relative_to(folder).as_posix())
+        for path, name in islice(_files_below(folder, _LEVELS, prefix, submission.notes), _FILES):
+            _read_into(submission, path, name)
     except OSError as error:
         submission.notes.append(f"a folder cannot be read ({error.strerror})")
-    if not submission.files and not submission.notes:
+    if not submission.files and len(submission.notes) == before:
         names = islice((path.name for path in sorted(folder.rglob("*")) if path.is_file()), _NAMES)
-        present = "".join(c if c.isprintable() else "?" for c in ", ".join(names))
+        present = _printable(", ".join(names))
         submission.notes.append(f"no Python file or notebook was handed in{f', but {present}' if present else ''}")
 
 
-def _files_below(folder: Path, levels: int) -> Iterator[Path]:
+def _read_archive(submission: Submission, archive: Path, name: str) -> None:
+    try:
+        with unpacked(archive, (*_SUFFIXES, _ARCHIVE)) as content:
+            _read_folder(submission, content)
+    except ValueError as error:
+        submission.notes.append(f"{_printable(name)}: {error}")
+
+
+def _files_below(folder: Path, levels: int, prefix: str, notes: list[str]) -> Iterator[tuple[Path, str]]:
+    """The files below a folder and in its archives, with their names; archives that cannot be read are noted."""
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or _skipped(path.name):  # a link could lead to somebody else's solution
             continue
+        name = prefix + path.name
         if path.is_dir():
-            yield from _files_below(path, levels - 1) if levels else ()
+            yield from _files_below(path, levels - 1, f"{name}/", notes) if levels else ()
         elif path.suffix.lower() in _SUFFIXES:
-            yield path
+            yield path, name
+        elif path.suffix.lower() == _ARCHIVE and levels:
+            try:
+                with unpacked(path, (*_SUFFIXES, _ARCHIVE)) as content:
+                    yield from _files_below(content, levels - 1, f"{name[: -len(_ARCHIVE)]}/", notes)
+            except ValueError as error:
+                notes.append(f"{_printable(name)}: {error}")
+
+
+def _is_python(text: str) -> bool:
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        ast.parse(text)
+        return True
+    return False
 
 
 def _skipped(name: str) -> bool:
@@ -186,7 +239,7 @@ def _skipped(name: str) -> bool:
 
 
 def _read_into(submission: Submission, path: Path, name: str) -> None:
-    name = "".join(c if c.isprintable() else "?" for c in name)
+    name = _printable(name)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -201,6 +254,9 @@ def _read_into(submission: Submission, path: Path, name: str) -> None:
         if suffix == ".ipynb":
             text, notes = notebook_code(text)
             submission.notes += [f"{name}: {note}" for note in notes]
+        elif _is_python(plain := without_magics(text)) and plain != text:
+            submission.notes.append(f"{name}: read without its notebook commands, which are not Python")
+            text = plain
         if not ast.parse(text).body and path.name != "__init__.py":
             submission.notes.append(f"{name}: there is no code in it")
         if len(text) + sum(map(len, submission.files.values())) > _CODE:

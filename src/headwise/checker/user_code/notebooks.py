@@ -36,7 +36,7 @@ def notebook_code(text: str) -> tuple[str, list[str]]:
         if cell["cell_type"] != "code":
             continue
         source = cell["source"] if "source" in cell else cell["input"]
-        code = _without_magics(source if isinstance(source, str) else "".join(source))
+        code = without_magics(source if isinstance(source, str) else "".join(source))
         try:
             ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -80,7 +80,7 @@ def place_in_cells(source: str, line: int) -> tuple[int, int]:
     return next(((cell, line - start) for start, cell in reversed(starts) if start <= line), (1, line))
 
 
-def _without_magics(code: str) -> str:
+def without_magics(code: str) -> str:
     """A cell as plain Python, with as many lines: what only a notebook understands becomes ``pass``."""
     body = code.lstrip()
     if body.startswith("%%"):
@@ -88,7 +88,7 @@ def _without_magics(code: str) -> str:
         magic, *arguments = first[2:].split() or [""]
         if _OTHER_LANGUAGES.fullmatch(magic) and not any(name.endswith(".py") for name in arguments):
             return ""
-        return f"{code[: len(code) - len(body)]}# {first}\n{_without_magics(rest)}"
+        return f"{code[: len(code) - len(body)]}# {first}\n{without_magics(rest)}"
     try:
         ast.parse(code)
     except SyntaxError:

@@ -1,8 +1,10 @@
 """``headwise grade`` as a teacher runs it."""
 
 import csv
+import doctest
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import headwise
 from headwise.cli.grade import grade
 from headwise.errors import DataError
 from helpers.processes import PATIENCE, restore_sigint
@@ -89,6 +92,32 @@ def test_forms(small, tmp_path):
     run(small, "--format", "gradescope", "--out", tmp_path / "results.json")
     one, all_of_one = (json.loads(p.read_text()) for p in (tmp_path / "results.json", tmp_path / "all" / "ada.json"))
     assert one["score"] == all_of_one["score"] == 16
+
+
+def blocks(language):
+    page = (EXAMPLE.parents[1] / "docs" / "how-to" / "autograders.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+@pytest.mark.exhaustive
+def test_the_script_for_gradescope(small, tmp_path):
+    for name in ("results", "source"):
+        (tmp_path / name).mkdir()
+    small.rename(tmp_path / "submission")
+    (tmp_path / "source" / "rubric.yaml").write_text((EXAMPLE / "rubric.yaml").read_text())
+    script = blocks("bash")[1].replace("/opt/headwise/bin/headwise", f"'{sys.executable}' -m headwise")
+    subprocess.run(["bash", "-ec", script.replace("/autograder", str(tmp_path))], check=True, capture_output=True)
+    results = json.loads((tmp_path / "results" / "results.json").read_text(encoding="utf-8"))
+    assert results["score"] == sum(test["score"] for test in results["tests"]) == 10
+    assert sum(test["max_score"] for test in results["tests"]) == 20
+
+
+def test_the_test_for_otter():
+    names = {"self_attention": headwise.self_attention}
+    (block,) = blocks("py")
+    exec(block, names)
+    test = doctest.DocTestParser().get_doctest(names["test"]["suites"][0]["cases"][0]["code"], names, "q1", None, 0)
+    assert doctest.DocTestRunner().run(test) == (0, 2)
 
 
 def test_what_is_refused(small, tmp_path):

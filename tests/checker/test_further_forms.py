@@ -65,6 +65,16 @@ def twice_by_temperature(q, k, v, temperature=None):
     return softmax(q / temperature @ k.swapaxes(-1, -2) / temperature) @ v
 
 
+def twice_by_scale(q, k, v, scale=None):
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    return softmax(q * scale @ k.swapaxes(-1, -2) * scale) @ v
+
+
+def by_scale_and_width(q, k, v, scale=None):
+    q = q * (q.shape[-1] ** -0.5 if scale is None else scale)
+    return softmax(scaled(q, k)) @ v
+
+
 def turned(x, first=0, neighbours=True):
     n, d = x.shape[-2:]
     angles = np.arange(first, first + n)[:, None] * 1e4 ** (-np.arange(0, d, 2) / d)
@@ -97,6 +107,8 @@ def with_new_keys_first(q, k, v, k_cache, v_cache):
         (over_keys, "scale-after-softmax"),
         (with_identity, "residual-added"),
         (twice_by_temperature, "scale-no-root"),
+        (twice_by_scale, "scale-no-root"),
+        (by_scale_and_width, "scale-no-root"),
         (turned_apart, "rope-layout"),
         (with_new_keys_first, "rope-offset"),
     ],

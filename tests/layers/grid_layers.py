@@ -83,3 +83,28 @@ class DecomposedPositions(nn.Module):
 class DecomposedPositionsOfKeys(DecomposedPositions):
     def entry(self, query, key):
         return (0 * query + key) % (2 * self.size - 1)
+
+
+class RotaryPatches(nn.Module):
+    """Rotary positions of the patches of a grid, after a class token that has none."""
+
+    def __init__(self, dim=12, num_heads=3, grid_size=(2, 3)):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        sides = (side.reshape(-1, 1) for side in torch.meshgrid(*map(torch.arange, grid_size), indexing="ij"))
+        angles = torch.cat([side * 0.3 ** torch.arange(dim // num_heads // 4) for side in sides], -1)
+        self.register_buffer("angles", angles.double())
+
+    def turned(self, x):
+        a, b = x.chunk(2, -1)
+        cos, sin = self.angles.cos(), self.angles.sin()
+        return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+
+    def forward(self, x):
+        b, n, d = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q = torch.cat([q[:, :, :1], self.turned(q[:, :, 1:])], 2)
+        k = torch.cat([k[:, :, :1], self.turned(k[:, :, 1:])], 2)
+        x = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.proj(x.transpose(1, 2).reshape(b, n, d))

@@ -17,6 +17,7 @@ from headwise.checker.confirmation.further_calls import with_further_calls
 from headwise.checker.confirmation.further_inputs import confirmed
 from headwise.checker.confirmation.gradients import with_gradients
 from headwise.checker.confirmation.optional_cache import with_optional_cache
+from headwise.checker.confirmation.passed_positions import with_passed_positions
 from headwise.checker.confirmation.refused_options import refuse_untested_options
 from headwise.checker.confirmation.returned_caches import with_returned_caches
 from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
@@ -187,7 +188,8 @@ def _check_function(
         refuse_other_kind(findings, documentation)
         refuse_own_matrices(documentation, findings.explanation is not None)
         findings = with_wrong_slopes(with_missing_ingredients(findings, documentation), documentation)
-        return with_gradients(confirmed(findings, documentation, fresh(rng)), documentation)
+        findings = confirmed(with_passed_positions(findings), documentation, fresh(rng))
+        return with_gradients(findings, documentation)
 
     findings = in_small_blocks(function, documentation, find) if adapter is None else find(function)
     if adapter is None:

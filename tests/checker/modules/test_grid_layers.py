@@ -15,6 +15,7 @@ VERDICTS = {
     "ShiftedWindowsUnmasked": (("unknown",), ()),
     "DecomposedPositions": ((), ("position-bias",)),
     "DecomposedPositionsOfKeys": (("unknown",), ()),
+    "RotaryPatches": ((), ("rope",)),
 }
 
 

@@ -82,6 +82,7 @@ _ROLES = {
     "offset": "offset pastlen pastlength startpos queryoffset cachelen positionoffset pastkeyvalueslength qoffset",
     "place": "pos position cacheindex cachepos cacheposition curpos currentpos inputpos curlen curlength writepos index"
     " cacheoffset cacheupdateindex step",
+    "positions": "positionids posids positions tokenpositions positionid tokenpositionids",
     "pages": "blocktables blocktable pagetables pagetable blockindices pageindices kvindices blockids pageids",
     "index": "relativepositionindex relpositionindex relposindex relindex relidx relativeindex relativeidx rpi rpeindex"
     " biasindex biasidx positionindex relativecoordsindex relposidx",

@@ -66,6 +66,11 @@ def is_step(name: str, code: str) -> bool:
     return bool(re.search(rf"range\([^()\n]*(\([^()\n]*\)[^()\n]*)*,\s*{name}\)", code))
 
 
+def begins_again(positions: str, code: str) -> bool:
+    """Whether the code looks where positions are zero, or compares neighbours, to know where sequences begin."""
+    return bool(re.search(rf"\b{positions}(\[[^\]\n]*\])? *(==|>) *0|\bdiff\({positions}\b", code))
+
+
 def _is_compared_with_itself(name: str, code: str) -> bool:
     """Whether a column of an argument is compared with a row of it, as numbers of sequences are."""
     column, row = name + _COLUMN, name + _ROW

@@ -21,6 +21,7 @@ from headwise.checker.arguments.parts import holds_pair, is_complete, is_fused, 
 from headwise.checker.arguments.products import tokens_in_products
 from headwise.checker.arguments.roles import CACHE, role_of, tokens_among
 from headwise.checker.arguments.roles_in_code import (
+    begins_again,
     count_in_code,
     count_of_key_heads,
     is_array,
@@ -134,6 +135,8 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
         return "layer"
     if role in (None, "heads") and p.default is p.empty and holds_matrices:
         return "params"  # it holds the matrices, under whatever name
+    if role == "positions" and begins_again(p.name, code):
+        return "restarts"
     others = {role_of(o.name) for o in parameters if o is not p}
     if role in (None, "context", "params") and _is_number(p, role) and is_window(p.name, code):
         return "window"

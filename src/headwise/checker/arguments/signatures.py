@@ -32,8 +32,9 @@ _OPTIONS = {
     "attention": _OF_LOGITS | _CACHED | frozenset(["align", "sinks", "qkv", "kv"]),
 }
 _HELPERS = {"weights?", "dtype", "d", "D", "config", "layer", "pages", "index", "freqs", "buckets", "bucket count"}
-_HELPERS |= {"starts", "key_starts", "longest", "longest_key", "longest distance", "query count", "key count"}
-_HELPERS |= {"rows", "columns", "grid", "items", *_COUNTS_OF_HEADS}
+_HELPERS |= {"key_starts", "longest", "longest_key", "longest distance", "query count", "key count"}
+OF_SEGMENTS = {"starts", "restarts"}  # what says where packed sequences begin
+_HELPERS |= {"positions", *OF_SEGMENTS, "rows", "columns", "grid", "items", *_COUNTS_OF_HEADS}
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
     4: (("self_attention", ("X", *_MATRICES)),),
@@ -61,7 +62,7 @@ class Reading:
         """The reference's arguments that it has, with the matrices that it takes in one piece or one by one."""
         names = {name.partition("#")[0] for name in self.names}
         names |= {"heads"} if "config" in names else set()
-        names |= {"segments"} if "starts" in names else set()
+        names |= {"segments"} if names & OF_SEGMENTS else set()
         names |= {"window"} if "left" in names else set()
         names |= {"cos", "sin"} if "freqs" in names else set()
         names = {name for name in names if not _is_helper(name)}
@@ -226,6 +227,9 @@ class _Arguments:
             self.fixed[p.name] = _unchanged if layer else FLAGS[role[1:]]
         elif role is not None and role.startswith("="):
             self.unused.append(p.name)
+        elif role == "positions" and is_required(p):
+            self.unused.append(f"{p.name} (0, 1, 2, … in this check)")
+            return self._add_named(p, role, place)
         elif role == "gain" and is_required(p):
             self.unused.append(f"{p.name} (ones in this check)")
             return self._add_named(p, f"gain of {p.name}", place)
@@ -313,7 +317,7 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
         return None
     roles = {n.partition("#")[0] for n in needs if n in used}
     needed = separate({n for n in roles if n[0] == "b"}) | {n for n in roles if n not in FUSED}
-    needed |= {"segments"} if "starts" in needed else set()
+    needed |= {"segments"} if needed & OF_SEGMENTS else set()
     needed |= {"window"} if "left" in needed else set()
     needed |= {"cos", "sin"} if "freqs" in needed else set()
     named = named if kind == "auto" else kind

@@ -140,7 +140,10 @@ def _present_options(convention: CallingConvention, case: Case, axes: str) -> Ca
     if "index" in convention.names:
         options["index"] = index_of_table(*grid(case)[2:])
     if "segments" in case:
-        options |= _present_segments(case["segments"], "B" in axes)
+        options |= _present_segments(case["segments"], "B" in axes and not interface.segments_shared)
+    if "positions" in convention.names:
+        positions = np.tile(np.arange(grid(case)[2]), (grid(case)[0], 1))
+        options["positions"] = positions if "B" in axes and not interface.segments_shared else positions[0]
     if "prefix" in case:
         options["prefix"] = case["prefix"] if interface.prefix_each else int(case["prefix"][0])
     if "logscale" in case:
@@ -209,10 +212,14 @@ def _sizes(convention: CallingConvention, case: Case) -> Case:
 
 def _present_segments(segments: Array, batched: bool) -> Case:
     """Segments as a number for each token, or as the places where each begins and the length of the longest."""
-    starts = np.append(np.flatnonzero(np.diff(segments[0], prepend=0)), segments.shape[1]).astype(np.int32)
+    first = np.diff(segments, prepend=0, axis=1) != 0
+    places = np.arange(segments.shape[1])
+    restarts = places - np.maximum.accumulate(np.where(first, places, 0), axis=1)
+    starts = np.append(np.flatnonzero(first[0]), segments.shape[1]).astype(np.int32)
     longest = int(np.diff(starts).max())
     return {
         "segments": segments if batched else segments[0],
+        "restarts": restarts if batched else restarts[0],
         "starts": starts,
         "key_starts": starts,
         "longest": longest,

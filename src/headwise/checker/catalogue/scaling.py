@@ -65,6 +65,13 @@ def twice_by_temperature(t: Trace, alone: bool) -> None:
         t.scale = t.scale / t.case["temperature"]
 
 
+@configurable
+def twice(t: Trace, by_width: bool) -> None:
+    """Multiply by the scale twice, or by the one that is passed and by 1/√d, which takes the place of one."""
+    scale_by_width(t)
+    t.scale = t.scale * (width(t) ** -0.5 if by_width else t.scale)
+
+
 ENTRIES = (
     Mistake(
         "scale-missing",
@@ -101,13 +108,13 @@ ENTRIES = (
     ),
     Mistake(
         "scale-no-root",
-        "The logits are divided by d, by d/2, or by D, instead of by √d, or twice by the temperature.",
+        "The logits are divided by d, by d/2, or by D, instead of by √d, or twice by the scale or the temperature.",
         SCALE,
         "The weights come out too even.",
-        "Divide by np.sqrt(d); d ** 1/2 is d/2, d ** 0.5 is the root.",
+        "Divide by np.sqrt(d), once; d ** 1/2 is d/2, d ** 0.5 is the root.",
         ("scale", "logits"),
         scaled(lambda t: 1 / width(t), lambda t: 2 / width(t), lambda t: 1 / t.width)
-        + tuple({"scale": twice_by_temperature(alone)} for alone in (True, False)),
+        + tuple({"scale": change(form)} for change in (twice_by_temperature, twice) for form in (True, False)),
     ),
     Mistake(
         "scale-inverted",

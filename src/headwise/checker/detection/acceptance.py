@@ -33,6 +33,8 @@ def accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = 
         variants += [of_keys, replace(start, mask_type="float64"), replace(of_keys, mask_type="float64")]
     if "prefix" in start.interface.needs:
         variants.append(start.with_interface(prefix_each=True))
+    if {"positions", "restarts"} & start.names.keys():
+        variants.append(start.with_interface(segments_shared=True))
     if "bias" in start.interface.needs:
         variants += tables_of_bias(start)
     if "buckets" in start.names:

@@ -98,8 +98,9 @@ def _of_heads(turns: Array, heads: int) -> Array:
 
 def _recovered(convention: CallingConvention, like: Case) -> Recovered | None:
     """The weights of as many items as are needed to tell a rotation."""
-    if convention.interface.axes == "HNd":  # heads stand for items
-        convention = convention.with_interface(axes="BNd")
+    if convention.interface.axes in ("HNd", "NHd"):  # heads stand for items
+        axes = convention.interface.axes.replace("H", "B")
+        convention = convention.with_interface(axes=axes, segments_shared=True)
         like = {name: a[:, :1] if name in ("q", "k", "v") else a for name, a in like.items()}
     _, heads, n, _ = grid(like)
     width = like["Wq"].shape[0] // heads if "X" in like else like["q"].shape[-1]

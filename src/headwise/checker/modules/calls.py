@@ -193,12 +193,15 @@ def _counts(layer: Layer) -> list[int]:
 
 
 def _fixed_counts(layer: Layer) -> list[int]:
-    """Numbers of tokens that its tables and settings suggest."""
-    sides = [side for value in layer.attributes.values() if hasattr(value, "shape") for side in value.shape]
+    """Numbers of tokens that its tables and settings suggest, and one more than those of a grid."""
+    tables = [value for value in layer.attributes.values() if hasattr(value, "shape")]
+    sides = [side for table in tables for side in table.shape]
     sides += [side for parameter in layer.parameters for side in parameter.shape]
     numbers = list(layer.numbers.values())
     counts = {*sides, *numbers, *(n * n for n in (*sides, *numbers)), *_areas(layer)}
-    return sorted(n for n in counts if 1 < n <= _MOST and n not in (USUAL_COUNT, _OTHER))
+    with_class = {1 + n for n in (*_areas(layer), *(table.shape[-2] for table in tables if table.ndim > 1))} - counts
+    likely = [*sorted(counts), *sorted(with_class)]
+    return [n for n in likely if 1 < n <= _MOST and n not in (USUAL_COUNT, _OTHER)]
 
 
 def _areas(layer: Layer) -> Iterator[int]:

@@ -12,6 +12,7 @@ from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 
 Turn: TypeAlias = Callable[[Array, Array, Array], Array]  # of an array, cosines and sines
+Slopes: TypeAlias = Callable[[int], Array]  # of so many heads, (H, 1, 1)
 Norm: TypeAlias = Callable[[Array, float], Array]  # of an array, and a number so that nothing is divided by zero
 
 
@@ -27,7 +28,7 @@ def interleaved_slopes(heads: int) -> Array:
 
 
 @configurable
-def alibi(t: Trace, symmetric: bool, slopes_of: Callable[[int], Array] = slopes, sign: float = -1.0) -> None:
+def alibi(t: Trace, symmetric: bool, slopes_of: Slopes = slopes, sign: float = -1.0) -> None:
     """Add a bias that falls with the distance of key and query, by a slope for each head."""
     t.s = t.s + sign * slopes_of(t.s.shape[1]) * distances(t, symmetric)
 

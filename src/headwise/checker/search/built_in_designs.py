@@ -9,16 +9,19 @@ from headwise.checker.arguments.numbers_in_code import values_in_code
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.catalogue.heads import REVERSED
-from headwise.checker.probes import first_probe
+from headwise.checker.probes import probes
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.stages import capped_at, squashed
 from headwise.checker.reference.state import Change
+from headwise.checker.search.counted_positions import forms_of_counted_positions
 from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.search.other_weights import stated_kind
+from headwise.checker.user_code.numpy_guard import np
 from headwise.errors import DataError
 
 _MOST_CAPS = 8
+_ORDINARY = ("plain", "mask", "mask-keys")  # names of probes, the last that there is counts
 _HEADS_LAST = r"\(\s*(d|dh|hd|c|dim|dim_head|head_dim|features)\s+(h|heads?)\s*\)"  # as einops writes it
 
 
@@ -31,6 +34,8 @@ def with_built_in_designs(convention: CallingConvention, documentation: Document
     if not forms and re.search(_HEADS_LAST, documentation.text):
         changes = CATALOGUE["heads-interleaved"].changes
         code, forms = "heads-interleaved", tuple(change for change in changes if change is not REVERSED)
+    if not forms:
+        code, forms = forms_of_counted_positions(convention, documentation)
     likely = sorted(forms, key=lambda change: _misfit(convention, code, change))[:1]
     return [convention.with_design((code, form)) for form in likely] + [convention]
 
@@ -63,8 +68,9 @@ def _softcaps(convention: CallingConvention, documentation: Documentation) -> tu
 
 
 def _misfit(convention: CallingConvention, code: str, change: Change) -> float:
-    """How far the reference with a change is from what the function returns for ordinary tokens."""
-    case = first_probe(convention.interface).case
+    """How far the reference with a change is from what the function returns for ordinary tokens, some hidden if any."""
+    ordinary = [p for p in probes(convention.interface, 0, np.random.default_rng(0)) if p.name in _ORDINARY]
+    case = max(ordinary, key=lambda probe: _ORDINARY.index(probe.name)).case
     expected = Explanation.of(*convention.design, (code, change)).answer(case)
     output = convention.call(case).output
     if expected is None or output is None or output.shape != expected.output.shape:

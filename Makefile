@@ -3,7 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 VISION := .venv-vision
 PYTHON ?= python3
-INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+# pip would compile every module, which takes longer than the rest; Python compiles those that are imported.
+INSTALL = $(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt
 
 unexport PYTHONDONTWRITEBYTECODE  # set in some containers: every process would compile the package again
 
@@ -37,12 +38,12 @@ $(VENV)/peers.stamp: $(VENV)/dev.stamp
 # timm needs torchvision, which comes with another torch.
 $(VISION)/stamp: pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv $(VISION)
-	$(VISION)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+	$(VISION)/bin/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt \
 		torch==2.14.1 torchvision==0.29.1 timm==1.0.31 -e '.[lab,fast,parity,dev]'
 	touch $@
 
-report: $(VENV)/lab.stamp ## answer the exercise sheet: run its experiments and write report/index.html
-	$(BIN)/headwise report --out report
+report: $(VENV)/lab.stamp ## answer the exercise sheet: run its experiments and write report/index.html; OPTIONS=--quick for a preview
+	$(BIN)/headwise report --out report $(OPTIONS)
 
 # Pages are tested in a real browser; without one, those tests are skipped with a message.
 browser:
@@ -62,7 +63,7 @@ kills: $(VENV)/dev.stamp ## kill commands at random times, resume them and compa
 	KILLS=25 $(BIN)/python -m pytest -n auto -m exhaustive tests/test_kills.py
 
 coverage: $(VENV)/dev.stamp browser ## run the tests and report which branches they take
-	$(BIN)/python -m pip install -q --disable-pip-version-check 'pytest-cov>=6'
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check 'pytest-cov>=6'
 	$(BIN)/python -m pytest -n auto --dist loadgroup --cov=headwise --cov-branch --cov-report=term:skip-covered
 
 lint: $(VENV)/dev.stamp ## check style and types

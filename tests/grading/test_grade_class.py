@@ -122,6 +122,7 @@ def of(grades, student):
     return next(grade for grade in grades.grades if grade.student == student)
 
 
+@pytest.mark.xdist_group("graded")
 def test_points_by_property(graded):
     ada, bo = of(graded[1], "ada"), of(graded[1], "bo")
     assert {mark.property: mark.points for mark in ada.tasks[0].marks} == {
@@ -141,6 +142,7 @@ def test_points_by_property(graded):
     assert bo.tasks[0].mistakes == ("scale-missing",)
 
 
+@pytest.mark.xdist_group("graded")
 @pytest.mark.sampled
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_gains_nothing(graded, name):
@@ -152,6 +154,7 @@ def test_a_cheat_gains_nothing(graded, name):
     assert not grades.unconfined
 
 
+@pytest.mark.xdist_group("graded")
 def test_the_same_mistake_is_grouped(graded):
     groups = graded[1].groups()
     assert groups[0].mistakes == ("scale-missing",)
@@ -170,6 +173,7 @@ def test_unknown_mistakes_are_grouped_by_what_they_answer():
     assert [group.students for group in grades.groups()] == [("a", "c"), ("b",)]
 
 
+@pytest.mark.xdist_group("graded")
 @pytest.mark.exhaustive
 def test_the_number_of_processes_changes_no_byte(graded, tmp_path):
     handed_in = [

@@ -17,6 +17,8 @@ from headwise.web.results import ResultStore, compute_result
 from helpers.checkpoints import random_tensors, write_folder, write_image_model, write_text_model
 from helpers.serving import Client
 
+pytestmark = pytest.mark.xdist_group("results")  # so that the models are loaded once
+
 NAMES = {str(i): name for i, name in enumerate(("birds", "dogs", "fish", "cats", "ants"))}
 
 

@@ -89,6 +89,32 @@ def test_of_two_mistakes_both_are_named():
     assert both.count(False) <= 2
 
 
+@pytest.mark.whole_search
+@pytest.mark.parametrize(
+    ("style", "kind", "codes"),
+    [
+        # the scale that the attention weights show is that of an entry, and is not named in its place
+        ("matrices", "attention", ["scale-inverted", "causal-alignment"]),
+        ("einsums", "self_attention", ["scale-other", "weights-from-outputs"]),
+        # seen only next to another way to write the definition
+        ("einsums", "attention", ["mask-on-queries", "mask-fill-too-small"]),
+        ("einsums", "self_attention", ["residual-added", "norm-added"]),  # both in forms that are not the usual ones
+        ("columns", "self_attention", ["residual-added", "norm-added"]),
+    ],
+)
+def test_two_mistakes_of_which_one_hides_the_other_are_named(style, kind, codes):
+    verdict = hw.check(mutants.plant(style, kind, codes), weights="out-in", mask="attends")
+    assert verdict.mistakes + verdict.hazards == tuple(codes)
+    assert not verdict.notes or "scale-other" in codes
+
+
+def test_dropout_is_named_next_to_weights_that_nothing_explains():
+    planted = mutants.plant("matrices", "multi_head", ["weights-from-outputs", "dropout-active"])
+    verdict = hw.check(planted, weights="out-in")
+    assert verdict.mistakes == ("dropout-active",)
+    assert "The weights that it returns are not explained." in verdict.notes
+
+
 @pytest.mark.parametrize(
     ("style", "kind", "codes", "shows"),
     [
@@ -99,6 +125,8 @@ def test_of_two_mistakes_both_are_named():
         ("loops", "multi_head", ["scale-missing", "weights-before-softmax"], True),
         pytest.param("loops", "attention", ["bias-transposed", "mix-transposed"], True, marks=pytest.mark.exhaustive),
         ("matrices", "self_attention", ["scale-missing", "input-changed"], True),
+        ("matrices", "self_attention", ["scale-other", "softmax-base-2"], False),  # another scale
+        ("einsums", "self_attention", ["softmax-overflow", "projection-activated"], False),  # another rounding
     ],
 )
 def test_a_mistake_that_shows_next_to_no_other_is_not_asked_for(style, kind, codes, shows):

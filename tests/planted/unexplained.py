@@ -13,9 +13,9 @@ def each_by_itself(q, k, v):
     return 1 / (1 + np.exp(-q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]))) @ v
 
 
-def warm_attention(q, k, v):
-    """A temperature of its own."""
-    return softmax(0.83 * q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])) @ v
+def own_temperature(q, k, v):
+    """A temperature for each query: its length."""
+    return softmax(q @ np.swapaxes(k, -1, -2) / np.linalg.norm(q, axis=-1, keepdims=True)) @ v
 
 
 def positive_features(X, Wq, Wk, Wv):
@@ -46,4 +46,4 @@ def mixed_tokens(X, Wq, Wk, Wv):
     return softmax(q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])) @ v + 0.5 * np.roll(v, 1, axis=-2)
 
 
-FUNCTIONS = (each_by_itself, warm_attention, positive_features, strongest_three, talking_heads, mixed_tokens)
+FUNCTIONS = (each_by_itself, own_temperature, positive_features, strongest_three, talking_heads, mixed_tokens)

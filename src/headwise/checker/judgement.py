@@ -165,7 +165,7 @@ def _best(
     most: int,
 ) -> Findings:
     """The findings that cost least: of all alternatives with one mistake at most, then with more."""
-    examined = []
+    examined, measured = [], list[Findings]()
     for convention in alternatives:
         examination = examine(convention, fresh(rng))
         examined.append(examination)
@@ -177,9 +177,9 @@ def _best(
     likely = [examination for examination in examined if examination.refusals == fewest]
     for step, level in enumerate(_levels(most, len(likely))):
         if most >= MEASURED and step == 2 and not explained:
-            measured = [_as_measured(examination, documentation, rng) for examination in likely]
-            if as_measured := [findings for findings in measured if findings is not None]:
-                return min(as_measured, key=lambda findings: findings.rank)
+            measured = [f for one in likely if (f := _as_measured(one, documentation, rng)) is not None]
+            if in_full := [findings for findings in measured if not findings.unexplained]:
+                return min(in_full, key=_rank)
             if most == MEASURED:
                 break
         for place, examination in enumerate(examined):
@@ -200,6 +200,8 @@ def _best(
             break
     if explained:
         return min(explained, key=_cost)[1]
+    if measured:
+        return min(measured, key=_rank)
     nearest = max(examined, key=lambda one: (one.reproduced, not one.convention.built_in))
     return explain_what_is_left(nearest, fresh(rng), documentation.random)
 
@@ -227,7 +229,7 @@ def _as_measured(
             if explained and explained[-1].rank[:2] == (0, 0):
                 break
         if explained:
-            return min(explained, key=lambda findings: findings.rank)
+            return min(explained, key=_rank)
     measured = measured_design(convention)
     if measured.known_scale:
         design = measured.design or design_with_rotation(convention, first_probe(convention.interface).case)
@@ -237,11 +239,19 @@ def _as_measured(
     if measured.scale is None:
         return None
     another = convention.with_design(*measured.design, (OTHER_SCALE, measured.scale.change))
-    findings = _best([another], documentation, rng, most=0 if measured.known_scale else 2)
-    if findings.explanation is not None:
-        notes = (*findings.notes, measured.scale.in_words())
-        return replace(findings, convention=convention.with_design(*measured.design), notes=notes)
-    return None if measured.known_scale else explain_what_is_left(examination, fresh(rng), documentation.random)
+    if measured.known_scale:
+        explained_or_none = explain_at_level(examine(another, fresh(rng)), 0)
+    else:
+        findings = _best([another], documentation, rng, most=2)
+        explained_or_none = findings if findings.explanation is not None else None
+    if explained_or_none is None:
+        return None if measured.known_scale else explain_what_is_left(examination, fresh(rng), documentation.random)
+    notes = (*explained_or_none.notes, measured.scale.in_words())
+    return replace(explained_or_none, convention=convention.with_design(*measured.design), notes=notes)
+
+
+def _rank(findings: Findings) -> tuple[int, ...]:
+    return findings.rank
 
 
 def _cost(explained: tuple[tuple[int, ...], Findings]) -> tuple[int, ...]:

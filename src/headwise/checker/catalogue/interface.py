@@ -123,8 +123,8 @@ ENTRIES = (
         "Return the attention output without + X.",
         ("residual", "return"),
         (
-            {"+finish": residual},
             {"+finish": residual_of_inputs},
+            {"+finish": residual},
             {"+merge": residual_before_output},
             VALUES_ADDED,
         ),

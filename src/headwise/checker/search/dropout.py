@@ -20,8 +20,8 @@ _BAND = list(STAGES)[list(STAGES).index("scale") : list(STAGES).index("divide") 
 _ON_WEIGHTS = {*_BAND, *(f"+{name}" for name in _BAND)}  # stages that make the weights and touch nothing else
 
 
-def detect_dropout(convention: CallingConvention, rng: np.random.Generator) -> Explanation | None:
-    """Return what explains the outputs besides dropout, or None if dropout does not explain them."""
+def detect_dropout(convention: CallingConvention, rng: np.random.Generator, weights: bool = True) -> Explanation | None:
+    """What explains the outputs, and the `weights` that come with them, besides dropout; None if nothing does."""
     first, second = (
         [Observation(p, convention.call(p.case)) for p in dropout_probes(convention.interface, rng)] for _ in range(2)
     )
@@ -31,7 +31,7 @@ def detect_dropout(convention: CallingConvention, rng: np.random.Generator) -> E
 
     def agrees(explanation: Explanation, call: Observation) -> bool:
         expected = explanation.answer(call.probe.case)
-        if expected is None or not _weights_agree(call.response.weights, expected):
+        if expected is None or (weights and not _weights_agree(call.response.weights, expected)):
             return False
         return _pair(explanation, expected, call, solver) is not None
 

@@ -42,6 +42,7 @@ _NARROW_SEARCHES: dict[str, Searches] = {
 }
 _COARSE = ("float32", 3, 6000)  # before the search with four, for modules whose numbers are probably rounded
 HEADS_LEFT_OUT = "it returns only as many heads as the keys have"
+_WEIGHTS_UNEXPLAINED = "The weights that it returns are not explained."
 _OVERFLOW = OverflowError.__name__  # which `math.exp` raises where NumPy returns infinity
 _CHANGES = (1e-10, 1e-6, 0.1)  # so little that float32 does not follow, or float16, and enough
 
@@ -215,10 +216,15 @@ def _with_equal_widths(
 
 def explain_what_is_left(examination: Examination, rng: np.random.Generator, random: bool) -> Findings:
     """Dropout, an output whose weights nothing explains, or findings without an explanation."""
-    findings = Findings(examination.convention, examination.rounds, None, examination.observed)
-    explanation = detect_dropout(examination.convention, rng) if random or not examination.repeats else None
-    if explanation is not None:
-        return replace(findings, explanation=explanation, observed=(*findings.observed, "dropout-active"))
+    convention = examination.convention
+    findings = Findings(convention, examination.rounds, None, examination.observed)
+    for weights in (True, False) if random or not examination.repeats else ():
+        explanation = detect_dropout(convention, rng, weights)
+        if explanation is not None:
+            findings = replace(findings, explanation=explanation, observed=(*findings.observed, "dropout-active"))
+            return findings if weights else replace(findings, unexplained=True, notes=(_WEIGHTS_UNEXPLAINED,))
+        if not any(a.response.weights is not None for a in findings.calls):
+            break
     return _without_weights(findings, examination)
 
 
@@ -362,5 +368,4 @@ def _without_weights(findings: Findings, examination: Examination) -> Findings:
     explanation, unexplained = explain(first, second, fits("float64"), 1, examination.entries, design=design)
     if unexplained or not explanation.codes:
         return findings
-    note = "The weights that it returns are not explained."
-    return replace(findings, explanation=explanation, unexplained=True, notes=(note,))
+    return replace(findings, explanation=explanation, unexplained=True, notes=(_WEIGHTS_UNEXPLAINED,))

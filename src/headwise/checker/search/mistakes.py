@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import combinations, count, product
@@ -209,11 +209,9 @@ def explain(
     remaining = [budget]
     end = limit() if most > 1 else float("inf")
     limited = any(_LIMITS & a.probe.case.keys() for a in first)
+    habits = EQUIVALENT_VARIANTS if limited else EQUIVALENT_VARIANTS[:1]
     # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
-    waiting = [
-        (0, 0, next(order), Explanation.of(*design, habit=habit), 0, len(first))
-        for habit in (EQUIVALENT_VARIANTS if limited else EQUIVALENT_VARIANTS[:1])
-    ]
+    waiting = [(0, 0, next(order), Explanation.of(*design, habit=habit), 0, len(first)) for habit in habits]
     got: dict[Explanation, int] = {}  # how far each got
     alike = Counter[tuple[object, ...]]()
     while waiting and remaining[0] > 0:
@@ -240,6 +238,9 @@ def explain(
             got[grown] = failing
             if failing > reached:
                 furthest, reached = grown, failing
+                for other in (replace(grown, habit=habit) for habit in habits if habit is not grown.habit):
+                    if all(agrees(other, a) for a in first + second):
+                        return _milder(other, entries or (), first + second, agrees), []
             now = len(grown.codes) - len(design)
             for more in range(1, min(_AT_ONCE, most - now) + 1):
                 heappush(waiting, (now + more, -now, next(order), grown, more, failing))
@@ -363,6 +364,9 @@ class _Mistakes:
             elsewhere_ids = {id(one) for one in elsewhere}
             rest = [one for one in hidden if id(one) not in elsewhere_ids]  # shows next to another at most
             yield from product(usual, _first_forms(rest, 1))
+            first_ids = {id(one) for one in _first_forms(showing, 1)}
+            second = [one for one in usual if id(one) not in first_ids]
+            yield from product(second, [one for one in showing if id(one) not in tried])
         else:
             yield from combinations(_first_forms(showing, 1), size)
 

@@ -413,3 +413,33 @@ def test_dictionaries_of_matrices_are_passed_to_compiled_functions():
         return jax.nn.softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]), axis=-1) @ v @ params["wo"]
 
     assert hw.check(jax.jit(multihead)).ok
+
+
+def lined_up_at_the_start(q, k, v):
+    n, m = q.shape[-2], k.shape[-2]
+    s = np.where(np.tri(n, m, dtype=bool), q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5, -np.inf)
+    return softmax(s) @ v
+
+
+def lined_up_at_the_end(q, k, v):
+    n, m = q.shape[-2], k.shape[-2]
+    s = np.where(np.tri(n, m, m - n, dtype=bool), q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5, -np.inf)
+    return softmax(s) @ v
+
+
+def with_groups(q, k, v):
+    k, v = (np.repeat(a, q.shape[1] // a.shape[1], axis=1) for a in (k, v))
+    return projected_already(q, k, v)
+
+
+def test_a_difference_tells_conventions_from_mistakes_and_says_what_only_one_accepts():
+    ends = diff(lined_up_at_the_start, lined_up_at_the_end)
+    assert not ends.same
+    assert "causal-alignment" in ends.added
+    assert "wrong end" not in ends.report()
+    assert "the last query aligned with the last key, which is a convention" in ends.report()
+
+    groups = diff(projected_already, with_groups)
+    assert groups.same
+    assert groups.refused == (("fewer key heads than query heads",), ())
+    assert "Only with_groups accepts fewer key heads" in groups.report()

@@ -45,6 +45,7 @@ class Difference:
     where: tuple[str, ...]  # the kinds of inputs for which they differ, in words, and how many there are of others
     others: int
     edge_cases: tuple[str, ...]  # the edge cases in which they differ, in words
+    refused: tuple[tuple[str, ...], tuple[str, ...]]  # the kinds of inputs that only the other accepts, in words
     # arguments of one name that mean something else in each: for the one that does not follow the definition, the
     # entries of the catalogue that say so
     exchanged: tuple[Mapping[str, str], Mapping[str, str]]
@@ -75,9 +76,18 @@ class Difference:
             return codes
         if self._reordered:
             return ("qkv-interleaved", *codes)
+        return (*self._apart, *codes)
+
+    @property
+    def _apart(self) -> tuple[str, ...]:
+        """The entries of the catalogue for the conventions in which they differ."""
         first, second = (dict(zip(v.conventions, v.phrases, strict=False)) for v in (self.first, self.second))
-        apart = (entry for code, entry in _APART.items() if first.get(code) != second.get(code))
-        return (*apart, *codes)
+        return tuple(entry for code, entry in _APART.items() if first.get(code) != second.get(code))
+
+    @property
+    def _stated_as_conventions(self) -> set[str]:
+        """The entries that are no mistake of either of them."""
+        return {*self._apart} - {*_codes(self.first), *_codes(self.second)}
 
     @property
     def removed(self) -> tuple[str, ...]:
@@ -114,7 +124,7 @@ class Difference:
         finite = np.isfinite(self.max_difference)
         fields = {"same": self.same, "added": self.added, "removed": self.removed, "shared": self.shared}
         fields |= {"inputs": self.inputs, "max_difference": self.max_difference if finite else None}
-        fields |= {"where": self.where, "edge_cases": self.edge_cases}
+        fields |= {"where": self.where, "edge_cases": self.edge_cases, "refused": self.refused}
         fields |= {"first": json.loads(self.first.to_json()), "second": json.loads(self.second.to_json())}
         return json.dumps(fields, ensure_ascii=False, indent=2)
 
@@ -136,9 +146,12 @@ class Difference:
                 lines.append(f"They differ with {'; '.join(self.where)}; with the others tried they are the same.")
         if self.edge_cases:
             lines.append(f"They differ in edge cases: {'; '.join(self.edge_cases)}.")
+        for refusing, accepting, kinds in ((a, b, self.refused[0]), (b, a, self.refused[1])):
+            lines += [f"Only {accepting} accepts {'; '.join(kinds)}: {refusing} raises an error."] if kinds else []
         lines += [""] * (item == "- ")
         for who, codes in ((b, self.added), (a, self.removed), ("Both", self.shared)):
-            lines += [f"{item}{who}: {code}. {CATALOGUE[code].title}" for code in codes if code not in UNEXPLAINED]
+            named = [code for code in codes if code not in (*UNEXPLAINED, *self._stated_as_conventions)]
+            lines += [f"{item}{who}: {code}. {CATALOGUE[code].title}" for code in named]
         for who, verdict, other in ((a, self.first, self.second), (b, self.second, self.first)):
             stated = {convention for code in self.added + self.removed for convention in _STATED.get(code, ())}
             pairs = zip(verdict.conventions, verdict.phrases, strict=False)
@@ -277,7 +290,7 @@ def _with_shared_arguments(a: CallingConvention, b: CallingConvention) -> tuple[
 
 def _compare(
     a: CallingConvention, b: CallingConvention, lowered: bool
-) -> tuple[int, float, float, tuple[str, ...], int, tuple[str, ...]]:
+) -> tuple[int, float, float, tuple[str, ...], int, tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]]:
     """The numbers of a `Difference`: on how many inputs, by how much, and with which kinds of them outputs differ.
 
     `lowered` if one of the two computes in float32, so that they may differ by its rounding.
@@ -286,8 +299,11 @@ def _compare(
     lowered = lowered or any(c.lowers or c.interface.dtype == "float32" for c in (a, b))
     rounding = PRECISIONS["float32" if lowered else "float64"]
     count, errors = 0, dict[str, float]()
+    accepted: tuple[set[str], set[str]] = (set(), set())
     for probe in (p for number in (0, 1) for p in probes(a.interface, number, rng) if p.name != "float32"):
         first, second = (c.call(probe.case).output for c in (a, b))
+        for names, output in zip(accepted, (first, second), strict=True):
+            names |= {probe.name} if output is not None else set()
         if first is None or second is None:
             continue
         count += 1
@@ -303,4 +319,7 @@ def _compare(
     where = tuple(PROBES[name] for name in differing if name in ordinary)
     edge_cases = tuple(PROBES[name] for name in differing if name in EDGES and not where)
     largest = max((errors[name] for name in ordinary), default=0.0)
-    return count, largest, rounding, where, len(ordinary) - len(where), edge_cases
+    refused = [
+        tuple(PROBES[name] for name in PROBES if name in one - other) for one, other in (accepted[::-1], accepted)
+    ]
+    return count, largest, rounding, where, len(ordinary) - len(where), edge_cases, (refused[0], refused[1])

@@ -179,14 +179,14 @@ def test_memory_is_linear_in_the_tokens(engine, rng):
 
 @pytest.mark.parametrize("engine", FAST)
 def test_a_bias_for_all_heads_makes_no_array_of_every_logit(engine, rng):
-    q, k, v, do = (rng.standard_normal((8, 8, 128, 8), np.float32) for _ in range(4))
+    q, k, v, do = (rng.standard_normal((32, 8, 128, 8), np.float32) for _ in range(4))
     bias = rng.standard_normal((128, 128), np.float32)
     hw.attention_backward(do, hw.attention_forward(q, k, v, bias=bias, engine=engine)[1])
     tracemalloc.start()
     both(q, k, v, do, engine, bias=bias)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 0.75 * 8 * 8 * 128 * 128 * 4
+    assert peak < 0.75 * 32 * 8 * 128 * 128 * 4  # far above the 0.5 that it takes: other threads allocate, too
 
 
 def test_workers_start_no_workers_of_their_own():

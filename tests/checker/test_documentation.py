@@ -209,6 +209,7 @@ def test_products_suggest_an_orientation(code, orientation):
     [
         ("mask[i, j] == 0 means token i should not be influenced by token j", "attends"),
         ("One mask for all heads; hides keys", ""),
+        ("Embedding(mask_zero=True) gives the mask, in which True is a token", "attends"),
         ("the mask is 0 where visible and -1e10 where hidden", "adds"),
         ("mask: 0 for kept and -10000 for padded", "adds"),
         ("Weights are masked out where the mask is False", "attends"),

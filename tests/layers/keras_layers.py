@@ -29,6 +29,21 @@ class DenseHeads(layers.Layer):
         return self.combine_heads(ops.reshape(mixed, (-1, inputs.shape[1], self.embed_dim)))
 
 
+class AsWideAsTokens(layers.Layer):
+    """Its tokens have to be as wide as all heads together, a number that it does not store."""
+
+    def __init__(self, embed_dim, num_heads):
+        super().__init__()
+        self.h, self.d = num_heads, embed_dim // num_heads
+        self.wq, self.wk, self.wv, self.wo = (layers.Dense(embed_dim) for _ in range(4))
+
+    def call(self, x):
+        n, width = x.shape[1:]
+        q, k, v = (ops.reshape(w(x), (-1, n, self.h, self.d)) for w in (self.wq, self.wk, self.wv))
+        p = ops.softmax(ops.einsum("bnhd,bmhd->bhnm", q, k) / self.d**0.5)
+        return self.wo(ops.reshape(ops.einsum("bhnm,bmhd->bnhd", p, v), (len(x), n, width)))
+
+
 class DenseHeadsUnscaled(DenseHeads):
     scaled = False
 

@@ -20,6 +20,7 @@ from headwise.checker.confirmation.optional_cache import with_optional_cache
 from headwise.checker.confirmation.passed_positions import with_passed_positions
 from headwise.checker.confirmation.refused_options import refuse_untested_options
 from headwise.checker.confirmation.returned_caches import with_returned_caches
+from headwise.checker.confirmation.second_masks import with_second_masks
 from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
 from headwise.checker.detection.refusal import CheckError, UncallableError, refuse_own_matrices
 from headwise.checker.judgement import ANY, MEASURED, fresh, judge
@@ -188,7 +189,7 @@ def _check_function(
         refuse_other_kind(findings, documentation)
         refuse_own_matrices(documentation, findings.explanation is not None)
         findings = with_wrong_slopes(with_missing_ingredients(findings, documentation), documentation)
-        findings = confirmed(with_passed_positions(findings), documentation, fresh(rng))
+        findings = with_second_masks(confirmed(with_passed_positions(findings), documentation, fresh(rng)))
         return with_gradients(findings, documentation)
 
     findings = in_small_blocks(function, documentation, find) if adapter is None else find(function)
@@ -257,7 +258,7 @@ def _check_targets(
         _refuse_more_than_projections(best)
     return to_verdict(
         target.name,
-        with_added_positions(with_further_calls(with_cached_step(findings, target), target), target),
+        with_added_positions(with_second_masks(with_further_calls(with_cached_step(findings, target), target)), target),
         target.source,
         target.function,
         fresh(rng),

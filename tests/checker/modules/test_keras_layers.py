@@ -10,6 +10,7 @@ pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore")]
 
 VERDICTS = {
     "DenseHeads": ((), ()),
+    "AsWideAsTokens": ((), ()),
     "DenseHeadsUnscaled": (("scale-missing",), ()),
     "DenseHeadsOverHeads": (("softmax-over-heads",), ()),
     "DenseHeadsUnmoved": (("heads-merged-unmoved",), ()),

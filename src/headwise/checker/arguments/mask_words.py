@@ -26,12 +26,13 @@ _ADDITIVE = re.compile(
     re.I,
 )
 
+_SETTING = re.compile(r"\b(?!\w*(mask|pad|padding|valid|keep|visible)=)\w+=(true|false)\b")  # of something else
 _EITHER = re.compile(r"1/0|0/1|true/false|ones? and zeros?|1s? and 0s?|zero / non")
 
 
 def polarity(sentence: str) -> str:
     """``"attends"``, ``"hides"`` or ``"adds"`` if a sentence says what a mask means, else nothing."""
-    text = re.sub(r"\b([01])\.0?(?![\w.])", r"\1", sentence.lower())
+    text = _SETTING.sub("", re.sub(r"\b([01])\.0?(?![\w.])", r"\1", sentence.lower()))
     if _EITHER.search(text) and not re.search(r"=\s*\w", text):
         return ""
     if _ADDITIVE.search(text):

@@ -59,6 +59,7 @@ _ROLES = {
     "repeats": "nrep nreps numrep repeats repeat groupsize numkeyvaluegroups headspergroup queriesperkv repeatfactor",
     "items": "batchsize bsz bs numseqs nseqs numsequences nbatch numbatches",
     "mask": "mask attnmask attentionmask visible keep allowed srcmask tgtmask validmask causalmask visibility hidden"
+    " causalattentionmask causalattnmask"
     " blocked ignore ignored memorymask selfattnmask adj adjacency adjacencymatrix adjmatrix adjmat",
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
     " encoderpaddingmask memorykeypaddingmask padding ispadding inputmask tokenmask seqmask encoderattentionmask"

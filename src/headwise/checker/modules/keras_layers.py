@@ -91,12 +91,11 @@ def _copy(layer: Any) -> Any:
     with _in_float64():
         try:
             with user_code():
-                clone = _made_again(layer)
+                clone = _built(layer)
         except Exception as error:  # whatever somebody's layer raises
             reason = describe_exception(error)
             name = type(layer).__name__
             raise DataError(f"{name}: cannot be made again from its get_config(): {reason}.") from None
-        _build(clone)
         for part in keras_sublayers(clone).values():
             if "Normalization" in type(part).__name__ and hasattr(part, "epsilon"):
                 part.epsilon = _EPSILON
@@ -128,18 +127,26 @@ def _in_float64() -> Iterator[None]:
         keras.config.set_dtype_policy(usual[1])
 
 
-def _build(layer: Any) -> None:
-    """Call a layer once, so that its variables exist."""
-    if layer.built and _variables(layer):
-        return
+def _built(layer: Any) -> Any:
+    """A layer like another, called once so that its variables exist; a call that fails may have made some of them."""
+    for arguments, named in _possible_calls(layer):
+        clone = _made_again(layer)
+        if clone.built and _variables(clone):
+            return clone
+        with contextlib.suppress(Exception):
+            clone(*arguments, **named)
+            return clone
+    return _made_again(layer)
+
+
+def _possible_calls(layer: Any) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+    """Positional arguments and keywords that a layer may take."""
     signature = signature_of_method(type(layer), "call")
     parameters = [p for p in signature.parameters.values() if p.default is p.empty]
     required = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     named = {p.name: FLAGS.get(normalize(p.name)) for p in parameters if p.kind is p.KEYWORD_ONLY}
     for width, count in product(possible_widths(layer), range(1, len(required) + 1)):
-        with contextlib.suppress(Exception):
-            layer(*[np.zeros((2, 6, width), np.float32)] * count, *[None] * (len(required) - count), **named)
-            return
+        yield [np.zeros((2, 6, width), np.float32)] * count + [None] * (len(required) - count), named
 
 
 def _sublayers(layer: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:

@@ -80,7 +80,7 @@ def possible_widths(instance: Any) -> list[int]:
     numbers = {key: value for key, value in vars(instance).items() if type(value) is int}
     widths = [value for key, value in numbers.items() if role_of_setting(key) == "model"][-1:] or [SIZES["model"]]
     others = [value for key, value in numbers.items() if guessed_value(key, SIZES) and value > 0]
-    return list(dict.fromkeys([*widths, *others]))
+    return list(dict.fromkeys([*widths, *others, SIZES["model"]]))
 
 
 def signature_of_method(cls: type, method: str) -> inspect.Signature:

@@ -8,7 +8,7 @@ from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.reference.definition import scale as scale_by_width
 from headwise.checker.reference.state import Change, Trace, configurable
 
-__all__ = ["ENTRIES"]
+__all__ = ["ENTRIES", "TWICE_BY_SCALE"]
 
 OTHER_SCALE = "scale-other"
 SCALE = "S = Q Kᵀ / √d,  d being the width of one head"
@@ -72,6 +72,8 @@ def twice(t: Trace, by_width: bool) -> None:
     t.scale = t.scale * (width(t) ** -0.5 if by_width else t.scale)
 
 
+TWICE_BY_SCALE = tuple({"scale": twice(by_width)} for by_width in (True, False))  # 1/d where no scale is passed
+
 ENTRIES = (
     Mistake(
         "scale-missing",
@@ -114,7 +116,8 @@ ENTRIES = (
         "Divide by np.sqrt(d), once; d ** 1/2 is d/2, d ** 0.5 is the root.",
         ("scale", "logits"),
         scaled(lambda t: 1 / width(t), lambda t: 2 / width(t), lambda t: 1 / t.width)
-        + tuple({"scale": change(form)} for change in (twice_by_temperature, twice) for form in (True, False)),
+        + tuple({"scale": twice_by_temperature(alone)} for alone in (True, False))
+        + TWICE_BY_SCALE,
     ),
     Mistake(
         "scale-inverted",

@@ -62,8 +62,8 @@ def pytest_sessionstart(session):
 
 @pytest.fixture(autouse=True)
 def short_search(request):
-    """In `make test`, searches for several mistakes at once end early: most of them find nothing anyway."""
-    whole = request.config.option.markexpr or request.node.get_closest_marker("whole_search")
+    """Searches for several mistakes at once end early: most of them find nothing anyway."""
+    whole = any(map(request.node.get_closest_marker, ("whole_search", "exhaustive", "parity")))
     with nullcontext() if whole else limited_evaluations(1_000 - MORE_FOR_PAIRS):
         yield
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
-from headwise.checker.user_code.jax_calls import call_compiled
+from headwise.checker.user_code.jax_calls import Compiled, call_compiled
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
@@ -148,3 +148,19 @@ class OfArraysByModelWidth(OfArrays):
 def test_classes_that_hold_arrays_of_jax_are_checked():
     assert hw.check(OfArrays()).ok
     assert hw.check(OfArraysByModelWidth()).mistakes == ("scale-model-width",)
+
+
+def test_what_cannot_be_compiled_with_parameters_is_called_as_it_is():
+    doubled, calls = counted(lambda state, x: state * x if float(x.sum()) > 0 else x)
+    compiled = Compiled(doubled)
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(jnp.float32(2), X), 2 * X)
+    assert next(calls) == 4  # once to compile it, then each time
+
+
+def test_parameters_are_arguments_of_what_is_compiled():
+    doubled, calls = counted(lambda state, x: state * x)
+    compiled = Compiled(doubled)
+    for factor in (2, 3):
+        np.testing.assert_allclose(compiled(jnp.float32(factor), X), factor * X)
+    assert next(calls) == 1

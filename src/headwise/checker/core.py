@@ -35,10 +35,11 @@ from headwise.checker.reference.conventions import Requirements
 from headwise.checker.report.assessment import to_verdict
 from headwise.checker.report.verdict import Verdict
 from headwise.checker.search.built_in_designs import refuse_other_kind
-from headwise.checker.search.effort import limited_evaluations, quick_compilation
+from headwise.checker.search.effort import limited_evaluations
 from headwise.checker.search.findings import Findings
 from headwise.checker.search.ingredients import with_missing_ingredients, with_wrong_slopes
 from headwise.checker.target import Target
+from headwise.checker.user_code.jax_calls import quick_compilation
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.scripts import with_python_signature
 from headwise.checker.user_code.source import source_of

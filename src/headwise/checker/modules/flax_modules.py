@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -19,6 +19,7 @@ from headwise.checker.modules.layer import (
     signature_of_method,
 )
 from headwise.checker.modules.names import is_formula
+from headwise.checker.user_code.jax_calls import Compiled
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError
@@ -75,7 +76,6 @@ def flax_layer(module: Any, name: str) -> Layer:
 
 
 def _linen(module: Any, name: str) -> Layer:
-    import jax
     from flax.traverse_util import flatten_dict, unflatten_dict
 
     variables = _initial(module)
@@ -85,45 +85,13 @@ def _linen(module: Any, name: str) -> Layer:
     def apply_to(params: Any, *args: Any, **kwargs: Any) -> Any:
         return module.apply({"params": params, **rest}, *args, **kwargs)
 
-    apply = Compiled(apply_to, jax.jit)
+    apply = Compiled(apply_to)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         with in_float64():
             return apply(unflatten_dict(dict(arrays), sep="."), *args, **kwargs)
 
     return _layer(module, name, arrays, arrays.update, forward)
-
-
-class Compiled:
-    """A function that is compiled as one, for each shape of its arrays: operation by operation takes far longer.
-
-    It is called as it is where its code depends on the numbers in an array.
-    """
-
-    def __init__(self, function: Callable[..., Any], jit: Callable[..., Any]) -> None:
-        self.function, self.jit = function, jit
-        self.compiled: dict[object, Callable[..., Any]] | None = {}
-
-    def __call__(self, state: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call it with parameters, or what holds them, and other arguments."""
-        import jax
-
-        leaves, structure = jax.tree.flatten((args, kwargs))
-        settings = tuple(None if isinstance(leaf, jax.Array) else leaf for leaf in leaves)
-        if self.compiled is None or not all(isinstance(one, Hashable) for one in settings):
-            return self.function(state, *args, **kwargs)
-
-        def run(state: Any, arrays: Any) -> Any:
-            whole = [setting if array is None else array for setting, array in zip(settings, arrays, strict=True)]
-            args, kwargs = jax.tree.unflatten(structure, whole)
-            return self.function(state, *args, **kwargs)
-
-        compiled = self.compiled.setdefault((structure, settings), self.jit(run))
-        try:
-            return compiled(state, [leaf if isinstance(leaf, jax.Array) else None for leaf in leaves])
-        except jax.errors.JAXTypeError:
-            self.compiled = None
-            return self.function(state, *args, **kwargs)
 
 
 def _initial(module: Any) -> Any:
@@ -137,7 +105,7 @@ def _initial(module: Any) -> Any:
     errors: list[Exception] = []
     for width, count in product(possible_widths(module), range(1, len(required) + 1)):
         try:
-            init = Compiled(lambda key, *args: module.init(key, *args, **named), jax.jit)
+            init = Compiled(lambda key, *args: module.init(key, *args, **named))
             given = [jax.numpy.zeros((2, 6, width), np.float32)] * count
             return init(jax.random.key(0), *given, *[None] * (len(required) - count))
         except Exception as error:  # whatever somebody's module raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -20,6 +20,7 @@ from headwise.checker.modules.layer import (
     signature_of_method,
 )
 from headwise.checker.user_code.execution import user_code
+from headwise.checker.user_code.jax_calls import Compiled
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.errors import DataError, describe_exception
@@ -65,9 +66,11 @@ def keras_layer(layer: Any, name: str) -> Layer:
         for path, array in arrays.items():
             variables[path].assign(convert(np.asarray(array, np.float64)))
 
+    call = _compiled(clone) if keras.backend.backend() == "jax" else clone
+
     def forward(*args: Any, **kwargs: Any) -> Any:
         with _in_float64():
-            return clone(*args, **kwargs)
+            return call(*args, **kwargs)
 
     vars(forward)["__signature__"] = signature_of_method(type(clone), "call")
     return Layer(
@@ -84,6 +87,18 @@ def keras_layer(layer: Any, name: str) -> Layer:
         documentation=documentation_of(type(clone)),
         function=f"{type(clone).__name__}.call",
     )
+
+
+def _compiled(layer: Any) -> Callable[..., Any]:
+    """A call of a layer whose arrays are JAX's."""
+    import keras
+
+    def call_with(values: list[Any], *args: Any, **kwargs: Any) -> Any:
+        with keras.StatelessScope(list(zip(layer.variables, values, strict=True))):
+            return layer(*args, **kwargs)
+
+    call = Compiled(call_with)
+    return lambda *args, **kwargs: call([v.value for v in layer.variables], *args, **kwargs)
 
 
 def _copy(layer: Any) -> Any:

@@ -6,16 +6,16 @@ import copy
 import functools
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headwise.checker.calling.responses import bare
-from headwise.checker.modules.flax_modules import Compiled, in_float64, is_jax_array, jax_array
+from headwise.checker.modules.flax_modules import in_float64, is_jax_array, jax_array
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of, signature_of_method
 from headwise.checker.modules.names import bias_role, is_formula, is_turned_off, role_of
 from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
 from headwise.checker.modules.whole_numbers import numbers_of_file
+from headwise.checker.user_code.jax_calls import Compiled
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.shapes import Array
@@ -87,7 +87,7 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         finally:
             put(state)
 
-    compiled = Compiled(call, sys.modules["jax"].jit) if of_jax else call
+    compiled = Compiled(call) if of_jax else call
 
     @functools.wraps(getattr(type(clone), method))
     def forward(*args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -57,20 +56,6 @@ def limited_evaluations(count: float) -> Iterator[None]:
 def single_mistakes() -> contextlib.AbstractContextManager[None]:
     """Let searches within look for one mistake only."""
     return limited_evaluations(-MORE_FOR_PAIRS)
-
-
-@contextlib.contextmanager
-def quick_compilation() -> Iterator[None]:
-    """Let JAX compile without most optimisations: it compiles for every size, and each result is used once or twice."""
-    if (jax := sys.modules.get("jax")) is None:
-        yield
-        return
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
 
 
 @contextlib.contextmanager

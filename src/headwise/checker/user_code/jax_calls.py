@@ -1,7 +1,11 @@
-"""Calls of functions in JAX, compiled as one for each shape: operation by operation takes far longer."""
+"""Calls of functions in JAX, compiled as one for each shape: operation by operation takes far longer.
+
+Each program runs once or twice, so that what matters is how soon it is compiled, not how fast it is.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import inspect
 import sys
@@ -15,6 +19,8 @@ from typing import Any
 
 from headwise.checker.user_code.numpy_guard import np
 
+# one piece of code from an older code generator
+_SOONER = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 _MOST = 200  # compiled programs that are kept
 _CACHE = type(cache(len))
 _VALUES = (bool, int, float, complex, str, np.ndarray, np.generic)  # results that hold nothing that is traced
@@ -37,6 +43,65 @@ class _Program:
 
 
 _PROGRAMS: OrderedDict[object, _Program] = OrderedDict()
+
+
+@contextlib.contextmanager
+def quick_compilation() -> Iterator[None]:
+    """Let JAX compile without most optimisations."""
+    if (jax := sys.modules.get("jax")) is None:
+        yield
+        return
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+
+
+@cache
+def _options() -> dict[str, Any]:
+    """Those of the options with which JAX compiles sooner that this version of it has."""
+    jax = sys.modules["jax"]
+    known = {}
+    for name, value in _SOONER.items():
+        with contextlib.suppress(Exception):  # of a kind that depends on the version
+            jax.jit(lambda x: x, compiler_options={name: value})(0.0)
+            known[name] = value
+    return known
+
+
+def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    return sys.modules["jax"].jit(function, compiler_options=_options())  # type: ignore[no-any-return]
+
+
+class Compiled:
+    """A function of parameters and other arguments, compiled as one for each shape; called as it is if that fails."""
+
+    def __init__(self, function: Callable[..., Any], jit: Callable[..., Any] | None = None) -> None:
+        self.function, self.jit = function, jit or _jit
+        self.compiled: dict[object, Callable[..., Any]] | None = {}
+
+    def __call__(self, state: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call it with parameters, or what holds them, and other arguments."""
+        jax = sys.modules["jax"]
+        leaves, structure = jax.tree.flatten((args, kwargs))
+        settings = tuple(None if _is_array(leaf) else leaf for leaf in leaves)
+        if self.compiled is None or not all(isinstance(one, Hashable) for one in settings):
+            return self.function(state, *args, **kwargs)
+
+        def run(state: Any, arrays: Any) -> Any:
+            whole = [setting if array is None else array for setting, array in zip(settings, arrays, strict=True)]
+            args, kwargs = jax.tree.unflatten(structure, whole)
+            return self.function(state, *args, **kwargs)
+
+        compiled = self.compiled.setdefault((structure, settings), self.jit(run))
+        try:
+            return compiled(state, [leaf if _is_array(leaf) else None for leaf in leaves])
+        except Exception:  # whatever somebody's module raises
+            result = self.function(state, *args, **kwargs)
+            self.compiled = None  # only compiling fails, as where code depends on the numbers in an array
+            return result
 
 
 def call_compiled(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -113,7 +178,7 @@ def _program(function: Callable[..., Any], leaves: list[Any], structure: Any) ->
         return [one for one in results if _is_traced(one)]
 
     operations = jax.make_jaxpr(run)(*(leaf for leaf in leaves if _is_array(leaf)))
-    compiled = jax.jit(import_module("jax.extend.core").jaxpr_as_fun(operations))
+    compiled = _jit(import_module("jax.extend.core").jaxpr_as_fun(operations))
     results, form = returned
     return _Program(operations, results, form, compiled, function)
 

@@ -28,7 +28,7 @@ from headwise.checker.measurement.influence import attended_keys, mixes_items
 from headwise.checker.measurement.other_kinds import other_kind
 from headwise.checker.measurement.recovery import is_softmax, recovered_runs
 from headwise.checker.modules import Variant, find_targets, is_module, one_thread, parse_arguments, without_dropout
-from headwise.checker.modules.functions import has_sizes
+from headwise.checker.modules.function_sizes import has_sizes
 from headwise.checker.other_arguments import with_other_arguments
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import Requirements

@@ -33,7 +33,7 @@ from headwise.checker.detection.mask_senses import takes_a_mask, with_senses
 from headwise.checker.detection.qkv_layouts import packed_layouts, paged_layouts, qkv_layouts
 from headwise.checker.detection.refusal import UncallableError, refuse
 from headwise.checker.measurement.influence import mixes_tokens
-from headwise.checker.modules.functions import with_sizes
+from headwise.checker.modules.function_sizes import with_sizes
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.reference.state import grid

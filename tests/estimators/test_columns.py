@@ -213,3 +213,20 @@ def test_targets_that_cannot_be_used(estimator, targets, message, X):
 def test_tables_that_cannot_be_used(change, message, X, y):
     with pytest.raises(DataError, match=message):
         classifier().fit(change(X), y)
+
+
+def test_frames_that_are_not_in_memory_or_of_arrow_are_refused(X, y):
+    class LazyFrame:  # as of polars
+        columns = ("a", "b")
+
+        def __len__(self):
+            raise AssertionError
+
+        def collect(self):
+            raise AssertionError
+
+    with pytest.raises(DataError, match=r"expected a data frame of pandas or polars; got LazyFrame"):
+        classifier().fit(LazyFrame(), y)
+    table = type("Table", (), {"__module__": "pyarrow.lib", "columns": X.to_numpy().T, "__len__": lambda self: ROWS})
+    with pytest.raises(DataError, match=r"expected a data frame of pandas or polars; got Table"):
+        classifier().fit(table(), y)

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -254,6 +255,12 @@ def test_a_table_that_cannot_be_read(mixed, change, message):
         ({}, np.ones((4, 2)), ["a", None, "b", "a"], "y: 1 of 4 values are missing"),
         ({}, np.ones((4, 2)), pd.Series(["a", pd.NA, "b", "a"], dtype="string"), "y: 1 of 4 values are missing"),
         ({}, pd.DataFrame({"a": [1j] * 4, "b": list("cdcd")}), [0, 0, 1, 1], "a: expected numbers; got 1j"),
+        ({"kind": "images"}, np.ones((4, 8, 8, 3)), [0, 0, 1, 1], "Average the colours"),
+        ({"kind": "sets"}, [{1, 2}] * 4, [0, 0, 1, 1], "got sets. Pass the members of each as rows"),
+        ({}, (row for row in np.ones((4, 2))), [0, 0, 1, 1], "a list of items; got generator"),
+        ({}, Path("a.csv"), [0, 0, 1, 1], "a list of items; got PosixPath"),
+        ({}, np.array([["a", "b"]] * 4), [0, 0, 1, 1], "X: expected numbers; .* List categorical columns"),
+        ({}, pd.DataFrame({"a": [np.ones(2)] * 4}), [0, 0, 1, 1], "a: expected numbers or categories; got a ndarray"),
         ({"categories": [0]}, np.array([["a", "b"]] * 4), [0, 0, 1, 1], "column 1: expected numbers; got 'b'"),
     ],
 )

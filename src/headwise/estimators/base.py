@@ -29,6 +29,7 @@ from headwise.estimators.validation import (
     check_float32_range,
     check_hyperparameters,
     infer_kind,
+    readable_numbers,
     table_validation,
     target_array,
 )
@@ -132,7 +133,8 @@ class Transformer(BaseEstimator):
             categories = self._encoder.categorical if isinstance(self._encoder, TableEncoder) else ()
             check_dates(X, categories)
             X = mixed_values(X) if categories else X
-            x = validate_data(self, X, reset=False, **table_validation(bool(categories)))
+            with readable_numbers():
+                x = validate_data(self, X, reset=False, **table_validation(bool(categories)))
         else:
             x = array_3d(X, self.kind_)
         return self._transform(x)
@@ -151,7 +153,8 @@ class Transformer(BaseEstimator):
             if is_auto:
                 check_text(X)
             X = mixed_values(X) if categories else X
-            x, y = validate_data(self, X, y, y_numeric=self._numeric, **table_validation(bool(categories)))
+            with readable_numbers():
+                x, y = validate_data(self, X, y, y_numeric=self._numeric, **table_validation(bool(categories)))
             names = [str(name) for name in getattr(self, "feature_names_in_", [])]
             names = names or [f"column {j}" for j in range(x.shape[1])]
             self._encoder = TableEncoder.fit(x, categories, names)

@@ -59,6 +59,12 @@ def check_container(X: Any) -> None:
     dtype = getattr(X, "dtype", None)
     if (dtype is None and isinstance(X, (str, bytes, Mapping))) or getattr(dtype, "names", None):
         raise DataError(f"X: expected an array or a data frame of (items, columns); got {type(X).__name__}.")
+    if hasattr(X, "collect") or type(X).__module__.startswith("pyarrow"):
+        raise DataError(f"X: expected a data frame of pandas or polars; got {type(X).__name__}. Convert it to one.")
+    if X is not None and not hasattr(X, "__len__") and not hasattr(X, "__array__"):
+        raise DataError(f"X: expected an array, a data frame or a list of items; got {type(X).__name__}.")
+    if isinstance(X, (list, tuple)) and any(isinstance(item, (set, frozenset)) for item in X):
+        raise DataError("X: expected items as arrays or lists, (N, V); got sets. Pass the members of each as rows.")
     if isinstance(X, np.ma.MaskedArray) and np.any(X.mask):
         raise DataError(f"X: {np.sum(X.mask)} of {X.size} values are masked. Impute them, or leave these items out.")
     columns = list(X.columns) if hasattr(X, "columns") else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -52,8 +54,9 @@ def array_3d(X: npt.ArrayLike, kind: str) -> Array:
         X = stack_sequences(items, unequal=kind != "images")
     array: Array = check_array(X, dtype=np.float64, allow_nd=True, ensure_2d=False, ensure_all_finite=False)
     if array.ndim != 3:
+        hint = " Average the colours, X.mean(axis=3)." if kind == "images" and array.ndim == 4 else ""
         what = {"series": "(items, steps, variables)", "sets": "(items, members, variables)"}
-        raise ShapeError(f"X: expected {what.get(kind, '(items, height, width)')} for {kind}; got {array.shape}.")
+        raise ShapeError(f"X: expected {what.get(kind, '(items, height, width)')} for {kind}; got {array.shape}.{hint}")
     if 0 in array.shape:
         raise DataError(f"X: expected items that are not empty; got shape {array.shape}.")
     return array
@@ -62,6 +65,17 @@ def array_3d(X: npt.ArrayLike, kind: str) -> Array:
 def table_validation(has_categories: bool) -> dict[str, Any]:
     """Arguments of scikit-learn's validation of a table; missing values are reported later, by column."""
     return {"dtype": None if has_categories else np.float64, "ensure_all_finite": False}
+
+
+@contextmanager
+def readable_numbers() -> Iterator[None]:
+    """Raise DataError in place of NumPy's error on text in an array of numbers."""
+    try:
+        yield
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise DataError(f"X: expected numbers; {error}. List categorical columns in `categories`.") from None
 
 
 def target_array(y: Any, numeric: bool) -> Any:

@@ -133,6 +133,8 @@ def is_missing(value: Any) -> bool:
         return value is None or bool(value != value)
     except TypeError:
         return True
+    except ValueError:  # an array, whose comparison has several results
+        return False
 
 
 def _table(numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike]) -> Array:

@@ -1,5 +1,6 @@
 """Exit statuses and messages of commands that cannot be parsed, fail, or are interrupted."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from headwise import cli
 from headwise.errors import DataError
 from headwise.files import lock_file, lock_folder
-from helpers.commands import headwise
+from helpers.commands import headwise, headwise_process
 from helpers.processes import PATIENCE
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "class"
@@ -260,3 +261,11 @@ def test_the_adapter_of_a_refusal_can_be_pasted(tmp_path):
         "def adapter(function, q, k, v):  # q, k, v (B, H, N, d)",
         "    return function(query=q, key=k, value=v, pages=...)",
     ]
+
+
+def test_json_is_whole_where_the_terminal_shows_only_ascii_characters(tmp_path):
+    code = (EXAMPLES.parent / "mine.py").read_text(encoding="utf-8").replace("logits", "größe")
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    for arguments, expected in (["attend"], "√"), (["check", tmp_path / "mine.py"], "größe"):
+        done = headwise_process(*arguments, "--json", PYTHONIOENCODING="ascii")
+        assert expected in json.dumps(json.loads(done.stdout), ensure_ascii=False)

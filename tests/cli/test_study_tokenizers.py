@@ -1,20 +1,15 @@
 """``headwise study tokenizers`` as a user runs it."""
 
-import io
 import json
 import os
 
 import pytest
 import typer
-from rich.console import Console
 from typer.testing import CliRunner
 
-from headwise.cli.console import document_table
 from headwise.cli.study.tokenizers import tokenizers
-from headwise.document import Table
 from headwise.errors import DataError, ShapeError
 from headwise.experiments.store import RunStore
-from headwise.text import Statement
 from helpers.commands import headwise, interrupt, interrupt_after
 from helpers.digits import few
 
@@ -92,13 +87,3 @@ def test_errors_leave_nothing_behind(arguments, error, message, tmp_path, monkey
     with pytest.raises(error, match=message):
         run(*arguments, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_narrow_terminal_hides_nothing():
-    cells = ("scrambled-7x7", "64 × 49 + 64 = 3,200", "6.5e-18", "no difference shown")
-    table = Table(Statement("A table."), ("tokenizer", "embedding", "p over digits", "verdict"), (cells,), "any")
-    console = Console(width=30, file=io.StringIO())
-    console.print(document_table(table))
-    shown = console.file.getvalue()
-    assert "…" not in shown
-    assert sorted("".join(shown.split())) == sorted("".join("".join([*table.columns, *cells]).split()))

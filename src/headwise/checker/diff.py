@@ -126,7 +126,7 @@ class Difference:
         fields |= {"inputs": self.inputs, "max_difference": self.max_difference if finite else None}
         fields |= {"where": self.where, "edge_cases": self.edge_cases, "refused": self.refused}
         fields |= {"first": json.loads(self.first.to_json()), "second": json.loads(self.second.to_json())}
-        return json.dumps(fields, ensure_ascii=False, indent=2)
+        return json.dumps(fields, indent=2)
 
     def _words(self, item: str) -> str:
         a, b = self.first.name, self.second.name

@@ -68,7 +68,7 @@ def attend(
         for line in inputs.lines:
             messages.print(line, soft_wrap=True)
         fields = {name: array.tolist() for name, array in result._asdict().items()}
-        print(json.dumps({**fields, "convention": _convention(inputs, causal)}, ensure_ascii=False))
+        print(json.dumps({**fields, "convention": _convention(inputs, causal)}))
     else:
         for line in lines:
             output.print(line, soft_wrap=True)

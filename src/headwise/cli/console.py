@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
@@ -49,14 +50,29 @@ def resumable(advice: str = "Run the same command again to resume", folder: Path
         raise typer.Exit(130) from None
 
 
-def document_table(table: document.Table) -> Table:
-    """A table of a document for the terminal, without its title; numbers are aligned to the right."""
-    rich_table = Table(box=None, padding=(0, 2, 0, 0))
-    for i, name in enumerate(table.columns):
-        rich_table.add_column(name, justify="right" if i else "left", header_style="dim", overflow="fold")
-    for row in table.rows:
-        rich_table.add_row(*row)
-    return rich_table
+def print_table(table: document.Table) -> None:
+    """Print a table of a document without its title, as many columns at a time as fit the terminal.
+
+    The first column is repeated; numbers are aligned to the right.
+    """
+    names, *others = zip(table.columns, *table.rows, strict=True)
+    fit = output.width - _cell_width(names)
+    parts: list[list[tuple[str, ...]]] = [[]]
+    for column in others:
+        if parts[-1] and sum(map(_cell_width, [*parts[-1], column])) > fit:
+            parts.append([])
+        parts[-1].append(column)
+    for part in parts:
+        rich_table = Table(box=None, padding=(0, 2, 0, 0))
+        for i, (name, *_) in enumerate([names, *part]):
+            rich_table.add_column(name, justify="right" if i else "left", header_style="dim", overflow="fold")
+        for row in list(zip(names, *part, strict=True))[1:]:
+            rich_table.add_row(*row)
+        output.print(rich_table)
+
+
+def _cell_width(column: Sequence[str]) -> int:
+    return max(map(cell_len, column)) + 2
 
 
 def print_matrix(title: str, matrix: Array, row: str, columns: Sequence[str]) -> None:

@@ -54,4 +54,4 @@ def print_json(explanation: Explanation, folder: Path, other: Mapping[str, objec
         "alternative": [caption.alt() for caption in captions],
         "files": [str(path) for path in explanation.save(folder)],
     }
-    print(json.dumps(content, ensure_ascii=False))
+    print(json.dumps(content))

@@ -169,7 +169,7 @@ class Verdict:
         fields = asdict(self)
         for record in (fields, *fields["probes"]):
             record["difference"] = record["difference"] if math.isfinite(record["difference"]) else None
-        return json.dumps(fields, ensure_ascii=False, indent=2)
+        return json.dumps(fields, indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headwise.cli.console import document_table, output, progress_bars, resumable
+from headwise.cli.console import output, print_table, progress_bars, resumable
 from headwise.cli.paths import check_writable
 from headwise.experiments import Runner, get_experiment
 from headwise.files import lock_folder
@@ -33,10 +33,10 @@ def run_study(
         experiment.save(result, out)
         progress.advance()
     if as_json:
-        print(json.dumps(experiment.to_json(result), ensure_ascii=False))
+        print(json.dumps(experiment.to_json(result)))
         return
     for table in experiment.tables(result):
-        output.print(document_table(table))
+        print_table(table)
         output.print(f"{as_text(table.title)}\n", style="dim")
     for heading, statements in experiment.findings(result).items():
         output.print(f"{heading}.", style="bold", end=" ")

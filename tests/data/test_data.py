@@ -221,13 +221,29 @@ def test_arrays_from_every_kind_of_file(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("X.tsv", "1,5\t-2\n0\t0,25\n"),
+        ("X.txt", "1.5 -2\n0 0.25\n"),
+        ("X.csv", '\ufeff"1.5","-2"\r\n"0","0.25"\r\n'),
+        ("X.csv", '"";"a";"b"\n"one";"1,5";"-2"\n"two";"0";"0,25"\n'),
+    ],
+)
+def test_numbers_as_spreadsheets_write_them(name, content, tmp_path):
+    for matrix in ("Wq", "Wk", "Wv"):
+        np.save(tmp_path / f"{matrix}.npy", np.eye(2))
+    (tmp_path / name).write_text(content, encoding="utf-8", newline="")
+    np.testing.assert_array_equal(read_arrays([tmp_path])["X"], [[1.5, -2], [0, 0.25]])
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("X.csv", "1,2\n3", "cannot be read"),
         ("X.csv", "1,two", "cannot be read"),
         ("X.csv", "", "it is empty"),
         ("Y.csv", "1,2", "unknown array 'Y'"),
-        ("X.txt", "1,2", "expected an .npz, .npy or .csv file"),
+        ("X.mat", "1,2", "expected an .npz, .npy, .csv, .tsv or .txt file"),
         ("X.npy", "junk", "X.npy: expected an .npz or .npy file"),
         ("all.npz", "1,2", "all.npz: expected an .npz or .npy file"),
         ("all.npz", "PK", "all.npz: expected an .npz or .npy file"),

@@ -29,12 +29,31 @@ def test_a_csv_file_has_texts_and_labels(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffText;Label\nYes, it is.;good\nno;bad\n;\n",
+        "text\tlabel\nYes, it is.\tgood\nno\tbad\n",
+        'label, text\ngood,"Yes, it is."\nbad,no\n\n',
+    ],
+)
+def test_csv_files_as_spreadsheets_write_them(content, tmp_path):
+    path = tmp_path / "reviews.csv"
+    path.write_text(content, encoding="utf-8")
+    labelled = load_labelled(path)
+    assert (labelled.inputs, labelled.classes) == (("Yes, it is.", "no"), ("bad", "good"))
+    assert labelled.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("words,label\na,b\n", "columns text and label"),
-        ("text,label\n", "none"),
+        ("", "none"),
+        ("text,label\n", "no rows"),
+        ("text,label\na,b\nc,\n", "row 2 lacks one"),
+        ("text,label\na,b\nc\n", "row 2 lacks one"),
         ("text,label\na,b\nc,b\n", "two labels"),
-        ("text,label\né,b\n", "expected a CSV file with the columns text and label .*utf-8"),
+        ("text,label\né,b\n", "expected a CSV file with the columns text and label, in UTF-8"),
     ],
 )
 def test_other_files_are_errors(content, message, tmp_path):

@@ -41,6 +41,44 @@ def test_the_same_from_npz(tmp_path):
         np.testing.assert_array_equal(mine, theirs)
 
 
+ARCHIVE = {
+    "one.ts": "\ufeff" + HEADER + "1,2,3:a\n7,8:b\n",
+    "one.tsv": "a\t1\t2\t3\nb\t7\t8\tNaN\n",
+    "one.txt": "  a   1.0  2.0  3.0\n  b   7.0  8.0  NaN\n",
+    "one.arff": "@relation one\n@attribute t0 numeric\n@attribute class {a,b}\n@data\n1,2,3,a\n7,8,?,b\n",
+    "two.ts": HEADER + GOOD,
+    "two.arff": "@relation two\n@attribute all relational\n@end all\n@DATA\n'1,2,3\\n4,5,6',a\n'7,8,?\\n9,10,?',b\n",
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVE)
+def test_the_formats_of_the_archives(name, tmp_path):
+    stem, suffix = name.split(".")
+    for part in ("TRAIN", "TEST"):
+        (tmp_path / f"{stem}_{part}.{suffix}").write_text(ARCHIVE[name], encoding="utf-8")
+    data = load_series(tmp_path)
+    expected = [[1, 4], [2, 5], [3, 6]], [[7, 9], [8, 10], [0, 0]]
+    np.testing.assert_array_equal(data.train.x, np.array(expected)[..., : 1 + (stem == "two")])
+    assert (data.train.lengths.tolist(), data.classes) == ([3, 2], ("a", "b"))
+
+
+def test_of_several_formats_of_a_set_one_is_read(tmp_path):
+    write(tmp_path)
+    for part in ("TRAIN", "TEST"):
+        (tmp_path / f"tiny_{part}.arff").write_text("")
+    assert load_series(tmp_path).name == "tiny"
+    (tmp_path / "other_TRAIN.ts").write_text("")
+    with pytest.raises(DataError, match="expected one file NAME_TRAIN"):
+        load_series(tmp_path)
+
+
+def test_missing_values_inside_a_series_are_refused(tmp_path):
+    for part in ("TRAIN", "TEST"):
+        (tmp_path / f"a_{part}.tsv").write_text("a\t1\tNaN\t3\nb\t1\t2\t3\n")
+    with pytest.raises(DataError, match="line 1: missing values"):
+        load_series(tmp_path)
+
+
 def test_aeon_reads_the_bundled_sets_alike():
     pytest.importorskip("aeon")
     from aeon.datasets import load_classification
@@ -77,7 +115,7 @@ def test_numbers_to_predict(tmp_path):
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        (GOOD + "1,2:a\n", GOOD, r"line 9: expected 2 variables between colons, as in the first series; got 1"),
+        (GOOD + "1,2:a\n", GOOD, r"line 9: expected 2 variables, as in the first series; got 1"),
         (GOOD, "1,2:a\n", r"tiny_TEST.ts: expected 2 variables, as the training series have; got 1"),
         (GOOD, "1,2,3:4,5:a\n", r"its variables have 2 to 3 steps"),
         (GOOD, "1,?:4,5:a\n", r"tiny_TEST.ts, line 6: missing values \(\? or NaN\); fill them in"),
@@ -119,7 +157,7 @@ def test_files_that_are_not_there_or_not_text(tmp_path):
     with pytest.raises(DataError, match="nor a set that comes with aeon, such as ACSF1") as refused:
         load_series("Nonsense")
     assert "Covid3Month," not in str(refused.value)  # its labels are numbers
-    with pytest.raises(DataError, match=r"expected one file NAME_TRAIN.ts or NAME_TRAIN.npz; got none"):
+    with pytest.raises(DataError, match=r"expected one file NAME_TRAIN, .*; got none"):
         load_series(tmp_path)
     write(tmp_path)
     (tmp_path / "tiny_TEST.ts").write_bytes(b"\xff\xfe\x00")

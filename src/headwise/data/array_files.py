@@ -17,6 +17,7 @@ from headwise.files import check_file
 
 _NAMES = ("X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo")
 _NEEDED = _NAMES[:4]
+_TEXT_FILES = (".csv", ".tsv", ".txt")
 _BEGINNINGS = (b"PK\3\4", b"PK\5\6", b"\x93NUMPY")  # of .npz and .npy files
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+|nan|inf)([eE][-+]?\d+)?\s*", re.IGNORECASE)
 
@@ -27,9 +28,9 @@ def read_arrays(paths: Sequence[Path], *, in_out: bool = False) -> dict[str, npt
     Parameters
     ----------
     paths : sequence of Path
-        An .npz file gives its arrays by their names; an .npy or .csv file gives one, named as the file (``Wq.csv``); a
-        folder gives those of its files. Other usual names are understood too: ``W_q``, ``omega_q``, ``beta_q``, and
-        ``omega_q1`` and ``omega_q2`` for the matrices of single heads.
+        An .npz file gives its arrays by their names; an .npy, .csv, .tsv or .txt file gives one, named as the file
+        (``Wq.csv``); a folder gives those of its files. Other usual names are understood too: ``W_q``, ``omega_q``,
+        ``beta_q``, and ``omega_q1`` and ``omega_q2`` for the matrices of single heads.
     in_out : bool
         Whether the matrices in the files are (in, out).
 
@@ -140,9 +141,9 @@ def _files(path: Path) -> list[Path]:
     """The file itself, or those of a folder."""
     if not path.is_dir():
         return [path]
-    inside = sorted(file for file in path.iterdir() if file.suffix.lower() in (".npz", ".npy", ".csv"))
+    inside = sorted(file for file in path.iterdir() if file.suffix.lower() in (".npz", ".npy", *_TEXT_FILES))
     if not inside:
-        raise DataError(f"{path}: no .npz, .npy or .csv file in this folder.")
+        raise DataError(f"{path}: no .npz, .npy, .csv, .tsv or .txt file in this folder.")
     return inside
 
 
@@ -150,34 +151,35 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     if path.suffix.lower() in (".npz", ".npy"):
         return load_npz(path)
     check_file(path)
-    if path.suffix.lower() != ".csv":
-        raise DataError(f"{path}: expected an .npz, .npy or .csv file.")
+    if path.suffix.lower() not in _TEXT_FILES:
+        raise DataError(f"{path}: expected an .npz, .npy, .csv, .tsv or .txt file.")
     try:
         return {path.stem: _read_csv(path)}
     except (ValueError, OSError) as error:
-        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
+        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0].partition('; use')[0]}).") from None
 
 
 def _read_csv(path: Path) -> npt.NDArray[Any]:
     """Numbers separated by commas, semicolons, tabs or spaces, a row a line; one line of a bias is a vector.
 
-    A first row of names is skipped, and a first column if the row has no name for it. With semicolons, a comma is a
-    decimal point.
+    A first row of names is skipped, and a first column if the row has no name for it. With semicolons or tabs, a comma
+    is a decimal point. Numbers may be in quotation marks.
     """
     lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not lines:
         raise ValueError("it is empty")
     text = "\n".join(lines)
-    delimiter = next((mark for mark in (";", ",", "\t") if mark in text), None)
-    if delimiter == ";":
+    delimiter = next((mark for mark in (";", "\t", ",") if mark in text), None)
+    if delimiter != ",":
         lines = [line.replace(",", ".") for line in lines]
-    names = lines[0].split(delimiter)
-    has_index = len(names) > 1 and not names[0].strip(" \"'")
+    names = [name.strip(" \"'") for name in lines[0].split(delimiter)]
+    has_index = len(names) > 1 and not names[0]
     if has_index or not any(map(_NUMBER.fullmatch, names)):
         lines = lines[1:]
     if not lines:
         raise ValueError("it has names and no numbers")
-    cells = np.loadtxt(lines, delimiter=delimiter, ndmin=2, dtype=np.str_ if has_index else np.float64)
+    kind = np.str_ if has_index else np.float64
+    cells = np.loadtxt(lines, delimiter=delimiter, ndmin=2, dtype=kind, quotechar='"')
     table = cells[:, 1:].astype(np.float64) if has_index else cells
     return table.ravel() if path.stem.lower().startswith("b") else table
 

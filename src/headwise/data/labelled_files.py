@@ -34,15 +34,35 @@ def load_labelled(path: Path | str) -> LabelledFiles:
         return _labelled("image", files, [file.parent.name for file in files], path)
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder.")
+    rows = _read_rows(path)
+    columns = [name.strip().lower() for name in rows[0]] if rows else []
+    if columns.count("text") != 1 or columns.count("label") != 1:
+        received = ", ".join(rows[0]) if rows else "none"
+        raise DataError(f"{path}: expected the columns text and label; got {received}.")
+    if len(rows) == 1:
+        raise DataError(f"{path}: expected a text and a label in each row; it has no rows.")
+    pairs = []
+    for number, row in enumerate(rows[1:], 1):
+        by_name = dict(zip(columns, map(str.strip, row), strict=False))
+        pairs.append((by_name.get("text", ""), by_name.get("label", "")))
+        if not all(pairs[-1]):
+            raise DataError(f"{path}: expected a text and a label in each row; row {number} lacks one.")
+    texts, labels = map(list, zip(*pairs, strict=True))
+    return _labelled("text", texts, labels, path)
+
+
+def _read_rows(path: Path) -> list[list[str]]:
+    """The rows of a CSV file that are not empty, separated by commas, or by the semicolons or tabs of the first."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            delimiter = next((mark for mark in ";\t" if mark in first), ",")
+            return [row for row in csv.reader(file, delimiter=delimiter) if any(row)]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected a CSV file with the columns text and label, in UTF-8 ({error}).") from None
+    except csv.Error as error:
         raise DataError(f"{path}: expected a CSV file with the columns text and label ({error}).") from None
-    if not rows or any(row.get("text") is None or row.get("label") is None for row in rows):
-        columns = ", ".join(map(str, rows[0])) if rows else "none"
-        raise DataError(f"{path}: expected the columns text and label in every row; got {columns}.")
-    return _labelled("text", [row["text"] for row in rows], [row["label"] for row in rows], path)
 
 
 def _labelled(

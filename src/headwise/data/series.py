@@ -12,14 +12,12 @@ import numpy as np
 
 from headwise.data.array_files import load_npz
 from headwise.data.split import stratified_holdout
-from headwise.data.ts import Parsed, read_ts
+from headwise.data.ts import Parsed, read_arff, read_ts, read_tsv
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray
 from headwise.tokenizers.series import Standardizer, pad_series
 from headwise.validation import check_counts
-
-_KINDS = (".ts", ".npz")
 
 
 class LabelledSeries(NamedTuple):
@@ -85,8 +83,9 @@ def load_series(what: str | Path) -> SeriesData:
     ----------
     what : str or Path
         The name of a set that comes with aeon; or a folder with ``NAME_TRAIN`` and ``NAME_TEST``, or one of the two
-        files. They end in ``.ts``, or in ``.npz`` with the arrays ``x`` (B, N, V), ``y`` (B,) and, where lengths are
-        unequal, ``lengths`` (B,). Whole numbers and words in ``y`` are classes; floating-point numbers are predicted.
+        files. They end in ``.ts``, ``.arff``, ``.tsv`` or ``.txt``, as in the archives, or in ``.npz`` with the arrays
+        ``x`` (B, N, V), ``y`` (B,) and, where lengths are unequal, ``lengths`` (B,). Whole numbers and words in ``y``
+        are classes; floating-point numbers are predicted.
 
     Raises
     ------
@@ -103,7 +102,7 @@ def load_series(what: str | Path) -> SeriesData:
     path = Path(what)
     if path.is_dir():
         name, train, test = _pair(path)
-    elif path.suffix.lower() in _KINDS:
+    elif path.suffix.lower() in _READERS:
         name, train, test = _partner(path)
     else:
         name = str(what)
@@ -164,13 +163,14 @@ def _bundled() -> Path:
 
 
 def _pair(folder: Path) -> tuple[str, Path, Path]:
-    candidates = [path for kind in _KINDS for path in sorted(folder.glob(f"*_TRAIN{kind}"))]
-    if len(candidates) != 1:
-        names = ", ".join(path.name for path in candidates) or "none"
+    files = [path for suffix in _READERS for path in sorted(folder.glob(f"*_TRAIN{suffix}"))]
+    if len({path.stem for path in files}) != 1:
+        names = ", ".join(path.name for path in files) or "none"
+        endings = ", ".join(_READERS)
         raise DataError(
-            f"{folder}: expected one file NAME_TRAIN.ts or NAME_TRAIN.npz; got {names}. Name the file itself."
+            f"{folder}: expected one file NAME_TRAIN, ending in {endings}; got {names}. Name the file itself."
         )
-    return _partner(candidates[0])
+    return _partner(files[0])  # an archive may have the same series in several formats
 
 
 def _partner(path: Path) -> tuple[str, Path, Path]:
@@ -181,7 +181,7 @@ def _partner(path: Path) -> tuple[str, Path, Path]:
 
 
 def _join(name: str, train_path: Path, test_path: Path) -> SeriesData:
-    train, test = (read_ts(p) if p.suffix.lower() == ".ts" else _read_npz(p) for p in (train_path, test_path))
+    train, test = (_READERS[p.suffix.lower()](p) for p in (train_path, test_path))
     kinds = ["numbers" if parsed.numbers else "classes" for parsed in (train, test)]
     if kinds[0] != kinds[1]:
         raise DataError(f"{test_path}: expected {kinds[0]} for labels, as the training series have; got {kinds[1]}.")
@@ -242,3 +242,6 @@ def _read_npz(path: Path) -> Parsed:
             raise DataError(f"{path}: series {i} has missing values (NaN) or infinities; fill them in, or drop it.")
     labels = y.astype(str) if y.dtype.kind == "S" else y  # bytes as the words they spell
     return Parsed(series, [str(label) for label in labels.tolist()], y.dtype.kind == "f")
+
+
+_READERS = {".ts": read_ts, ".npz": _read_npz, ".arff": read_arff, ".tsv": read_tsv, ".txt": read_tsv}

@@ -23,6 +23,14 @@ def test_every_command_checks_its_folder_first(command, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_a_folder_is_not_named_like_a_file(tmp_path):
+    with pytest.raises(DataError, match=r"--out: expected the name of a folder.*figure\.png"):
+        check_writable(tmp_path / "figure.png")
+    (tmp_path / "old.png").mkdir()
+    check_writable(tmp_path / "old.png")
+    check_writable(tmp_path / "v1.2")
+
+
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
     check_writable(tmp_path / "new" / "newer")
     check_writable(tmp_path)

@@ -9,6 +9,7 @@ from PIL import Image
 import headwise as hw
 from headwise.errors import CheckpointError, DataError
 from headwise.models.preprocess.audio import AudioPreprocessor
+from headwise.models.preprocess.images import open_image
 from helpers.checkpoints import random_tensors, write_folder
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "dog", "sat", "##s", "##ing", "run", "a", ".", "é", "e",
@@ -166,6 +167,25 @@ def test_a_model_sees_files_as_viewers_show_them(tmp_path):
     np.testing.assert_array_equal(model.preprocess(cut)["pixel_values"][0].transpose(1, 2, 0), on_white)
     with pytest.raises(DataError, match="mode 'F'"):
         model.preprocess(Image.fromarray(image[..., 0].astype(np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "it is HEIC"),
+        (b"%PDF-1.4\n", "it is a drawing"),
+        (b'<?xml version="1.0"?>\n<svg width="9" height="9"/>', "it is a drawing"),
+        (b"<!DOCTYPE html>\n<p>Not found", "it is text"),
+        (b"PK\3\4" + bytes(40), "its format is unknown"),
+    ],
+)
+def test_files_that_are_no_images_are_described(content, message, tmp_path):
+    path = tmp_path / "photograph.jpg"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as refused:
+        open_image(path)
+    assert str(refused.value).count("photograph.jpg") == 1
 
 
 def test_grey_images_become_rgb_and_boxes_are_in_the_images_own_pixels(tmp_path):

@@ -35,6 +35,8 @@ _HARMLESS = {"crop_size", "data_format", "default_to_square", "device", "disable
              "image_processor_type", "image_std", "input_data_format", "processor_class", "resample", "rescale_factor",
              "return_tensors", "size", "size_divisor"}  # fmt: skip
 
+_HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands of photographs from phones
+
 
 def open_image(image: Any) -> Any:
     """A PIL image of 8 bits a channel as viewers show it: upright, grey or RGB, with its transparent parts on white.
@@ -62,7 +64,7 @@ def open_image(image: Any) -> Any:
 
 
 def _open_file(path: Path) -> Any:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     check_file(path)
     try:
@@ -75,9 +77,26 @@ def _open_file(path: Path) -> Any:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise DataError(f"{path}: expected at most {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller.") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: not an image that can be read ({_content(path)}).") from None
     except Exception as error:  # decoders raise all kinds of errors for damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: not an image that can be read ({reason}).") from None
+
+
+def _content(path: Path) -> str:
+    """What a file contains that Pillow does not read as an image."""
+    with path.open("rb") as file:
+        head = file.read(1000)
+    if not head:
+        return "the file is empty"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF:
+        return "it is HEIC, for which Pillow has no decoder; save the photograph as JPEG"
+    if head.startswith(b"%PDF-") or b"<svg" in head:
+        return "it is a drawing, PDF or SVG; save it as PNG"
+    if min(head) > 8:  # which control characters of text are
+        return "it is text"
+    return "its format is unknown, or it is damaged"
 
 
 def _as_seen(image: Any, name: str) -> Any:

@@ -19,10 +19,10 @@ from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
 from headwise.explanation import FaithfulnessTest, explain, explore, record_attention
 from headwise.figures import AttentionRecord, select_figures
-from headwise.models import TokenGame, ViT, ViTConfig
+from headwise.models import TokenGame, ViT, ViTConfig, open_model
 from headwise.models.vit import predict_with_attention, vit_params
 from headwise.train.checkpoint import PRETRAINED, Checkpoint, pretrained_vit, save_vit
-from helpers.checkpoints import write_folder
+from helpers.checkpoints import write_folder, write_image_model
 
 EXAMPLE = Path(__file__).parents[2] / "examples/digit.png"
 N = 5
@@ -310,3 +310,15 @@ def test_one_score_is_no_prediction_of_a_class(digit):
     assert not len(explanation.record.probabilities)
     assert "dependence" in explanation.captions
     assert not [caption for caption in explanation.captions.values() if "predicts" in caption.text(full=True)]
+
+
+def test_an_image_is_prepared_a_few_times_however_often_the_model_runs(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    model = open_model(write_image_model(tmp_path / "model"))
+    opened, open_file, resized, resize = [], Image.open, [], Image.Image.resize
+    monkeypatch.setattr(Image, "open", lambda *args, **options: opened.append(args) or open_file(*args, **options))
+    monkeypatch.setattr(Image.Image, "resize", lambda *args, **options: resized.append(0) or resize(*args, **options))
+    explanation = explain(model, tmp_path / "photo.png", test=True)
+    assert (len(opened), len(resized) < 9) == (1, True)
+    assert explanation.captions == explain(model, pixels, test=True).captions

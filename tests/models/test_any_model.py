@@ -46,6 +46,11 @@ def test_options_of_other_frameworks_are_refused(tmp_path):
         open_model(write_folder(tmp_path, "bert"), tokenizer=str.split)
 
 
+def test_what_is_no_model_is_not_blamed_on_an_option():
+    with pytest.raises(DataError, match="model: expected a path .* got function"):
+        open_model(lambda x: x, preprocess=np.asarray)
+
+
 def test_reasons_and_labels_of_loaded_models(tmp_path):
     model = open_model(write_folder(tmp_path / "bert", "bert"))
     assert model.tokens(np.array([3, 7, 11])).labels == ("3", "7", "11")

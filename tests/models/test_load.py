@@ -194,6 +194,26 @@ def test_missing_unknown_and_misshapen_tensors_are_refused(tmp_path):
         hw.load(write_folder(tmp_path / "shape", "bert", tensors | {key: np.zeros((12, 11))}))
 
 
+def test_weights_that_are_quantised_or_no_numbers_are_refused(tmp_path):
+    tensors = random_tensors("bert")
+    key = "bert.encoder.layer.0.attention.self.key.weight"
+    with pytest.raises(CheckpointError, match=f"{key}: .* got I8. Quantised models are read from .gguf"):
+        hw.load(write_folder(tmp_path / "int8", "bert", tensors | {key: np.ones((12, 12), np.int8)}))
+    with pytest.raises(CheckpointError, match=f"{key}: it holds NaN or infinity"):
+        hw.load(write_folder(tmp_path / "nan", "bert", tensors | {key: np.full((12, 12), np.nan, np.float32)}))
+    folder = write_folder(tmp_path / "gptq", "bert")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq"}}))
+    with pytest.raises(CheckpointError, match="its weights are quantised"):
+        hw.load(folder)
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "mamba"}))
+    with pytest.raises(CheckpointError, match=r"got 'mamba'. A model that torch runs is opened as FILE\.py:OBJECT"):
+        hw.load(folder)
+    (folder / "config.json").rename(folder / "adapter_config.json")
+    with pytest.raises(DataError, match="an adapter"):
+        hw.load(folder)
+
+
 def test_files_that_are_not_models_are_refused(tmp_path):
     folder = write_folder(tmp_path / "pickle", "bert")
     (folder / "model.safetensors").unlink()

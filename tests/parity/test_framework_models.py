@@ -404,6 +404,23 @@ def test_the_tokenizer_in_the_folder_of_an_onnx_file_is_used(tmp_path):
     tokenizer.enable_padding(length=9)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     assert open_model(tmp_path / "m.onnx").tokens("a b c").labels == ("a", "b", "c")
+    for where in (tmp_path, str(tmp_path / "tokenizer.json")):
+        assert open_model(Words().eval(), tokenizer=where).tokens("a b c").labels == ("a", "b", "c")
+    with pytest.raises(DataError, match=r"tokenizer: .*no such file"):
+        open_model(Words().eval(), tokenizer=tmp_path / "nowhere")
+
+
+def test_an_onnx_file_in_half_precision(tmp_path):
+    pytest.importorskip("onnx")
+    module = SmallViT().eval()
+    pixels = torch.randn(1, 3, 8, 12)
+    expected = module(pixels)[0].detach()
+    torch.onnx.export(module.half(), (pixels.half(),), str(tmp_path / "m.onnx"), dynamo=False, opset_version=17)
+    model = open_model(tmp_path / "m.onnx")
+    scores = model.predict(pixels[0].numpy())
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, expected, atol=1e-2)
+    assert model.look(pixels[0].numpy()).layers
 
 
 def test_missing_values_that_reach_the_attention_are_named():

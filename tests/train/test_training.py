@@ -274,7 +274,7 @@ def test_a_header_without_a_model_is_refused(rng, tmp_path):
             {"kind": "vit", "config": asdict(SMALL), "metadata": []},
             r"header field 'metadata': expected a mapping; got \[\]",
         ),
-        ("vit", "without Headwise's metadata"),
+        ("vit", "Headwise has not written"),
     ):
         save_arrays(path, params, header)
         with pytest.raises(CheckpointError, match=words):

@@ -9,7 +9,7 @@ import typer
 
 from headwise.cli.console import messages, output
 from headwise.cli.explanations import AllHeads, Figure, Full, Scale, Token, output_folder, print_json, save
-from headwise.cli.inputs import Layers, Model, Preprocess, Size, Text, image_preprocessor, read_input
+from headwise.cli.inputs import Layers, Model, Preprocess, Size, Text, Tokenizer, image_preprocessor, read_input
 from headwise.errors import DataError
 from headwise.explanation import explain as explain_input
 from headwise.train.checkpoint import pretrained_vit
@@ -33,6 +33,7 @@ def explain(
     merge_words: Annotated[bool, typer.Option("--merge-words", help="Merge the pieces of words.")] = False,
     preprocess: Preprocess = None,
     size: Size = 224,
+    tokenizer: Tokenizer = None,
     audit: Annotated[
         Path | None,
         typer.Option(
@@ -62,6 +63,7 @@ def explain(
                 all_heads=all_heads,
                 layers=layers,
                 merge_words=merge_words,
+                tokenizer=tokenizer,
                 preprocess=image_preprocessor(preprocess, size),
                 audit=audit,
             )

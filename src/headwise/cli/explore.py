@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from headwise.cli.console import messages, output
-from headwise.cli.inputs import Layers, Model, Preprocess, Size, Text, image_preprocessor, parse_size, read_input
+from headwise.cli.inputs import (
+    Layers,
+    Model,
+    Preprocess,
+    Size,
+    Text,
+    Tokenizer,
+    image_preprocessor,
+    parse_size,
+    read_input,
+)
 from headwise.cli.paths import check_writable_file
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
@@ -43,6 +53,7 @@ def explore(
     ] = None,
     preprocess: Preprocess = None,
     size: Size = 224,
+    tokenizer: Tokenizer = None,
     tokens: Annotated[str, typer.Option(help=f"Which pretrained model: {', '.join(PRETRAINED)}.")] = PRETRAINED[0],
     data: Annotated[
         Path | None,
@@ -61,6 +72,7 @@ def explore(
     check_writable_file(out)
     model, values, names = _split(list(arguments or []), model, text)
     options: dict[str, Any] = {"layers": layers, "preprocess": image_preprocessor(preprocess, size)}
+    options["tokenizer"] = tokenizer
     with lock_file(out):
         if model is None and values and all(isinstance(value, dict) for value in values):
             explorer = explore_arrays(values, names, grid=parse_size("--grid", grid))

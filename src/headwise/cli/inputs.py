@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,10 @@ Model = Annotated[
     ),
 ]
 Text = Annotated[list[str] | None, typer.Option("--text", help="A text; twice for a pair of texts.")]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(help="The tokenizer of a torch or ONNX model of texts: a tokenizer.json, or the folder that has one."),
+]
 Layers = Annotated[
     str,
     typer.Option(
@@ -47,7 +52,8 @@ def read_input(argument: str | None, texts: list[str] | None) -> tuple[Any, Path
     if argument is None or not argument.strip():
         raise DataError("input: expected an image, an .npz file, a text file, or a text.")
     path = Path(argument)
-    if path.suffix in _ARRAYS:
+    _check_place(argument)
+    if path.suffix.lower() in _ARRAYS:
         arrays = load_npz(path, alone="input")
         return (arrays["input"] if list(arrays) == ["input"] else arrays), path
     if os.path.isfile(argument) or (path.suffix and not re.search(r"\s", argument)):
@@ -56,17 +62,33 @@ def read_input(argument: str | None, texts: list[str] | None) -> tuple[Any, Path
     return argument, Path(_slug(argument))
 
 
+def _check_place(argument: str) -> None:
+    """Raise DataError for what is neither a file nor a text, although it could be read as a text."""
+    if argument == "-":
+        raise DataError("input: expected a file or a text; standard input is not read. Name a file.")
+    if re.fullmatch(r"\w+://\S+", argument):
+        raise DataError(
+            f"input: expected a file or a text; got the address {argument}. Download it, and name the file."
+        )
+    if os.path.isdir(argument):
+        raise DataError(f"{argument}: is a folder; expected a file. A text of this name is passed with --text.")
+
+
 def text_or_path(argument: str) -> str | Path:
-    """The text in a file, the path of an image file, or the argument itself if it is no file."""
+    """The text in a file, the path of any other file, or the argument itself if it is no file."""
     if not os.path.isfile(argument):
         return argument
     path = Path(argument)
-    if path.suffix not in (".txt", ".md"):
+    kind = guess_type(path.name)[0] or ""
+    if kind.startswith("image/"):
         return path
     try:
-        return path.read_text("utf-8-sig").strip()
+        text = path.read_text("utf-8-sig").strip()
     except UnicodeDecodeError:
-        raise DataError(f"{path}: expected text in UTF-8.") from None
+        if kind.startswith("text/"):
+            raise DataError(f"{path}: expected text in UTF-8.") from None
+        return path
+    return path if "\0" in text else text
 
 
 def image_preprocessor(name: str | None, size: int) -> ImagePreprocessor | None:

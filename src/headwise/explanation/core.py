@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,8 +24,9 @@ from headwise.explanation.word_pieces import merge_pieces
 from headwise.figures import FIGURES, AttentionRecord, Caption, CaptionedFigure, View, select_figures, style
 from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
-from headwise.models import Model, ViT, open_model
+from headwise.models import LoadedModel, Model, ViT, open_model
 from headwise.models.frameworks import FrameworkModel
+from headwise.models.preprocess.images import open_image
 from headwise.models.typicality import shipped_statistics
 from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
@@ -175,15 +177,16 @@ def explain(
     view = View(scale, all_heads)
     input, preparation = prepare_input(opened, input)
     record = record_any_input(opened, input, label=label, layers=layers)
+    prepared = _prepare_once(opened, input)
     classes = len(record.probabilities)
     if label < -1 or (classes and label >= classes):
         raise DataError(f"label: expected 0 to {classes - 1}; got {label}.")
     faithfulness_test = None
     if classes and not merge_words:
-        faithfulness_test = FaithfulnessTest(opened, input, causal=record.is_causal)
+        faithfulness_test = FaithfulnessTest(opened, prepared, causal=record.is_causal)
     if merge_words:
         record = merge_pieces(record)
-    record, missing = _add_dependence(opened, input, record, figure, token, audit)
+    record, missing = _add_dependence(opened, prepared, record, figure, token, audit)
     figures = select_figures(record, figure, token, testable=faithfulness_test is not None, view=view)
     if named := [name for name in _names(figure) if name in FIGURES and FIGURES[name].needs_test]:
         if faithfulness_test is None or test is False:
@@ -257,7 +260,26 @@ def prepare_input(model: Model, input: Any) -> tuple[Any, str]:
     """The input as the model takes it, and how the file of a handwritten digit was prepared."""
     if isinstance(model, ViT) and isinstance(input, (str, Path)):
         return load_digit(Path(input))
+    if isinstance(input, (str, Path)) and os.path.isfile(input) and _reads_images(model):
+        return open_image(input), ""  # decoded once
     return input, ""
+
+
+def _prepare_once(model: Model, input: Any) -> Any:
+    """An image as the arrays that the model takes, so that it is not resized each time the model runs."""
+    if isinstance(input, Mapping) or not _reads_images(model):
+        return input
+    if isinstance(model, FrameworkModel):
+        arguments = model.reader.read(input)
+        return arguments.arrays if arguments.image else input
+    return model.arrays(input) if isinstance(model, LoadedModel) else input
+
+
+def _reads_images(model: Any) -> bool:
+    """Whether an image file is prepared by the model's preprocessing."""
+    if isinstance(model, FrameworkModel):
+        return model.reader.reads_images
+    return isinstance(model, LoadedModel) and model.architecture.kind == "image"
 
 
 def record_any_input(model: Model, input: Any, *, label: int = -1, layers: str = "self") -> AttentionRecord:

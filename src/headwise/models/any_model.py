@@ -46,8 +46,8 @@ def open_model(
         transformers and timm are such), or a configuration of this package with its parameters, as ``.config`` and
         ``.params``.
     tokenizer : optional
-        For torch and ONNX: of transformers, of the library tokenizers, or a function that returns a text's token ids.
-        By default, of an .onnx file, the tokenizer.json in its folder.
+        For torch and ONNX: of transformers, of the library tokenizers, a function that returns a text's token ids, or
+        the path of a tokenizer.json or its folder. By default, of an .onnx file, the tokenizer.json in its folder.
     preprocess : callable, optional
         For torch and ONNX: an image processor of transformers, a transform of torchvision or timm, or a function of a
         PIL image that returns pixels (C, Y, X); for sound and series, a function that returns arrays by name. Models of
@@ -86,14 +86,15 @@ def open_model(
         return onnx_model(opened, options)
     if _is_torch_module(opened):
         return torch_model(opened, options)
-    if unsupported := [name for name, value in vars(options).items() if value not in (None, 0.0)]:
+    adapter = _OWN.get(type(getattr(opened, "config", None)))
+    is_own = is_model(opened) or (adapter is not None and hasattr(opened, "params"))
+    if is_own and (unsupported := [name for name, value in vars(options).items() if value not in (None, 0.0)]):
         raise DataError(
             f"{unsupported[0]}: only torch modules and .onnx files take it; {type(opened).__name__} has its own."
         )
     if is_model(opened):
         return opened
-    adapter = _OWN.get(type(getattr(opened, "config", None)))
-    if adapter is not None and hasattr(opened, "params"):
+    if adapter is not None and is_own:
         adapted: Model = adapter(opened.config, opened.params)
         return adapted
     raise DataError(

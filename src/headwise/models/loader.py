@@ -134,7 +134,11 @@ def _family(checkpoint: Checkpoint) -> Any:
     model_type = config.get("model_type", default)
     families = _model_types()
     if not isinstance(model_type, str) or model_type not in families:
-        raise config.error("model_type", f"expected one of {', '.join(sorted(families))}; got {model_type!r}")
+        raise config.error(
+            "model_type",
+            f"expected one of {', '.join(sorted(families))}; got {model_type!r}. A model that torch runs is opened "
+            "as FILE.py:OBJECT, or passed to headwise.explain or headwise.capture",
+        )
     return families[model_type]
 
 

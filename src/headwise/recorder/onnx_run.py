@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], lay
     try:
         tensors = dict(zip([*outputs, *needed], session.run([*outputs, *needed], feed), strict=True))
     except Exception as error:
-        raise DataError(f"{path.name}: onnxruntime could not run it ({str(error).splitlines()[0]}).") from None
+        raise DataError(f"{path.name}: onnxruntime could not run it ({shorten(str(error), 300)}).") from None
     values = {**graph.constants, **feed, **tensors}
     for plan in plans:
         _add(collector, graph, plan, values)

@@ -73,7 +73,9 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     except SafetensorError as error:
         raise CheckpointError(f"{path}: corrupt, or not a safetensors file ({error}).") from None
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise CheckpointError(f"{path}: a safetensors file without Headwise's metadata in its header.") from None
+        raise CheckpointError(
+            f"{path}: a safetensors file that Headwise has not written. Of another model, name the folder."
+        ) from None
 
 
 def save_vit(path: Path, config: ViTConfig, params: Params, metadata: Mapping[str, Any]) -> None:

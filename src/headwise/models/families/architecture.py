@@ -160,6 +160,8 @@ class Architecture:
         for parameter, source in self.sources.items():
             if source.tensor not in arrays:
                 array = checkpoint.tensor(source.tensor).read()
+                if not np.isfinite(array.sum(dtype=np.float64)):
+                    raise CheckpointError(f"{checkpoint.path}: {source.tensor}: it holds NaN or infinity.")
                 arrays[source.tensor] = array if dtype is None else array.astype(dtype, copy=False)
             try:
                 params[parameter] = source.take(arrays[source.tensor])

@@ -18,6 +18,7 @@ PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _INTEGERS = ("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")
+_UNQUANTISED = "Quantised models are read from .gguf files; of others, name the folder of the original weights."
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -30,11 +31,15 @@ def read_folder(path: Path) -> Checkpoint:
     if (path / "modules.json").is_file() and not (path / "config.json").is_file():
         return replace(read_folder(path / read_json(path / "modules.json")[0]["path"]), path=path)
     config_path = path / "config.json"
+    if not config_path.is_file() and (path / "adapter_config.json").is_file():
+        raise DataError(f"{path}: it holds an adapter (LoRA) without its model. Merge them, and save the result.")
     if not config_path.is_file():
         raise DataError(f"{path}: expected a folder with config.json and {_WEIGHTS}; it has no config.json.")
     config = read_json(config_path)
     if not isinstance(config, dict):
         raise CheckpointError(f"{config_path}: expected a JSON object.")
+    if config.get("quantization_config"):
+        raise CheckpointError(f"{path}: its weights are quantised. {_UNQUANTISED}")
     tensors: dict[str, Tensor] = {}
     for file in _weight_files(path):
         tensors |= {_current_name(name): tensor for name, tensor in read_safetensors(file).items()}
@@ -79,7 +84,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return {
         name: _tensor(path, name, entry, 8 + size)
         for name, entry in header.items()
-        if entry["dtype"] not in _INTEGERS  # position ids and the like: buffers, not weights
+        if entry["dtype"] not in _INTEGERS or name.endswith(".weight")  # others are buffers, such as position ids
     }
 
 
@@ -115,7 +120,7 @@ def _tensor(path: Path, name: str, entry: dict[str, Any], start: int) -> Tensor:
 
     def read() -> Array:
         if kind not in _TYPES:
-            raise CheckpointError(f"{path}: {name}: expected F64, F32, F16 or BF16; got {kind}.")
+            raise CheckpointError(f"{path}: {name}: expected F64, F32, F16 or BF16; got {kind}. {_UNQUANTISED}")
         stored = np.fromfile(path, _TYPES[kind], int(np.prod(shape)), offset=start + entry["data_offsets"][0])
         if kind == "BF16":  # the upper half of a float32
             stored = (stored.astype(np.uint32) << 16).view(np.float32)

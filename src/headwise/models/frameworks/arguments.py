@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from headwise.errors import DataError
 from headwise.models.frameworks.images import Box, ImageReader
-from headwise.models.frameworks.texts import TextReader
+from headwise.models.frameworks.texts import TextReader, read_tokenizer
 from headwise.models.preprocess.texts import Tokenized
 
 _IMAGE_FILES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -73,7 +73,10 @@ class InputReader:
     def of(cls, names: Sequence[str], options: InputOptions, reads_images: bool, preprocess: Any) -> InputReader:
         """The reader of a model with these arguments; `preprocess` is the user's or what the model states."""
         images = ImageReader(preprocess if reads_images else None)
-        texts = None if options.tokenizer is None else TextReader(options.tokenizer)
+        tokenizer = options.tokenizer
+        if isinstance(tokenizer, str | Path):
+            tokenizer = read_tokenizer(tokenizer)
+        texts = None if tokenizer is None else TextReader(tokenizer)
         return cls(names, images, texts, reads_images, None if reads_images else options.preprocess)
 
     def read(self, input: Any) -> Arguments:
@@ -88,7 +91,10 @@ class InputReader:
             return self._given(input)
         if _is_text(input) and not (isinstance(input, str) and self._names_an_image(input)):
             if self.texts is None:
-                raise DataError("tokenizer: expected one, to prepare a text: pass tokenizer=, or token ids (N,).")
+                raise DataError(
+                    "tokenizer: expected one, to prepare a text: pass tokenizer= or --tokenizer, such as the folder "
+                    "with its tokenizer.json, or token ids (N,)."
+                )
             arrays, tokenized = self.texts.read(input, self.names)
             return Arguments(arrays, text=tokenized)
         array = _as_array(input)

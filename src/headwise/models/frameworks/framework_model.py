@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -223,7 +224,7 @@ def running(arrays: Arrays) -> Iterator[None]:
         raise
     except Exception as error:  # whatever a user's model raises
         shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in arrays.items())
-        reason = (str(error).strip().splitlines() or [""])[0]
+        reason = shorten(str(error), 300)
         raise DataError(f"model: called with {shapes}, it raised {type(error).__name__}: {reason}") from error
 
 

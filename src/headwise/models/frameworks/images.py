@@ -32,7 +32,8 @@ class ImageReader:
         if self.preprocess is None:
             raise DataError(
                 "preprocess: expected a way to prepare images, which this model does not state: pass preprocess= (an "
-                "image processor of transformers or a transform of torchvision), or the normalised array (C, Y, X)."
+                "image processor of transformers or a transform of torchvision) or --preprocess, or the normalised "
+                "array (C, Y, X)."
             )
         if isinstance(self.preprocess, ImagePreprocessor):
             opened = self.preprocess.open(image)

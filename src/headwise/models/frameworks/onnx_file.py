@@ -16,8 +16,10 @@ from headwise.models.base import Capability
 from headwise.models.frameworks.arguments import STATE_SCORES, InputOptions, InputReader, is_score
 from headwise.models.frameworks.framework_model import Arrays, FrameworkModel
 from headwise.models.frameworks.locations import PatchSizes, prefix_labels
+from headwise.models.frameworks.texts import read_tokenizer
 from headwise.recorder import Capture, capture
 
+_TYPES = {"float16": np.float16, "float": np.float32, "double": np.float64, "int32": np.int32, "int64": np.int64}
 _NO_GRADIENTS = "onnxruntime computes no gradients; load the model's weights with headwise.load for them."
 
 
@@ -37,25 +39,24 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
     except Exception as error:  # the library raises many classes of errors
         raise DataError(f"{path}: onnxruntime cannot open it ({error}).") from None
     inputs = session.get_inputs()
-    types = {i.name: np.int32 if i.type == "tensor(int32)" else np.int64 for i in inputs if "int" in i.type}
-    if types and options.tokenizer is None:
-        options = replace(options, tokenizer=_tokenizer_of(path))
+    types = {i.name: kind for i in inputs if (kind := _TYPES.get(i.type.removeprefix("tensor(").rstrip(")")))}
+    if options.tokenizer is None and any(np.dtype(kind).kind == "i" for kind in types.values()):
+        beside = path.with_name("tokenizer.json")  # as exports of transformers have it
+        options = replace(options, tokenizer=read_tokenizer(beside) if beside.is_file() else None)
     names = [output.name for output in session.get_outputs()]
     named = [name for name in ("logits", *names) if name in names and is_score(name)]
     scores = options.scores
 
     def typed(arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
-        return {
-            name: array.astype(types.get(name, array.dtype if array.dtype != np.float64 else np.float32), copy=False)
-            for name, array in arrays.items()
-        }
+        return {name: array.astype(types.get(name, array.dtype), copy=False) for name, array in arrays.items()}
 
     def run(arrays: Arrays) -> npt.NDArray[Any]:
         if scores is not None:
             return np.asarray(scores(dict(zip(names, session.run(None, typed(arrays)), strict=True))))
         if not named:
             raise DataError(f"model: it returns {', '.join(names)}, and no scores. {STATE_SCORES}.")
-        return np.asarray(session.run(named[:1], typed(arrays))[0])
+        found = np.asarray(session.run(named[:1], typed(arrays))[0])
+        return found.astype(np.float32) if found.dtype == np.float16 else found
 
     def record(arrays: Arrays, layer: int | str | None) -> Capture:
         return capture(path, typed(arrays), layers=layer)
@@ -77,21 +78,6 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
         replacement,
         weights_digest=lambda: fingerprint(np.frombuffer(path.read_bytes(), np.uint8)),
     )
-
-
-def _tokenizer_of(path: Path) -> Any:
-    """The tokenizer.json in the folder of the file, as exports of transformers have it; None without one."""
-    file = path.with_name("tokenizer.json")
-    if not file.is_file():
-        return None
-    with require_extra("Preprocessing texts", "tokenizers", "models"):
-        import tokenizers
-    try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises plain Exception
-        raise DataError(f"{file}: {error}.") from None
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def _initializers(path: Path) -> list[tuple[str, tuple[int, ...]]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import DataError
+from headwise.errors import DataError, require_extra
+from headwise.files import check_file
 from headwise.models.preprocess.texts import TextPreprocessor, Tokenized, tokenized
 from headwise.shapes import IntArray
 
@@ -86,3 +88,20 @@ class TextReader:
         if hasattr(self.tokenizer, "encode_batch"):
             return TextPreprocessor(self.tokenizer, 0, None, True)
         return None
+
+
+def read_tokenizer(path: Path | str) -> Any:
+    """A tokenizer.json, or that of a folder.
+
+    Raises DataError if there is none that can be read.
+    """
+    with require_extra("Preprocessing texts", "tokenizers", "models"):
+        import tokenizers
+    file = Path(path) / "tokenizer.json" if Path(path).is_dir() else Path(path)
+    check_file(file, "tokenizer: ")
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises plain Exception
+        raise DataError(f"{file}: {error}.") from None
+    tokenizer.no_padding()
+    return tokenizer

@@ -97,6 +97,7 @@ def test_dates_in_arrays(y):
         ([1.5, "unknown", 2.5, 3.25], "got numbers as float, such as 1.5, and others such as 'unknown'"),
         (["2024-01-31", "2024-02-01 10:00"], "got dates or times (as text, such as '2024-01-31')"),
         (["31.01.2024", "1.2.2024"], "got dates or times (as text, such as '31.01.2024')"),
+        (["Jan 31, 2024", "1 February 2024", "05-Mar-2024"], "got dates or times (as text, such as 'Jan 31, 2024')"),
     ],
 )
 def test_text_that_is_numbers_or_dates_is_not_categories(values, message, y):

@@ -47,7 +47,7 @@ def test_options_of_other_frameworks_are_refused(tmp_path):
 
 
 def test_what_is_no_model_is_not_blamed_on_an_option():
-    with pytest.raises(DataError, match="model: expected a path .* got function"):
+    with pytest.raises(DataError, match=r"model: expected a path .* got function"):
         open_model(lambda x: x, preprocess=np.asarray)
 
 

@@ -21,7 +21,12 @@ _FEWEST_ROWS = 20  # with fewer, distinct values are no sign of an identifier
 _MOST_CODES = 20  # whole numbers that may stand for categories; more are quantities
 _NUMERAL = re.compile(r"[-+−]?\s*[$€£]?\s*(\d[\d\s.,'’]*|[.,]\d+)(e[-+]?\d+)?\s*[%€$£]?", re.I)
 _FRACTION = re.compile(r"[.,]\d|\de", re.I)
-_DATE_TEXT = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{2}|\d{4}))([T\s].*)?")
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE_TEXT = re.compile(
+    r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{2}|\d{4})"
+    rf"|{_MONTH}\s\d{{1,2}},?\s\d{{4}}|\d{{1,2}}[-\s]{_MONTH}[-\s]\d{{4}})([T\s].*)?",
+    re.IGNORECASE,
+)
 
 
 def category_columns(categories: str | Sequence[int | str], X: Any) -> tuple[int, ...]:

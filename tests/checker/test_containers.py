@@ -132,9 +132,27 @@ def first_three_and_output(x, weights, heads):
     return attend(q, k, v).transpose(1, 0, 2).reshape(n, width) @ weights[3].T
 
 
+def weights_and_biases(x, weights, biases):
+    q, k, v = (x @ weights[part] + biases[part] for part in "qkv")
+    return attend(q, k, v) @ weights["o"] + biases["o"]
+
+
+def biases_under_names_of_their_own(x, params, b):
+    q, k, v = (x @ params[f"W{part}"] + b[f"b{part}"] for part in "qkv")
+    return attend(q, k, v)
+
+
+def lists_of_weights_and_biases(x, weights, biases):
+    q, k, v = (x @ w + b for w, b in zip(weights, biases, strict=True))
+    return attend(q, k, v)
+
+
 @pytest.mark.parametrize(
     "function",
     [
+        weights_and_biases,
+        biases_under_names_of_their_own,
+        lists_of_weights_and_biases,
         fused_in_nested_dictionary,
         layers_in_nested_dictionary,
         unpacked,
@@ -157,6 +175,10 @@ def values_and_keys_exchanged(x, params):
     return of_tokens(x, p["query"]["w"], p["value"]["w"], p["key"]["w"])
 
 
+def bias_of_values_left_out(x, weights, biases):
+    return attend(x @ weights["q"] + biases["q"], x @ weights["k"] + biases["k"], x @ weights["v"])
+
+
 def softmax_over_queries(x, w_q, w_k, w_v, w_o):
     q, k, v = (np.einsum("nd,hdk->hnk", x, w) for w in (w_q, w_k, w_v))
     s = np.einsum("hnk,hmk->hmn", q, k) / np.sqrt(q.shape[-1])
@@ -169,6 +191,7 @@ def softmax_over_queries(x, w_q, w_k, w_v, w_o):
         (unscaled_tuples, "scale-missing"),
         (values_and_keys_exchanged, "kv-swapped"),
         (softmax_over_queries, "softmax-axis"),
+        (bias_of_values_left_out, "bias-missing"),
     ],
 )
 def test_mistakes_with_matrices_in_containers(function, mistake):

@@ -191,6 +191,21 @@ class RotaryCacheStale(RotaryCache):
         return count
 
 
+class RotaryCacheFromFirst(RotaryCache):
+    """Each call rotates its tokens as if they were the first."""
+
+    def rotated(self, x, offset):
+        return super().rotated(x, 0)
+
+
+class RotaryCacheQueriesFromFirst(RotaryCache):
+    """Rotates queries as if they were the first; keys are right."""
+
+    def rotated(self, x, offset):
+        self.turns = not getattr(self, "turns", False)  # queries come before keys
+        return super().rotated(x, 0 if self.turns else offset)
+
+
 class Shelf(nn.Module):
     """Keeps what it is given in a dictionary that it shares."""
 

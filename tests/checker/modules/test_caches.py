@@ -23,6 +23,8 @@ VERDICTS = {
     "FlaggedCache": ((), ()),
     "FlaggedCacheUnread": (("unknown",), ()),
     "RotaryCache": ((), ()),
+    "RotaryCacheFromFirst": (("rope-offset",), ()),
+    "RotaryCacheQueriesFromFirst": (("rope-offset",), ()),
     "SharedCache": ((), ()),
     "RoomCache": ((), ()),
     "RoomCacheMoved": (("unknown",), ()),

@@ -122,3 +122,20 @@ def test_a_layer_that_never_runs_is_refused_soon():
     with pytest.raises(DataError, match="too many values"):
         hw.check(NeverRuns)
     assert len(calls) < 10_000
+
+
+class Incomparable:
+    """As a key of random numbers of JAX is, which no operator takes."""
+
+    def __eq__(self, other):
+        raise TypeError("equal does not accept keys")
+
+    __hash__ = None
+
+
+def test_defaults_may_be_objects_that_cannot_be_compared():
+    class Seeded(layers.SelfAttention):
+        def __init__(self, d_model=9, d_k=4, key=Incomparable()):  # noqa: B008
+            super().__init__(d_model, d_k)
+
+    assert hw.check(Seeded).ok

@@ -320,13 +320,15 @@ class _Lookups(ast.NodeVisitor):
         """Note what ``q, k, v = (x @ w for w in matrices)`` takes from each place, also from ``matrices[:3]``."""
         if not isinstance(target, ast.Tuple) or not isinstance(value, ast.ListComp | ast.GeneratorExp):
             return
-        values = value.generators[0].iter
-        if isinstance(values, ast.Subscript) and isinstance(values.slice, ast.Slice) and values.slice.lower is None:
-            values = values.value
-        path = self._resolve(values)
-        for place, one in enumerate(target.elts if path is not None else ()):
-            if isinstance(one, ast.Name):
-                self._note((*(path or ()), place), one.id)
+        whole = value.generators[0].iter
+        zipped = isinstance(whole, ast.Call) and isinstance(whole.func, ast.Name) and whole.func.id == "zip"
+        for values in whole.args if isinstance(whole, ast.Call) and zipped else [whole]:
+            if isinstance(values, ast.Subscript) and isinstance(values.slice, ast.Slice) and values.slice.lower is None:
+                values = values.value
+            path = self._resolve(values)
+            for place, one in enumerate(target.elts if path is not None else ()):
+                if isinstance(one, ast.Name):
+                    self._note((*(path or ()), place), one.id)
 
     def _note(self, path: Path | None, name: str = "") -> None:
         if path is not None and not self.paths.get(path):

@@ -80,6 +80,14 @@ def open_layer(role: str, names: Names, needs: set[str], code: str) -> None:
         _open(argument, paths, names, needs)
 
 
+def open_biases(names: Names, needs: set[str], code: str) -> None:
+    """Replace an argument that holds the biases next to one with the matrices by the keys under which they are."""
+    argument = str(names.pop("biases"))
+    needs.discard("biases")
+    paths = {f"b{role[1:]}": path for role, path in matrices_in(argument, code).items() if is_matrix(role)}
+    _open(argument, paths, names, needs)
+
+
 def open_pair(argument: str, roles: tuple[str, str], names: Names, needs: set[str], code: str) -> bool:
     """Replace keys and values that come in one tuple or dictionary by the two; whether the code takes two from it."""
     places = places_of_pair(argument, code)

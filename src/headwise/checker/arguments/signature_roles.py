@@ -133,6 +133,9 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
         return "config"
     if p.name in ("module", "self", "layer") and is_required(p):  # an object of settings
         return "layer"
+    of_biases = p.default is p.empty and re.fullmatch(r"b|bs|bias(es)?", p.name.lower())
+    if of_biases and len(matrices_in(p.name, code)) > 1:
+        return "biases"
     if role in (None, "heads") and p.default is p.empty and holds_matrices:
         return "params"  # it holds the matrices, under whatever name
     if role == "positions" and begins_again(p.name, code):

@@ -13,6 +13,7 @@ from typing import Any
 from headwise.checker.arguments.containers import Path, pack
 from headwise.checker.calling.matrices import Layer
 from headwise.checker.calling.responses import Response, has_shape, read_response
+from headwise.checker.calling.returned_names import in_order
 from headwise.checker.calling.values import present_arguments, present_masks
 from headwise.checker.probes import Interface
 from headwise.checker.reference.state import Case, Change
@@ -47,6 +48,8 @@ class CallingConvention:
     score: tuple[bool, bool, str] = (False, False, "vector")  # how it takes the parts of a score: see `present_score`
     # "tokens-first" or "merged" for an output whose axis of heads is after that of tokens, or part of the last
     output: str = ""
+    # the names of what it returns in a tuple of three or more, by how many they are
+    returns: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     grouped: bool = False  # whether queries have an axis for those of a key head, after that of key heads
     angles: str = "half"  # how it takes rotary angles: a form of `present_angles`
     # ``"pair"`` for (left, right) or two arguments, or a name in `WINDOWS` if a window is one number
@@ -207,7 +210,9 @@ class CallingConvention:
         if self.output:
             axes = axes.replace("HN", "NH")
         groups = axes.index("H") if self.grouped else None
-        return read_response(result, case, axes, self.weights_only, self.output == "merged", groups)
+        return read_response(
+            in_order(result, self.returns), case, axes, self.weights_only, self.output == "merged", groups
+        )
 
 
 def _identity(value: Any) -> object:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from headwise.checker.arguments.presentation import AXES, restore_axes
+from headwise.checker.calling.returned_names import output_first
 from headwise.checker.reference.definition import mix_values
 from headwise.checker.reference.state import Case, grid
 from headwise.checker.user_code.numpy_guard import np
@@ -95,10 +96,13 @@ def has_shape(response: Response, case: Case) -> bool:
 def parts_of(result: Any, least: int) -> list[Any]:
     """The arrays of what was returned, of so many axes at least: the output, and whatever else came with it."""
     if isinstance(result, Mapping):
-        result = tuple(result.values())
+        result = output_first(result, result.values())
         result = result[0] if len(result) == 1 else result
     elif is_dataclass(result):
-        result = tuple(getattr(result, field.name) for field in fields(result))
+        names = [field.name for field in fields(result)]
+        result = output_first(names, [getattr(result, name) for name in names])
+    elif hasattr(result, "_fields"):
+        result = output_first(result._fields, result)
     if not isinstance(result, tuple):
         return [result]
     arrays = []

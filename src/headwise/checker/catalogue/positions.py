@@ -36,14 +36,14 @@ def given_angles(t: Trace, which: str, axis: int = 2, turn: Turn | None = None) 
 
 
 @configurable
-def own_angles(t: Trace, which: str, turn: Turn) -> None:
-    """Rotate by angles that the function makes itself, n · 10000^(−2i/d)."""
+def own_angles(t: Trace, which: str, turn: Turn, axis: int = 2) -> None:
+    """Rotate by angles that the function makes itself, n · 10000^(−2i/d), n being the place on this axis."""
 
     def angles(n: int, d: int) -> tuple[Array, Array]:
         turns = np.arange(n)[:, None] * 1e4 ** (-np.arange(0, d, 2) / d)
         return np.cos(turns), np.sin(turns)
 
-    _rotate(t, which, 2, turn, angles)
+    _rotate(t, which, axis, turn, angles)
 
 
 def _rotate(t: Trace, which: str, axis: int, turn: Turn, angles: Callable[[int, int], tuple[Array, Array]]) -> None:
@@ -154,7 +154,11 @@ ENTRIES = (
         "Queries and keys of a head are rotated alike, which cancels: the order of the tokens has no influence.",
         "Apply the angles to the token axis: cos[:, None, :] for (B, N, H, d), cos for (B, H, N, d).",
         ("rope",),
-        tuple({"rotate": given_angles("qk", axis)} for axis in (1, 0)),
+        (
+            *({"rotate": given_angles("qk", axis)} for axis in (1, 0)),
+            # does not cancel where several heads of queries share a key head, which has another place
+            *({"+rotate": own_angles("qk", turn, 1)} for turn in (rotated_halves, rotated_neighbours)),
+        ),
         reported_in=("xformers#841", "mlfoundations/open_lm#4", "lucidrains/ring-attention-pytorch#15"),
     ),
     Mistake(

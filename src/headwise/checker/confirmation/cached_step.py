@@ -20,6 +20,7 @@ from headwise.checker.arguments.settings import SIZES
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import bare
 from headwise.checker.calling.values import present_masks
+from headwise.checker.confirmation.step_positions import outputs_as_first
 from headwise.checker.modules.construct import construct
 from headwise.checker.modules.positions import FIRST_POSITION, position_arguments
 from headwise.checker.probes import first_probe
@@ -88,6 +89,8 @@ def _with_step(findings: Findings, arguments: tuple[str, ...], got: Array, full:
     aligned = definition.answer({**case, "X": case["X"][:, -1:], "context": case["X"], "align": "start"})
     if aligned is not None and difference(got, aligned.output) <= _CLOSE:
         return tested.with_observed("causal-alignment")
+    if "rope" in definition.codes and any(difference(got, a) <= _CLOSE for a in outputs_as_first(definition, case)):
+        return tested.with_observed("rope-offset")
     return _differs(tested, "its last token", arguments)
 
 

@@ -19,6 +19,7 @@ from headwise.checker.arguments.signatures import KINDS, Reading, readings, sign
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.matrices import WEIGHTS
 from headwise.checker.calling.recorded_keys import learn_keys
+from headwise.checker.calling.returned_names import returned_names
 from headwise.checker.detection.acceptance import (
     accepted,
     in_its_type,
@@ -218,6 +219,7 @@ def _start(
         weights_only=reading.weights_only,
         projects=projects,
         rows=stated_order(documentation.text) if "Wqkv" in reading.names else "",
+        returns=returned_names(documentation.code),
     )
 
 

@@ -84,7 +84,7 @@ def options_off(cls: type, init: Mapping[str, Any]) -> tuple[dict[str, Any], lis
     unknown: list[str] = []
     code = documentation_of(cls)
     for name, default in settings_of(cls).items():
-        if default == 1 and _RATIO.fullmatch(name.lower()) and name not in init:
+        if type(default) in (int, float) and default == 1 and _RATIO.fullmatch(name.lower()) and name not in init:
             known[name] = 2 * default
             continue
         if is_activation(name, default) and name not in init:

@@ -124,7 +124,8 @@ class ProbeShape:
             return shape
         tokens, keys = (sizes.tokens or n for n in (shape.tokens, shape.keys))
         tokens = sizes.queries or tokens
-        batch = shape.batch if shape.batch != sizes.heads else shape.batch + 2  # so that neither passes for the other
+        others = {sizes.heads, sizes.key_heads, sizes.heads // sizes.key_heads}  # so that none passes for another
+        batch = next(n for n in range(shape.batch, shape.batch + 7, 2) if n not in others)
         return ProbeShape(batch, sizes.heads, tokens, keys, sizes.width, sizes.values, sizes.model)
 
 

@@ -101,6 +101,11 @@ def evidence(v: Verdict) -> str:
             f" zero, on all of the inputs made for that. From the definition it differs {differs}."
         )
     how = "these mistakes" if len(v.mistakes) > 1 else "this mistake"
+    if all(p.difference <= _ROUNDING for p in v.probes if p.inputs):
+        return (
+            f"Its outputs on all {v.inputs} inputs are those of the definition, to {v.difference:.1e}; other calls show"
+            f" {how}."
+        )
     return (
         f"The definition with {how} put in reproduces its output on all {v.inputs} inputs, to {v.difference:.1e}; at"
         f" least half of them were not used to choose the explanation. Without, they differ {differs}."

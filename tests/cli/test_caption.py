@@ -45,6 +45,15 @@ def test_arrays_of_another_framework(rng, tmp_path):
     assert headwise("caption", "d.npz", "--grid", "2x3", folder=tmp_path).returncode == 0
 
 
+def test_words_from_a_file_of_any_editor(rng, tmp_path):
+    np.savez(tmp_path / "a.npz", w=rng.dirichlet(np.ones(2), (2, 2)))
+    (tmp_path / "words.txt").write_text("\ufeffGrüße\r\nwelt\r\n", encoding="utf-8")
+    shown = headwise("caption", "a.npz", "--tokens", "words.txt", "--out", "b", folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    with np.load(next((tmp_path / "b").glob("*.npz"))) as saved:
+        assert saved["words"].tolist() == ["Grüße", "welt"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

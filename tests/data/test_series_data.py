@@ -67,6 +67,9 @@ def test_of_several_formats_of_a_set_one_is_read(tmp_path):
     for part in ("TRAIN", "TEST"):
         (tmp_path / f"tiny_{part}.arff").write_text("")
     assert load_series(tmp_path).name == "tiny"
+    for path in tmp_path.glob("*.ts"):
+        path.rename(path.with_suffix(".TS"))
+    assert load_series(tmp_path).name == "tiny"
     (tmp_path / "other_TRAIN.ts").write_text("")
     with pytest.raises(DataError, match="expected one file NAME_TRAIN"):
         load_series(tmp_path)

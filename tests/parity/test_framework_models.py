@@ -410,6 +410,17 @@ def test_the_tokenizer_in_the_folder_of_an_onnx_file_is_used(tmp_path):
         open_model(Words().eval(), tokenizer=tmp_path / "nowhere")
 
 
+def test_images_have_the_size_that_a_model_of_timm_was_made_for():
+    module = SmallViT().eval()
+    module.pretrained_cfg = {"input_size": (3, 80, 120), "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    photo = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    with pytest.raises(DataError, match="it raised"):
+        open_model(module).predict(photo)
+    module.patch_embed = torch.nn.Identity()
+    module.patch_embed.img_size = (8, 12)
+    assert open_model(module).predict(photo).ndim == 1
+
+
 def test_an_onnx_file_in_half_precision(tmp_path):
     pytest.importorskip("onnx")
     module = SmallViT().eval()

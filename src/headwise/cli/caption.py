@@ -87,6 +87,6 @@ def _read_record(path: Path, layout: TokenLayout, image: Path | None) -> Attenti
 def _read_words(path: Path) -> tuple[str, ...]:
     check_file(path, "--tokens: ")
     try:
-        return tuple(path.read_text(encoding="utf-8").splitlines())
+        return tuple(path.read_text(encoding="utf-8-sig").splitlines())
     except UnicodeDecodeError:
         raise DataError(f"--tokens: {path}: expected text in UTF-8, one word a line.") from None

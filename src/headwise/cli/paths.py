@@ -8,12 +8,12 @@ from pathlib import Path
 
 from headwise.errors import DataError
 
-_FILES = (".csv", ".gif", ".html", ".jpeg", ".jpg", ".json", ".md", ".npy", ".npz", ".pdf", ".png", ".svg", ".txt")
+_FIGURES = (".pdf", ".png", ".svg")
 
 
 def check_writable(folder: Path, option: str = "--out") -> None:
-    """Raise DataError for a folder that cannot be created or written to, or is named like a file; leave no files."""
-    if folder.suffix.lower() in _FILES and not folder.exists():
+    """Raise DataError for a folder that cannot be created or written to, or is named like a figure; leave no files."""
+    if folder.suffix.lower() in _FIGURES and not folder.exists():
         raise DataError(f"{option}: expected the name of a folder, which gets several files; got {folder}.")
     try:
         existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

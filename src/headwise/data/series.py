@@ -163,7 +163,8 @@ def _bundled() -> Path:
 
 
 def _pair(folder: Path) -> tuple[str, Path, Path]:
-    files = [path for suffix in _READERS for path in sorted(folder.glob(f"*_TRAIN{suffix}"))]
+    candidates = sorted(folder.glob("*_TRAIN.*"))
+    files = [path for suffix in _READERS for path in candidates if path.suffix.lower() == suffix]
     if len({path.stem for path in files}) != 1:
         names = ", ".join(path.name for path in files) or "none"
         endings = ", ".join(_READERS)

@@ -168,4 +168,7 @@ def _stated_preprocessing(module: Any) -> Any:
     stated = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
     if not isinstance(stated, Mapping) or "input_size" not in stated:
         return None
-    return from_timm({"pretrained_cfg": dict(stated)}, int(stated["input_size"][0]))
+    channels = int(stated["input_size"][0])
+    size = getattr(getattr(module, "patch_embed", None), "img_size", None)  # it may have been made for another
+    stated = {**stated, "input_size": (channels, *size)} if size else stated
+    return from_timm({"pretrained_cfg": dict(stated)}, channels)

@@ -1,5 +1,6 @@
 """Preprocessing of loaded models: texts, images and sentence embeddings; sound is compared in tests/parity."""
 
+import io
 import json
 
 import numpy as np
@@ -39,6 +40,23 @@ def test_texts_that_cannot_be_prepared_are_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"tokenizer\.json: "):
         hw.load(tmp_path).preprocess("the cat")
+
+
+def test_inputs_that_are_not_one_text_or_image_are_refused(tmp_path):
+    model = bert(tmp_path / "bert")
+    for texts in (["the cat", "a dog"], ("the cat", "a dog", "cats")):
+        with pytest.raises(DataError, match="text: expected one, or a pair as a tuple; got"):
+            model.tokens(texts)
+    assert model.tokens(np.array([2, -1, 3])).labels[1] == "-1"
+    with pytest.raises(DataError, match="input_ids: expected 0 to"):
+        model.look(np.array([2, -1, 3]))
+    model = vit(tmp_path / "vit", size={"height": 10, "width": 10}, do_normalize=False)
+    with pytest.raises(DataError, match=r"image: expected uint8 .* got float64 of shape \(10, 10, 3\)"):
+        model.tokens(np.zeros((10, 10, 3)))
+    Image.fromarray(photograph(90, 90)).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(DataError, match="image: cannot be decoded"):
+        model.tokens(Image.open(io.BytesIO(data[: len(data) // 2])))
 
 
 def test_pairs_have_two_token_types(tmp_path):

@@ -128,7 +128,8 @@ def _ready(model: LoadedModel, input: Any) -> str | None:
         return None
     embedding = model.architecture.network.embedding
     if isinstance(embedding, ImageEmbedding):
-        return "pixel_values" if input.ndim == 3 and input.dtype.kind == "f" else None
+        is_image = input.ndim == 3 and len(input) == embedding.channels
+        return "pixel_values" if is_image and input.dtype.kind == "f" else None
     if isinstance(embedding, AudioEmbedding):
         return "input_features" if input.ndim == 2 and input.dtype.kind == "f" else None
     return "input_ids" if input.ndim == 1 and input.dtype.kind in "iu" else None

@@ -60,7 +60,10 @@ def open_image(image: Any) -> Any:
         image = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
     if not isinstance(image, Image.Image):
         raise DataError(f"image: expected a path, an image or an array of uint8; got {type(image).__name__}.")
-    return _as_seen(image, "image")
+    try:
+        return _as_seen(image, "image")
+    except OSError as error:  # Pillow decodes a file only now
+        raise DataError(f"image: cannot be decoded ({error}).") from None
 
 
 def _open_file(path: Path) -> Any:

@@ -96,14 +96,16 @@ class TextPreprocessor:
             del arrays["token_type_ids"]
         return arrays
 
-    def tokens(self, text: str | tuple[str, str]) -> Tokenized:
+    def tokens(self, text: Any) -> Tokenized:
         """The tokens of one text, or of a pair, with their place in it."""
+        if isinstance(text, list | tuple) and len(text) != (2 if isinstance(text, tuple) else 1):
+            raise DataError(f"text: expected one, or a pair as a tuple; got {len(text)}. Pass them one by one.")
         (encoded,) = self._encode(text, None)
         return tokenized(encoded, text)
 
     def labels(self, ids: IntArray) -> tuple[str, ...]:
         """The text of each token id (N,)."""
-        return tuple(self.tokenizer.id_to_token(int(i)) or str(i) for i in ids)
+        return tuple((self.tokenizer.id_to_token(int(i)) if i >= 0 else "") or str(i) for i in ids)
 
     def is_special(self, ids: IntArray) -> BoolArray:
         """Which token ids (N,) stand for no part of a text."""

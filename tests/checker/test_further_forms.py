@@ -249,3 +249,15 @@ def of_distances(q, k, v):
 
 def test_an_axis_for_pairs_makes_no_single_query():
     assert hw.check(of_distances).ok
+
+
+def float32_columns_without_maximum(X, Wq, Wk, Wv):
+    q, k, v = (W.astype(np.float32) @ X.astype(np.float32) for W in (Wq, Wk, Wv))  # (d, N)
+    p = np.exp(q.T @ k / np.sqrt(np.float32(len(k))))
+    return v @ (p / p.sum(axis=1, keepdims=True)).T
+
+
+def test_in_float32_a_smaller_logit_overflows():
+    verdict = hw.check(float32_columns_without_maximum)
+    assert verdict.ok
+    assert set(verdict.hazards) == {"softmax-overflow", "dtype-lowered"}

@@ -80,8 +80,14 @@ _EXCEPTIONS = {
 def _agrees(v: Verdict) -> bool:
     """Whether a verdict is ``unknown`` although outputs are right: a note says what is wrong."""
     rounding = 1e-3 if "float32" in v.conventions else _ROUNDING
-    ordinary = (p.difference for p in v.probes if p.inputs and (math.isfinite(p.difference) or not v.hazards))
+    edges = {*v.hazards} - {"dtype-lowered"}  # which may give NaN where there should be a number
+    ordinary = (p.difference for p in v.probes if p.inputs and (math.isfinite(p.difference) or not edges))
     return v.mistakes == ("unknown",) and bool(v.notes) and all(difference <= rounding for difference in ordinary)
+
+
+def _largest(v: Verdict) -> float:
+    """The largest difference that is a number."""
+    return max((p.difference for p in v.probes if p.inputs and math.isfinite(p.difference)), default=0.0)
 
 
 def evidence(v: Verdict) -> str:
@@ -90,9 +96,9 @@ def evidence(v: Verdict) -> str:
         besides = ", apart from the edge cases above," if v.hazards else ""
         return (
             f"It agrees with the definition{besides} on all {v.inputs} inputs that it was tried on; the largest"
-            f" difference is {v.difference:.1e} of the largest number in the output."
+            f" difference is {v.difference if v.ok else _largest(v):.1e} of the largest number in the output."
         )
-    differs = _by(max((p.difference for p in v.probes if p.inputs and math.isfinite(p.difference)), default=0.0))
+    differs = _by(_largest(v))
     if not v.explained:
         return f"It was tried on {v.inputs} inputs, and differs {differs}."
     if "dropout-active" in v.mistakes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from typing import TypeAlias
 
 from headwise.checker.calling.invocation import CallingConvention
@@ -15,7 +16,7 @@ from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case, grid
 from headwise.checker.search.agreement import fits
 from headwise.checker.search.dropout import detect_dropout
-from headwise.checker.search.edge_cases import EDGES, hazards_of, is_left_with_nothing, split_empty_rows
+from headwise.checker.search.edge_cases import EDGES, hazards_of, is_left_with_nothing, overflows, split_empty_rows
 from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Agreement, Explanation, Observation, explain, singles
 from headwise.checker.user_code.numpy_guard import np
@@ -218,14 +219,13 @@ def explain_what_is_left(examination: Examination, rng: np.random.Generator, ran
     """Dropout, an output whose weights nothing explains, or findings without an explanation."""
     convention = examination.convention
     findings = Findings(convention, examination.rounds, None, examination.observed)
-    dtype = "float32" if examination.rounded["float32"] else "float64"
-    for weights in (True, False) if random or not examination.repeats else ():
+    compared = (True, False) if any(a.response.weights is not None for a in findings.calls) else (True,)
+    # what is dropped may be of another type than the output
+    for weights, dtype in product(compared, ("float64", "float32")) if random or not examination.repeats else ():
         explanation = detect_dropout(convention, rng, dtype, weights)
         if explanation is not None:
             findings = replace(findings, explanation=explanation, observed=(*findings.observed, "dropout-active"))
             return findings if weights else replace(findings, unexplained=True, notes=(_WEIGHTS_UNEXPLAINED,))
-        if not any(a.response.weights is not None for a in findings.calls):
-            break
     return _without_weights(findings, examination)
 
 
@@ -270,7 +270,7 @@ def _despite(findings: Findings, unexplained: list[Observation], level: int) -> 
         findings = findings.with_observed(*["equal-lengths"][: len(apart)])
         unexplained = [a for a in unexplained if not _has_apart_neighbours(a)]
     names = {a.probe.name for a in unexplained}
-    allowed = set(EDGES)
+    allowed = {*EDGES, *(a.probe.name for a in unexplained if overflows(a))}
     if findings.convention.interface.of_tokens and findings.convention.interface.multi_head:
         allowed.add("wide")
     right = not findings.rank[0]

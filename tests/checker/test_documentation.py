@@ -233,3 +233,33 @@ def test_a_window_that_includes_the_token_itself_counts_its_own_key():
         """Each token sees window tokens, itself included."""
 
     assert document(attention, "").window() == "count"
+
+
+def two_masks(q, k, v, key_padding_mask=None, attn_mask=None):
+    """q (batch, n, d). key_padding_mask (batch, m): 1 at padding. attn_mask is added."""
+    s = q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1])
+    s = s if attn_mask is None else s + attn_mask
+    return softmax(s if key_padding_mask is None else np.where(key_padding_mask[:, None], -np.inf, s)) @ v
+
+
+def test_what_is_said_of_one_mask_is_not_said_of_another():
+    verdict = hw.check(two_masks)
+    assert verdict.ok
+    assert {"mask-additive", "padding-hides"} <= set(verdict.conventions)
+
+
+def heads_last(q, k, v):
+    """q (batch, n, d, heads), k (batch, m, d, heads), v (batch, m, e, heads)."""
+    s = np.einsum("bndh,bmdh->bhnm", q, k) / np.sqrt(q.shape[2])
+    return np.einsum("bhnm,bmeh->bneh", softmax(s), v)
+
+
+def softmax_over_heads_that_are_last(q, k, v):
+    """q (batch, n, d, heads), k (batch, m, d, heads), v (batch, m, e, heads)."""
+    s = np.einsum("bndh,bmdh->bnmh", q, k) / np.sqrt(q.shape[2])
+    return np.einsum("bnmh,bmeh->bneh", softmax(s), v)
+
+
+def test_heads_may_be_last():
+    assert hw.check(heads_last).ok
+    assert hw.check(softmax_over_heads_that_are_last).mistakes == ("softmax-over-heads",)

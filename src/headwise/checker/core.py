@@ -40,6 +40,7 @@ from headwise.checker.search.findings import Findings
 from headwise.checker.search.ingredients import with_missing_ingredients, with_wrong_slopes
 from headwise.checker.target import Target
 from headwise.checker.user_code.jax_calls import quick_compilation
+from headwise.checker.user_code.numba_functions import with_checked_bounds
 from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.scripts import with_python_signature
 from headwise.checker.user_code.source import source_of
@@ -133,7 +134,8 @@ def check(
         with np.errstate(all="ignore"), single_threaded_blas(), one_thread(), quick_compilation():
             if adapter is None and is_module(function):
                 return _check_module(function, kind, inside, init, requirements, rng)
-            return _check_with_any_sizes(with_python_signature(function), kind, adapter, requirements, source, rng)
+            function = with_checked_bounds(with_python_signature(function))
+            return _check_with_any_sizes(function, kind, adapter, requirements, source, rng)
     except HeadwiseError:
         raise
     except Exception as error:

@@ -21,6 +21,7 @@ from headwise.checker.reference.conventions import Requirements
 from headwise.checker.user_code.devices import prepare_devices
 from headwise.checker.user_code.execution import user_code
 from headwise.checker.user_code.notebooks import name_cells, notebook_code
+from headwise.checker.user_code.numba_functions import check_bounds
 from headwise.checker.user_code.source import read_source
 from headwise.checker.user_code.statements import Failure, run_statements
 from headwise.errors import DataError, HeadwiseError, describe_exception
@@ -203,7 +204,9 @@ def _run(path: Path, text: str) -> tuple[ModuleType, str, list[Failure], list[st
     sys.modules[module.__name__] = module  # dataclasses and inspect look a module up by its name
     with _importing_from(root, path.parent):
         try:
-            return module, text, run_statements(module, text, file), omitted
+            failures = run_statements(module, text, file)
+            check_bounds(vars(module))
+            return module, text, failures, omitted
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # it cannot be parsed
             raise DataError(f"{path}: fails when it is imported: {describe_exception(error)}") from None
 

@@ -30,7 +30,7 @@ _AXES = {
 _AXIS = {name: axis for axis, names in _AXES.items() for name in names.split()}
 _WHOSE = re.compile(r"^(qk|kv|query|key|value|[qkv])(?=\w{3})|(?<=\w{3})(query|key|value|[qkv])$|(?<=\w{3})perhead$")
 _LAYOUTS = {
-    "attention": ("BHNd", "BNHd", "HNd", "NHd", "BNd", "NBd", "BHdN", "BdN", "Nd", "dN"),
+    "attention": ("BHNd", "BNHd", "BNdH", "HNd", "NHd", "NdH", "BNd", "NBd", "BHdN", "BdN", "Nd", "dN"),
     "tokens": ("BND", "NBD", "BDN", "ND", "DN"),
 }
 
@@ -290,7 +290,9 @@ class Documentation:
         yield from with_name
         if any(re.search(YES, s.lower()) for s in with_name):
             return  # the others say it of another mask
-        yield from (s for s in sentences if s not in with_name and re.search(r"mask|padding", s, re.IGNORECASE))
+        of_others = re.compile(rf"\b(?!{re.escape(name)}\b)(\w+_mask|mask_\w+)\b")
+        others = (s for s in sentences if s not in with_name and not of_others.search(s))
+        yield from (s for s in others if re.search(r"mask|padding", s, re.IGNORECASE))
 
     def _tuples(self, text: str) -> Iterator[list[str]]:
         for inside in re.findall(r"[\(\[]([\w\s,*/·.]+)[\)\]]", text):

@@ -20,7 +20,7 @@ _CONDITION = re.compile(  # "weights are masked out where the mask is False"
 )
 _MARKS = r"\b(marks?|marking|flags?|indicates?|tells?)\b"
 _ADDITIVE = re.compile(
-    r"additive|float mask|added to the (attention )?(scores|logits)|large negative|"
+    r"additive|float mask|added to the (attention )?(scores|logits)|mask\W+(is|are) added\b|large negative|"
     r"-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)|"
     r"\b0\b[^.=]{0,30}\b(and|or|,)[^.=]{0,15}-\s*(1e\d+|10{3,}|inf)",
     re.I,

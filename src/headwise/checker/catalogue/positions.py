@@ -12,7 +12,7 @@ from headwise.checker.reference.state import Change, Stage, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
-__all__ = ["ENTRIES"]
+__all__ = ["ENTRIES", "TURNED_BY_HEAD"]
 
 ROTATION = "q[n] and k[n] are rotated by the angles of position n, and v is not"
 BIAS = "S[n, m] = Q[n] · K[m] / √d + bias[n, m]"
@@ -130,6 +130,9 @@ def _norm(a: Array, centred: bool, eps: float) -> Array:
 _OF_OTHER_PAIRS = (with_angles_of_neighbours, with_angles_of_halves)
 _APART = ((rotated_halves, rotated_neighbours), (rotated_neighbours, rotated_halves))  # of queries, and of keys
 
+# these cancel unless several heads of queries share a key head, which has another place
+TURNED_BY_HEAD = tuple({"+rotate": own_angles("qk", turn, 1)} for turn in (rotated_halves, rotated_neighbours))
+
 ENTRIES = (
     Mistake(
         "rope-layout",
@@ -156,8 +159,7 @@ ENTRIES = (
         ("rope",),
         (
             *({"rotate": given_angles("qk", axis)} for axis in (1, 0)),
-            # does not cancel where several heads of queries share a key head, which has another place
-            *({"+rotate": own_angles("qk", turn, 1)} for turn in (rotated_halves, rotated_neighbours)),
+            *TURNED_BY_HEAD,
         ),
         reported_in=("xformers#841", "mlfoundations/open_lm#4", "lucidrains/ring-attention-pytorch#15"),
     ),

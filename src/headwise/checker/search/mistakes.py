@@ -18,6 +18,7 @@ from headwise.checker.calling.responses import Response
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.catalogue.interface import VALUES_ADDED
 from headwise.checker.catalogue.limits import BEFORE_START, FLAG_INVERTED
+from headwise.checker.catalogue.positions import TURNED_BY_HEAD
 from headwise.checker.catalogue.scaling import TWICE_BY_SCALE
 from headwise.checker.catalogue.softmax import OF_COLUMNS
 from headwise.checker.probes import Interface, Probe
@@ -154,6 +155,8 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
         entries = [entry for entry in entries if entry[1] is not VALUES_ADDED]
     if interface is None or "scale" not in interface.takes:
         entries = [entry for entry in entries if entry[1] not in TWICE_BY_SCALE]
+    if interface is None or interface.sizes is None or interface.sizes.key_heads == interface.sizes.heads:
+        entries = [entry for entry in entries if entry[1] not in TURNED_BY_HEAD]
     if interface is not None and "DN" not in interface.axes:
         entries = [entry for entry in entries if entry[1] not in OF_COLUMNS]
     if interface is not None and not _HIDING & (interface.takes | interface.implicit.keys()):

@@ -125,7 +125,7 @@ class ProbeShape:
         tokens, keys = (sizes.tokens or n for n in (shape.tokens, shape.keys))
         tokens = sizes.queries or tokens
         others = {sizes.heads, sizes.key_heads, sizes.heads // sizes.key_heads}  # so that none passes for another
-        batch = next(n for n in range(shape.batch, shape.batch + 7, 2) if n not in others)
+        batch = next(n for n in range(shape.batch, shape.batch + 4) if n not in others)
         return ProbeShape(batch, sizes.heads, tokens, keys, sizes.width, sizes.values, sizes.model)
 
 

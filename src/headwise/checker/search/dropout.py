@@ -47,11 +47,10 @@ def detect_dropout(
         """How much is zero that should not be."""
         expected = right.answer(call.probe.case)
         pair = None if expected is None else _pair(right, expected, call, solver)
-        return (
-            0.0
-            if pair is None
-            else float(((np.abs(pair[0]) <= rounding) & (np.abs(pair[1]) > max(1e-5, 2 * rounding))).mean())
-        )
+        if pair is None:
+            return 0.0
+        used, full = map(np.abs, pair)
+        return float(((used <= rounding) & (full > max(1e-5, 2 * rounding))).mean())
 
     right, unexplained = explain(first, second, agrees, most=1, design=convention.design)
     if unexplained:

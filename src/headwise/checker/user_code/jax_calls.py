@@ -19,7 +19,7 @@ from typing import Any
 
 from headwise.checker.user_code.numpy_guard import np
 
-# one piece of code from an older code generator
+# options of XLA for its older generator of code, and for one piece of code
 _SOONER = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 _MOST = 200  # compiled programs that are kept
 _CACHE = type(cache(len))
@@ -72,7 +72,8 @@ def _options() -> dict[str, Any]:
 
 
 def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    return sys.modules["jax"].jit(function, compiler_options=_options())  # type: ignore[no-any-return]
+    compiled: Callable[..., Any] = sys.modules["jax"].jit(function, compiler_options=_options())
+    return compiled
 
 
 class Compiled:

@@ -15,31 +15,23 @@ from headwise.checker.search.mistakes import Explanation, Observation, explain
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
-# What is less than this is zero, for a function that computes in a type; what is equal may differ by 100 times as much
-# of the largest: logits may be large, and weights that are solved for have the error of the output many times.
-_ROUNDING = {"float64": 1e-8, "float32": 1e-4}
+_ROUNDING = 1e-8
 _BAND = list(STAGES)[list(STAGES).index("scale") : list(STAGES).index("divide") + 1]
 _ON_WEIGHTS = {*_BAND, *(f"+{name}" for name in _BAND)}  # stages that make the weights and touch nothing else
 
 
-def detect_dropout(
-    convention: CallingConvention, rng: np.random.Generator, dtype: str = "float64", weights: bool = True
-) -> Explanation | None:
-    """What explains the outputs, and the `weights` that come with them, besides dropout; None if nothing does.
-
-    `dtype`: the type in which the function computes.
-    """
-    rounding = _ROUNDING[dtype]
+def detect_dropout(convention: CallingConvention, rng: np.random.Generator, weights: bool = True) -> Explanation | None:
+    """What explains the outputs, and the `weights` that come with them, besides dropout; None if nothing does."""
     first, second = (
         [Observation(p, convention.call(p.case)) for p in dropout_probes(convention.interface, rng)] for _ in range(2)
     )
     if first[0].response.output is None:
         return None
-    solver = _Solver(rounding)
+    solver = _Solver()
 
     def agrees(explanation: Explanation, call: Observation) -> bool:
         expected = explanation.answer(call.probe.case)
-        if expected is None or (weights and not _weights_agree(call.response.weights, expected, rounding)):
+        if expected is None or (weights and not _weights_agree(call.response.weights, expected)):
             return False
         return _pair(explanation, expected, call, solver) is not None
 
@@ -47,10 +39,7 @@ def detect_dropout(
         """How much is zero that should not be."""
         expected = right.answer(call.probe.case)
         pair = None if expected is None else _pair(right, expected, call, solver)
-        if pair is None:
-            return 0.0
-        used, full = map(np.abs, pair)
-        return float(((used <= rounding) & (full > max(1e-5, 2 * rounding))).mean())
+        return 0.0 if pair is None else float(((np.abs(pair[0]) <= _ROUNDING) & (np.abs(pair[1]) > 1e-5)).mean())
 
     right, unexplained = explain(first, second, agrees, most=1, design=convention.design)
     if unexplained:
@@ -67,30 +56,29 @@ def _pair(explanation: Explanation, expected: Result, call: Observation, solver:
         return None
     if call.probe.name == "hidden-nan" or not np.isfinite(got).all():
         return np.ones(1), np.ones(1)  # NaN in the same places, and nothing to be seen through it
-    if _is_dropout(got, expected.output, solver.rounding):
+    if _is_dropout(got, expected.output):
         return got, expected.output
     right = _mixing_weights(explanation, call.probe.case)
     used = solver(explanation, right.shape, call)
-    return (used, right) if used is not None and _is_dropout(used, right, solver.rounding) else None
+    return (used, right) if used is not None and _is_dropout(used, right) else None
 
 
-def _is_dropout(used: Array, right: Array, rounding: float) -> bool:
+def _is_dropout(used: Array, right: Array) -> bool:
     """Zero, or right times a factor that makes up for the zeros (or leaves them)."""
     known = np.isfinite(used)
     if not known.any():
         return False
     used, right = used[known], right[known]
     large = np.abs(right) > 1e-2 * np.abs(right).max()
-    retained = large & (np.abs(used) > rounding)
+    retained = large & (np.abs(used) > _ROUNDING)
     if not retained.any():
         return False
     factor = float(np.median(used[retained] / right[retained]))
     left_in = np.abs(used) > abs(factor * right) / 2
-    error = np.abs(used - factor * right * left_in).max() / np.abs(factor * right).max()
-    if not error < 100 * rounding:
+    if not np.isfinite(factor) or np.abs(used - factor * right * left_in).max() > 1e-6 * np.abs(factor * right).max():
         return False
     makes_up = factor * float(retained.sum() / large.sum())
-    return 0.55 < makes_up < 1.8 or abs(factor - 1) < 100 * rounding
+    return 0.55 < makes_up < 1.8 or abs(factor - 1) < 1e-6
 
 
 def _mixing_weights(explanation: Explanation, case: Case) -> Array:
@@ -107,8 +95,7 @@ def _mixing_weights(explanation: Explanation, case: Case) -> Array:
 class _Solver:
     """Solves for the weights with which the values were mixed, once for all mistakes that only change the weights."""
 
-    def __init__(self, rounding: float) -> None:
-        self.rounding = rounding
+    def __init__(self) -> None:
         self._solved: dict[tuple[int, ...], Array | None] = {}
 
     def __call__(self, explanation: Explanation, shape: tuple[int, ...], call: Observation) -> Array | None:
@@ -117,7 +104,7 @@ class _Solver:
         key = (id(call), *map(id, others))
         if key not in self._solved:
             assert call.response.output is not None
-            self._solved[key] = _solved(explanation, call.probe.case, call.response.output, shape, self.rounding)
+            self._solved[key] = _solved(explanation, call.probe.case, call.response.output, shape)
         return self._solved[key]
 
 
@@ -126,9 +113,7 @@ def _put(t: Trace, p: Array) -> None:
     t.p = p
 
 
-def _solved(
-    explanation: Explanation, case: Case, output: Array, shape: tuple[int, ...], rounding: float
-) -> Array | None:
+def _solved(explanation: Explanation, case: Case, output: Array, shape: tuple[int, ...]) -> Array | None:
     def with_weights(p: Array) -> Array:
         result = evaluate(case, build((explanation.habit, *explanation.changes, {"+clean": _put(p)})))
         assert result is not None
@@ -143,16 +128,16 @@ def _solved(
         return None
     felt = matrix.any(axis=0)  # weights of values that are zero are not
     solved, _, rank, _ = np.linalg.lstsq(matrix[:, felt], output.ravel() - nothing, rcond=1e-9)
-    if rank < felt.sum() or np.abs(matrix[:, felt] @ solved + nothing - output.ravel()).max() > 100 * rounding:
+    if rank < felt.sum() or np.abs(matrix[:, felt] @ solved + nothing - output.ravel()).max() > 1e-6:
         return None
     mask = np.full(felt.shape, np.nan)
     mask[felt] = solved
     return mask.reshape(shape)
 
 
-def _weights_agree(got: Array | None, expected: Result, rounding: float) -> bool:
+def _weights_agree(got: Array | None, expected: Result) -> bool:
     """Returned weights may be those before dropout or after it."""
     if got is None:
         return True
     same = [w for w in expected.weights if w.shape == got.shape]
-    return any(difference(got, w) < rounding or _is_dropout(got, w, rounding) for w in same)
+    return any(difference(got, w) < _ROUNDING or _is_dropout(got, w) for w in same)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import product
 from typing import TypeAlias
 
 from headwise.checker.calling.invocation import CallingConvention
@@ -219,13 +218,13 @@ def explain_what_is_left(examination: Examination, rng: np.random.Generator, ran
     """Dropout, an output whose weights nothing explains, or findings without an explanation."""
     convention = examination.convention
     findings = Findings(convention, examination.rounds, None, examination.observed)
-    compared = (True, False) if any(a.response.weights is not None for a in findings.calls) else (True,)
-    # what is dropped may be of another type than the output
-    for weights, dtype in product(compared, ("float64", "float32")) if random or not examination.repeats else ():
-        explanation = detect_dropout(convention, rng, dtype, weights)
+    for weights in (True, False) if random or not examination.repeats else ():
+        explanation = detect_dropout(convention, rng, weights)
         if explanation is not None:
             findings = replace(findings, explanation=explanation, observed=(*findings.observed, "dropout-active"))
             return findings if weights else replace(findings, unexplained=True, notes=(_WEIGHTS_UNEXPLAINED,))
+        if not any(a.response.weights is not None for a in findings.calls):
+            break
     return _without_weights(findings, examination)
 
 

@@ -1,6 +1,6 @@
 """Commands that are killed at random times, and resumed: the results are those of an undisturbed run.
 
-``KILLS`` is the number of kills of each command; without it there is one.
+``KILLS`` is the number of kills of each command; without it there are two.
 """
 
 import os
@@ -21,7 +21,7 @@ from helpers.processes import PATIENCE
 pytestmark = pytest.mark.exhaustive
 
 TESTS = Path(__file__).parent
-KILLS = int(os.environ.get("KILLS", "1"))
+KILLS = int(os.environ.get("KILLS", "2"))
 COMMANDS = {
     name: (*line.split(), "--out", "out")
     for name, line in {

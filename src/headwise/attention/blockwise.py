@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,9 @@ from headwise.attention.tiles import backward_schedule, split_range
 from headwise.parallel.threads import parallel_for, single_threaded_blas
 from headwise.shapes import Array
 
-# A tile of float32 takes a megabyte; half as many rows where a causal mask or a window leaves more of it hidden.
-ROWS, COLUMNS = 512, 512
+# A tile of float32 takes two megabytes: each operation on it, and each wait for Python's lock, is one call. Half as
+# many rows where a causal mask or a window leaves more of it hidden.
+ROWS, COLUMNS = 1024, 512
 _UNITS = 8  # at least, where there are as many key heads, so that cores have something to share
 MAX_SAFE_LOGIT = 40.0  # exp(±40) and sums of millions of it are ordinary numbers in float32
 
@@ -39,7 +40,7 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
     shift, total = (np.empty((*lead, heads, n, 1), inputs.q.dtype) for _ in range(2))
     p = np.zeros(inputs.shape, inputs.q.dtype) if weights else None
     bounded, blocks = _bounded(inputs), _blocks(inputs)
-    memory = _TileMemory(1, _groups_at_once(inputs) * _tile_size(inputs), inputs.q.dtype)
+    memory = _memory(inputs, 1)
 
     def attend(i: int) -> None:
         block = blocks[i]
@@ -65,7 +66,7 @@ def backward(cache: ForwardCache, do: Array) -> Gradients:
     dk, dv = np.zeros(inputs.k.shape, do.dtype), np.zeros(inputs.v.shape, do.dtype)
     dbias = None if inputs.bias is None else np.zeros(inputs.bias.shape, do.dtype)
     items, at_once = list(np.ndindex(*inputs.shape[:-3])), _groups_at_once(inputs)
-    memory = _TileMemory(2, at_once * _tile_size(inputs), do.dtype)
+    memory = _memory(inputs, 2)
     if inputs.bias is None:  # then every sequence is one unit, and several can be one
         starts = np.append(starts[:-1:at_once], starts[-1])
 
@@ -95,11 +96,11 @@ class _Block:
     item: tuple[int, ...]
     groups: slice
     rows: slice
+    heads: slice = field(init=False)  # the query heads
 
-    @property
-    def heads(self) -> slice:
-        """The query heads."""
-        return slice(*(group * _repeat(self.inputs) for group in (self.groups.start, self.groups.stop)))
+    def __post_init__(self) -> None:
+        repeat = _repeat(self.inputs)
+        self.heads = slice(self.groups.start * repeat, self.groups.stop * repeat)
 
     def shape(self, width: int) -> tuple[int, ...]:
         """(query heads, queries of each, width)."""
@@ -128,9 +129,8 @@ class _Block:
     def tiles(self, keys: slice) -> Iterator[slice]:
         """The tiles of these keys of which any query may see one."""
         mask = self.inputs.mask
-        first, last = mask.key_range(self.item, self.rows)
-        start, stop = int(first.min(initial=keys.stop)), int(last.max(initial=0))
-        for tile in split_range(max(start // COLUMNS * COLUMNS, keys.start), min(stop, keys.stop), COLUMNS):
+        start, stop = mask.key_range(self.item, self.rows.start)[0], mask.key_range(self.item, self.rows.stop - 1)[1]
+        for tile in split_range(max(start, keys.start), min(stop, keys.stop), COLUMNS):
             if mask.array is None or self.tile(mask.array, tile).any():
                 yield tile
 
@@ -139,15 +139,26 @@ class _Block:
         return mask_tile(array, self.item, self.heads, self.rows, keys)
 
 
-class _TileMemory(threading.local):
-    """Memory of each thread for some tiles, so that it is not requested from the system again for each."""
+class _Memory(threading.local):
+    """Memory of each thread, so that it is not requested from the system again for each tile."""
 
-    def __init__(self, count: int, size: int, dtype: np.dtype[Any]) -> None:
-        self.tiles = [np.empty(size, dtype) for _ in range(count)]
+    def __init__(self, sizes: list[int], dtype: np.dtype[Any]) -> None:
+        self.arrays = [np.empty(size, dtype) for size in sizes]
 
-    def tile(self, number: int, *shape: int) -> Array:
-        """One of the tiles, in this shape."""
-        return self.tiles[number][: math.prod(shape)].reshape(shape)
+    def array(self, number: int, *shape: int) -> Array:
+        """One of the arrays, in this shape."""
+        return self.arrays[number][: math.prod(shape)].reshape(shape)
+
+    def product(self, a: Array, b: Array) -> Array:
+        """The product of two stacks of matrices, in the last of the arrays."""
+        return np.matmul(a, b, out=self.array(-1, len(a), a.shape[1], b.shape[2]))
+
+
+def _memory(inputs: AttentionInputs, tiles: int) -> _Memory:
+    """Memory for so many tiles, and for the product of one with queries, keys or values."""
+    at_once, width = _groups_at_once(inputs), max(inputs.q.shape[-1], inputs.v.shape[-1])
+    rows = max(_repeat(inputs) * min(_rows(inputs), inputs.shape[-2]), min(COLUMNS, inputs.shape[-1]))
+    return _Memory([at_once * _tile_size(inputs)] * tiles + [at_once * rows * width], inputs.q.dtype)
 
 
 def _blocks(inputs: AttentionInputs) -> list[_Block]:
@@ -161,13 +172,13 @@ def _blocks(inputs: AttentionInputs) -> list[_Block]:
     ]
 
 
-def _attend(block: _Block, bounded: bool, memory: _TileMemory) -> tuple[Array, Array, Array]:
+def _attend(block: _Block, bounded: bool, memory: _Memory) -> tuple[Array, Array, Array]:
     """Output (g, r, e), shift (g, r, 1) and total (g, r, 1) of a block."""
     inputs, q = block.inputs, block.scaled_queries()
     k, v = block.keys(inputs.k), block.keys(inputs.v)
     o, total = np.zeros((*q.shape[:2], v.shape[-1]), q.dtype), np.zeros((*q.shape[:2], 1), q.dtype)
     top = np.full_like(total, 0 if bounded else -np.inf)
-    ones, product = np.ones((COLUMNS, 1), q.dtype), np.empty_like(o)
+    ones = np.ones((COLUMNS, 1), q.dtype)
     for keys in block.tiles(slice(0, k.shape[-2])):
         u, _ = _logits(block, keys, q, k[:, keys], memory)
         if not bounded:
@@ -179,11 +190,11 @@ def _attend(block: _Block, bounded: bool, memory: _TileMemory) -> tuple[Array, A
             u -= _or_zero(top)
         np.exp(u, out=u)
         total += u @ ones[: u.shape[-1]]  # (g, r, c) @ (c, 1) is faster than a sum
-        o += np.matmul(u, v[:, keys], out=product)
+        o += memory.product(u, v[:, keys])
     return o * _reciprocal(total), _or_zero(top), total
 
 
-def _write_weights(block: _Block, shift: Array, total: Array, p: Array, memory: _TileMemory) -> None:
+def _write_weights(block: _Block, shift: Array, total: Array, p: Array, memory: _Memory) -> None:
     """Write the attention weights of a block into p (query heads, N, M)."""
     inputs, q, inverse = block.inputs, block.scaled_queries(), _reciprocal(total)
     k = block.keys(inputs.k)
@@ -209,7 +220,7 @@ def _accumulate_gradients(
     do: Array,
     delta: Array,
     grads: tuple[Array, Array, Array, Array | None],
-    memory: _TileMemory,
+    memory: _Memory,
 ) -> None:
     """Add the gradients that pass from a block through a chunk of its keys; dq and dk still lack `scale`."""
     inputs, (dq, dk, dv, dbias) = cache.inputs, grads
@@ -224,23 +235,23 @@ def _accumulate_gradients(
         if shifted:
             u -= shift
         np.exp(u, out=u)
-        dv[:, keys] += u.mT @ do  # o = p v
-        ds = np.matmul(do, v[:, keys].mT, out=memory.tile(1, *u.shape))
+        dv[:, keys] += memory.product(u.mT, do)  # o = p v
+        ds = np.matmul(do, v[:, keys].mT, out=memory.array(1, *u.shape))
         ds -= delta  # p = softmax(s):  ds = p ∘ (dp − Σ p dp), and Σ p dp = do · o
         ds *= u
         if dbias is not None:
             _add(block.tile(dbias, keys), ds.reshape(block.shape(ds.shape[-1])))
         if tanh is not None:
             ds *= 1 - tanh**2  # s = c tanh(t / c):  dt = ds (1 − tanh²)
-        dq_r += ds @ k[:, keys]  # t = scale q kᵀ
-        dk[:, keys] += ds.mT @ q
+        dq_r += memory.product(ds, k[:, keys])  # t = scale q kᵀ
+        dk[:, keys] += memory.product(ds.mT, q)
     block.of(dq)[:, block.rows] += dq_r.reshape(block.shape(dq_r.shape[-1]))
 
 
-def _logits(block: _Block, keys: slice, q: Array, k: Array, memory: _TileMemory) -> tuple[Array, Array | None]:
+def _logits(block: _Block, keys: slice, q: Array, k: Array, memory: _Memory) -> tuple[Array, Array | None]:
     """Logits of one tile (g, r, c), −inf where hidden, in the thread's memory; and the softcap's tanh."""
     inputs = block.inputs
-    s = np.matmul(q, k.mT, out=memory.tile(0, *q.shape[:2], k.shape[-2]))
+    s = np.matmul(q, k.mT, out=memory.array(0, *q.shape[:2], k.shape[-2]))
     tanh = None
     if inputs.softcap is None and abs(inputs.scale) > 1:
         s *= abs(inputs.scale)

@@ -37,9 +37,9 @@ class AttentionMask:
 
     def tile(self, item: tuple[int, ...], heads: slice, rows: slice, columns: slice) -> BoolArray | None:
         """Allowed pairs in one tile of some heads, broadcastable to (heads, rows, columns); None if all are allowed."""
-        first, last = self.key_range(item, rows)
         allowed: BoolArray | None = None
-        if columns.start < first.max(initial=0) or columns.stop > last.min(initial=columns.stop):
+        (_, end), (first, _) = (self.key_range(item, query) for query in (rows.start, rows.stop - 1))
+        if columns.start < first or columns.stop > end:
             allowed = self._window(rows.start + int(self.offset[item]), rows.stop - rows.start, columns)[None]
             if self.lengths is not None and columns.stop > self.lengths[item]:
                 allowed = allowed & (np.arange(columns.start, columns.stop) < self.lengths[item])
@@ -62,13 +62,12 @@ class AttentionMask:
             visible &= distance <= self.right
         return sliding_window_view(visible, columns.stop - columns.start)[::-1]
 
-    def key_range(self, item: tuple[int, ...], rows: slice) -> tuple[IntArray, IntArray]:
-        """First visible key of each query in `rows`, and one past the last, apart from the mask array."""
+    def key_range(self, item: tuple[int, ...], query: int) -> tuple[int, int]:
+        """First visible key of a query, and one past the last, apart from the mask array; both grow with the query."""
         end = self.shape[-1] if self.lengths is None else int(self.lengths[item])
-        aligned = np.arange(rows.start, rows.stop) + int(self.offset[item])
-        first = np.zeros_like(aligned) if self.left is None else np.maximum(aligned - self.left, 0)
-        last = np.full_like(aligned, end) if self.right is None else np.minimum(aligned + self.right + 1, end)
-        return first, last
+        aligned = query + int(self.offset[item])
+        first = 0 if self.left is None else max(aligned - self.left, 0)
+        return first, end if self.right is None else min(aligned + self.right + 1, end)
 
     def full(self) -> BoolArray | None:
         """All allowed pairs, broadcastable to (..., H, N, M); None if every pair is allowed."""

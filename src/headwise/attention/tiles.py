@@ -22,9 +22,10 @@ _SMALLEST_CHUNK = 1024
 
 
 def split_range(start: int, stop: int, size: int) -> Iterator[slice]:
-    """Cut start … stop into slices of at most `size`."""
-    for first in range(start, stop, size):
-        yield slice(first, min(first + size, stop))
+    """Cut start … stop into slices of about the same size, at most `size`."""
+    count = -(-(stop - start) // size)
+    for i in range(count):
+        yield slice(start + (stop - start) * i // count, start + (stop - start) * (i + 1) // count)
 
 
 def backward_schedule(inputs: AttentionInputs) -> tuple[IntArray, IntArray]:

@@ -72,8 +72,8 @@ class KeyMask:
         rule = build_mask(shape, causal=causal, window=window, align=align, lengths=lengths)
         if rule.lengths is None and rule.left is None and rule.right is None:
             return None
-        spans = [rule.key_range((item,), slice(0, shape[2])) for item in range(shape[0])]
-        first, last = (np.stack([span[side] for span in spans])[:, None] for side in (0, 1))
+        spans = [[rule.key_range((item,), query) for query in range(shape[2])] for item in range(shape[0])]
+        first, last = np.moveaxis(np.reshape(spans, (shape[0], 1, shape[2], 2)), -1, 0)
         return cls(first, np.maximum(first, last), shape[3])
 
     def rows(self, chosen: IntArray) -> BoolArray:

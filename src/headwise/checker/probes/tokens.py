@@ -22,8 +22,8 @@ class Tokens(Generator):
         return self.matrices(times, s.tokens, width, width, width, width)
 
     def with_wide_values(self) -> Case:
-        """A case whose values have more features than there are tokens."""
-        n, width = (4, (5 + self.interface.even) * self.heads) if self.heads > 1 else (10, 11 + self.interface.even)
+        """A case whose values have twice as many features as there are tokens."""
+        n, width = (4, (9 + self.interface.even) * self.heads) if self.heads > 1 else (8, 17 + self.interface.even)
         return self.matrices(1.0, n, width, width, width, width)
 
     def wide(self) -> Case:

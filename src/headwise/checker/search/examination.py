@@ -218,8 +218,9 @@ def explain_what_is_left(examination: Examination, rng: np.random.Generator, ran
     """Dropout, an output whose weights nothing explains, or findings without an explanation."""
     convention = examination.convention
     findings = Findings(convention, examination.rounds, None, examination.observed)
+    in_type = "float32" if examination.rounded["float32"] else "float64"
     for weights in (True, False) if random or not examination.repeats else ():
-        explanation = detect_dropout(convention, rng, weights)
+        explanation = detect_dropout(convention, rng, in_type, weights)
         if explanation is not None:
             findings = replace(findings, explanation=explanation, observed=(*findings.observed, "dropout-active"))
             return findings if weights else replace(findings, unexplained=True, notes=(_WEIGHTS_UNEXPLAINED,))

@@ -311,7 +311,7 @@ def _refuse_more_than_projections(judged: _Judged) -> None:
     """Raise DataError if a module that nothing explains has parameters of which it is not known what they are for."""
     target = judged.target
     gates = (target.gate,) if target.gate else ()
-    if more := (*target.neutral, *gates, *_needed_tables(judged)):
+    if (more := (*target.neutral, *gates, *_needed_tables(judged))) and target.parameters:
         raise DataError(
             f"{target.name}: it learns more than the projections of attention: {', '.join(more)}. With these"
             " at zero nothing explains its output, and what they are for is not known. To check only its attention,"

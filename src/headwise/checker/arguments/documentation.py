@@ -110,12 +110,12 @@ class Documentation:
 
     @property
     def unscaled(self) -> bool:
-        """Whether it is of a family that has no scale, T5, GPT-Neo, non-local networks such as SAGAN, or says so."""
-        of_family = re.search(r"T5|GPT_?Neo(?!X)|non_?local|SAGAN", self.name, re.IGNORECASE)
+        """Whether it is of a family without a scale, T5, GPT-Neo, Luong's, non-local networks, or says so."""
+        of_family = re.search(r"T5|GPT_?Neo(?!X)|Luong|non_?local|SAGAN", self.name, re.IGNORECASE)
         stated = re.search(
             r"\b(without|no) (a |any )?scal(e|ing)\b|\bunscaled\b|(not|never) scaled", self.docstring, re.I
         )
-        of_text = r"embedded gaussian|non-local (neural )?(net|block)|SAGAN|self-attention GAN"
+        of_text = r"embedded gaussian|non-local (neural )?(net|block)|SAGAN|self-attention GAN|\bLuong\b"
         of_formula = not self.scaled and re.search(r"softmax\b[^/\n]{0,60}/ *(temperature|temp|tau)\b", self.docstring)
         return bool(of_family or stated or of_formula or re.search(of_text, self.text, re.IGNORECASE))
 

@@ -50,6 +50,7 @@ class CallingConvention:
     output: str = ""
     # the names of what it returns in a tuple of three or more, by how many they are
     returns: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    query_axis: bool = False  # whether its only query has an axis of tokens
     grouped: bool = False  # whether queries have an axis for those of a key head, after that of key heads
     angles: str = "half"  # how it takes rotary angles: a form of `present_angles`
     # ``"pair"`` for (left, right) or two arguments, or a name in `WINDOWS` if a window is one number
@@ -200,7 +201,7 @@ class CallingConvention:
 
     def query_axes(self, axes: str) -> str:
         """The axes of queries and outputs."""
-        return axes.replace("N", "") if self.interface.one_query else axes
+        return axes.replace("N", "") if self.interface.one_query and not self.query_axis else axes
 
     def _read(self, result: Any, case: Case) -> Response:
         axes = self._axes(case)

@@ -161,7 +161,7 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
     for reading in readings(
         passed, requested_kind, roles=target.roles, code=documentation.code, given=target.parameters, problems=problems
     ):
-        if reading.unprojected:
+        if reading.unprojected and target.parameters:
             continue
         start = _start(target.forward, reading, documentation, target.convert)
         start = replace(start.with_interface(sizes=target.sizes), fixed={**start.fixed, **target.arguments})
@@ -268,7 +268,8 @@ def _with_one_query(
     counts = [documentation.count_of_axes(name) for name in (query, key)]
     pairs = documentation.expands(query) and documentation.expands(key)  # as of differences of queries and keys
     expected = (documentation.expands(query) and not pairs) or 0 < counts[0] < (counts[1] or 2)
-    for one in (alone, start)[:: 1 if expected else -1]:
+    with_axis = [replace(alone, query_axis=True)] if "Sa" in interface.needs else []  # to which keys are added
+    for one in [*(alone, start)[:: 1 if expected else -1], *with_axis]:
         if tiers := find(one, documentation, requirements, attempts):
             return tiers
     return []

@@ -220,7 +220,7 @@ def _read_signature(layer: Layer, pairs: Pairs | None) -> tuple[Call, list[dict[
         if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and (pairs is None or p.name != pairs.argument)
     ]
     required = [p.name for p in parameters if p.default is p.empty]
-    tokens = _tokens([p.name for p in parameters], required)
+    tokens = tokens_of([p.name for p in parameters], required)
     tokens = {next(iter(tokens)): "X"} if has_no_context(layer) else tokens
     others = {name: role_of(name) or "" for name in required if name not in tokens}
     masks = tuple(name for name, role in others.items() if role in ("mask", "padding"))
@@ -235,9 +235,11 @@ def _read_signature(layer: Layer, pairs: Pairs | None) -> tuple[Call, list[dict[
     return Call(layer, tokens, arguments, masks, biases, pairs=pairs), forms
 
 
-def _tokens(names: list[str], required: list[str]) -> dict[str, str]:
+def tokens_of(names: list[str], required: list[str]) -> dict[str, str]:
     """Which arguments take tokens: the first of those that do not say what they are, where no name says it."""
     roles = {name: role_of(name) for name in names}
+    if "hidden" in roles and not {"X", "q"} & {*roles.values()}:
+        roles["hidden"] = "X"  # the state of a decoder, and no mask
     by_role = {role: name for name, role in reversed(list(roles.items()))}
     if {"q", "k", "v"} <= set(by_role):
         return {by_role["q"]: "X", by_role["k"]: "context", by_role["v"]: "context"}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from headwise.checker.modules.estimators import fitted, is_unfitted
 from headwise.checker.modules.flax_modules import flax_layer, flax_names, is_flax_class, is_flax_module
 from headwise.checker.modules.functions import holds_matrices
 from headwise.checker.modules.inside import attention_sites
@@ -58,6 +59,11 @@ def framework_of(instance: Any) -> Framework:
     return _FLAX if is_flax_module(instance) else _PLAIN
 
 
+def with_weights(instance: Any) -> Any:
+    """An instance, or a copy of it that is fitted, if its class is in scikit-learn's style."""
+    return fitted(instance) if framework_of(instance) is _PLAIN and is_unfitted(instance) else instance
+
+
 def is_module(value: Any) -> bool:
     """Whether a value is checked as a module: it holds weights, or is a class or a method of something that does.
 
@@ -71,4 +77,4 @@ def is_module(value: Any) -> bool:
         return True
     if inspect.isroutine(value) or not hasattr(value, "__dict__") or call_method(value) is None:
         return False
-    return bool(attention_sites(plain_names(value), plain_submodules(value)))
+    return is_unfitted(value) or bool(attention_sites(plain_names(value), plain_submodules(value)))

@@ -20,21 +20,28 @@ from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import source_of
 from headwise.shapes import Array
 
-_METHODS = tuple(
-    ["forward", "__call__", "call", "attend", "attention", "self_attention", "apply", "compute", "predict", "run"]
+_METHODS = (
+    *("forward", "__call__", "call", "attend", "attention", "self_attention", "apply", "compute"),
+    *("transform", "predict", "run", "fit_transform"),
 )
-
+_OF_OTHERS = {"transform", "fit_transform"}  # which many classes in scikit-learn's style have
 _OF_TRAINING = re.compile(r"_?(grad|gradient|velocity|momentum)s?")  # next to the numbers of a parameter
 
 
 def call_method(value: Any) -> str | None:
     """The name of the method that computes, of an instance or a class; None without one."""
     cls = value if isinstance(value, type) else type(value)
-    methods = [name for name in _METHODS if inspect.isfunction(getattr(cls, name, None))]
-    if methods:
-        return methods[0]
+    for name in _METHODS:
+        if inspect.isfunction(getattr(cls, name, None)) and (name not in _OF_OTHERS or _has_queries(cls)):
+            return name
     public = [name for name, f in vars(cls).items() if inspect.isfunction(f) and not name.startswith("_")]
     return public[0] if len(public) == 1 else None
+
+
+def _has_queries(cls: type) -> bool:
+    """Whether the code of a class names a projection of queries among the attributes."""
+    roles = map(role_of, re.findall(r"(?:self\.|['\"])(\w+)", documentation_of(cls)))
+    return any(role is not None and "q" in role.part for role in roles)
 
 
 def plain_submodules(value: Any) -> dict[str, Any]:
@@ -96,7 +103,9 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         with in_float64():
             return compiled(state, *args, **kwargs)
 
-    vars(forward)["__signature__"] = signature_of_method(type(clone), method)
+    signature = signature_of_method(type(clone), method)
+    own = [p for p in signature.parameters.values() if method not in _OF_OTHERS or p.name != "y"]  # the targets
+    vars(forward)["__signature__"] = signature.replace(parameters=own)
     scalars = {key: item for key, item in vars(clone).items() if isinstance(item, bool | int | float | str)}
     return Layer(
         name,

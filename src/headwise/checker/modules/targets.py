@@ -14,7 +14,7 @@ from headwise.checker.modules.calls import takes_any_count, working_calls
 from headwise.checker.modules.construct import construct, parse_arguments
 from headwise.checker.modules.describe import documented, target_of, without_weights
 from headwise.checker.modules.extras import fill_tables, make_neutral
-from headwise.checker.modules.frameworks import framework_of
+from headwise.checker.modules.frameworks import framework_of, with_weights
 from headwise.checker.modules.functions import object_of
 from headwise.checker.modules.gates import views_with_gate
 from headwise.checker.modules.inside import attention_sites, enclosing_parts
@@ -25,6 +25,7 @@ from headwise.checker.modules.matrices import collect_parts, names_table
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.reduction import convolutions_of_features
 from headwise.checker.modules.required_arguments import with_needed_options
+from headwise.checker.modules.scores import kinds_of_scores, score_targets
 from headwise.checker.modules.select import mixes_tokens, select, uses_values, with_tables
 from headwise.checker.modules.stored_widths import with_width_of_queries
 from headwise.checker.modules.streams import views_with_one_source
@@ -60,12 +61,12 @@ def find_targets(
     for instance in construct(value, arguments, sizes) if inspect.isclass(value) else [value]:
         instances.append(instance := unwrapped(instance))
         try:
-            return _targets(with_inferred_widths(instance), inside, method, narrow=False)
+            return _targets(with_weights(with_inferred_widths(instance)), inside, method, narrow=False)
         except DataError as error:
             errors.append(error)
     for instance, refusal in zip(instances, errors, strict=True):
         if isinstance(refusal, _NarrowError):
-            return _targets(with_inferred_widths(instance), inside, method, narrow=True)
+            return _targets(with_weights(with_inferred_widths(instance)), inside, method, narrow=True)
     raise errors[0]
 
 
@@ -115,9 +116,11 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
                 )
             )
         ], True
+    if targets := score_targets(layer):
+        return targets, True
     layer = with_latents(layer) or layer
     if not collect_parts(layer.parameters).complete:
-        raise _no_projections(title, learned)
+        raise _no_projections(title, learned, kinds_of_scores(layer))
     explained, unexplained = _of_views(views_with_one_source(layer), narrow)
     if not explained and not unexplained:
         explained, _ = _of_views(views_with_gate(layer), narrow)
@@ -215,9 +218,9 @@ def _sites(instance: Any, inside: str | None) -> list[str]:
     return [path for path in enclosing_parts(sites[0], names, parts) if path.startswith(inside or "")]
 
 
-def _no_projections(name: str, parameters: list[str]) -> DataError:
+def _no_projections(name: str, parameters: list[str], more: str = "") -> DataError:
     listed = ", ".join(parameters) or "it has none"
-    return DataError(f"{name}: no projections to queries, keys and values among its parameters: {listed}.")
+    return DataError(f"{name}: no projections to queries, keys and values among its parameters: {listed}.{more}")
 
 
 def _listed(layer: Layer) -> str:

@@ -57,7 +57,9 @@ def dropout_probes(interface: Interface, rng: np.random.Generator) -> list[Probe
     ordinary = [Probe("plain", case), Probe("plain", generator.with_wide_values()), *generator.about_logits(case)]
     # what a query without keys is given is a hazard, and no reason to name a mistake next to dropout
     edges = [probe for probe in generator.edges(case) if probe.name != "empty-rows"]
-    return generator.finished([*ordinary, *generator.more_wide(), *edges, Probe("large-logits", generator.large({**case}))])
+    return generator.finished(
+        [*ordinary, *generator.more_wide(), *edges, Probe("large-logits", generator.large({**case}))]
+    )
 
 
 def _generator(interface: Interface, round_number: int, rng: np.random.Generator) -> Generator:

@@ -141,7 +141,7 @@ class Generator(ABC):
         values |= {name: self.normal(h, h) for name in ("Tl", "Tw") if name in self.interface.needs}
         if {"Ss", "Sa"} & self.interface.needs:
             query, key = (case[x].shape[-1] for x in (("X", "context") if "X" in case else ("q", "k")))
-            of_pair = query + 3
+            of_pair = query + 3 if self.interface.sizes is None else self.interface.sizes.width
             values |= {
                 "Ss": self.normal(query, key),
                 "Sq": self.normal(query, of_pair),

@@ -57,8 +57,11 @@ class Tokens(Generator):
             n, model, context, out = fixed.queries or fixed.tokens or n, fixed.model, fixed.context, fixed.output
             queries, groups = fixed.heads * fixed.width, fixed.key_heads
             keys, values = groups * fixed.width, groups * fixed.values
-        if self.interface.unprojected:
+        if self.interface.unprojected and fixed is not None:
+            queries, keys, values, out = model, context, context, context
+        elif self.interface.unprojected:
             model = out = keys = queries = values = context = model if self.heads == 1 else queries
+        if self.interface.unprojected:
             times *= _UNPROJECTED
         case: Case = {"X": times * self.normal(batch, n, model)}
         for x, rows, columns in (("q", queries, model), ("k", keys, context), ("v", values, context)):
@@ -66,7 +69,7 @@ class Tokens(Generator):
             if fixed is not None and fixed.sliced:
                 case[f"W{x}"] = block_diagonal(case[f"W{x}"], self.heads, fixed.shared)
             if self.interface.unprojected:
-                case[f"W{x}"] = np.eye(model)
+                case[f"W{x}"] = np.eye(rows)
         if self.interface.multi_head:
             case["heads"] = self.heads
         if groups != self.heads:

@@ -153,9 +153,7 @@ def _put(t: Trace, p: Array) -> None:
     t.p = p
 
 
-def _solved(
-    explanation: Explanation, case: Case, output: Array, shape: tuple[int, ...], error: float
-) -> Array | None:
+def _solved(explanation: Explanation, case: Case, output: Array, shape: tuple[int, ...], error: float) -> Array | None:
     def with_weights(p: Array) -> Array:
         result = evaluate(case, build((explanation.habit, *explanation.changes, {"+clean": _put(p)})))
         assert result is not None

@@ -142,3 +142,19 @@ class AttentionalState(nn.Module):
     def forward(self, source, memory_bank):
         weights = torch.softmax(self.linear_in(source) @ memory_bank.transpose(1, 2), -1)
         return torch.tanh(self.linear_out(torch.cat([weights @ memory_bank, source], 2)))
+
+
+class GraphAttention(nn.Module):
+    """Veličković et al. (2018): a sum of one number of each of two nodes."""
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.W = nn.Parameter(torch.randn(in_features, out_features))
+        self.a = nn.Parameter(torch.randn(2 * out_features, 1))
+        self.leakyrelu = nn.LeakyReLU(0.2)
+
+    def forward(self, h, adj):
+        features = h @ self.W
+        first, second = self.a.chunk(2)
+        scores = self.leakyrelu(features @ first + (features @ second).T)
+        return torch.softmax(scores.masked_fill(adj == 0, -9e15), dim=1) @ features

@@ -60,3 +60,8 @@ def test_keys_may_be_added_to_a_query_with_an_axis_of_its_own(axis, mistakes):
         return (weights / weights.sum(axis=axis, keepdims=True))[:, None] @ keys
 
     assert hw.check(attention).mistakes == mistakes
+
+
+def test_sums_of_numbers_of_nodes_are_refused_by_name():
+    with pytest.raises(DataError, match="graph attention networks"):
+        hw.check(layers.GraphAttention)

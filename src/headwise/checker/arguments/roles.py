@@ -255,6 +255,11 @@ def role_of(name: str) -> str | None:
     return None
 
 
+def is_adjacency(name: str) -> bool:
+    """Whether a mask is the adjacency matrix of a graph, by its name: what is an edge may be seen."""
+    return bool(re.fullmatch(r"a|adj\w*|(graph|edges?|neighbou?r(s|hood)?)(_?(mask|matrix))?", name.lower()))
+
+
 def is_matrix(name: str) -> bool:
     """Whether an argument is the matrix or the bias of a projection."""
     return name[0] in "Wb" and name[1:] in ("q", "k", "v", "o")

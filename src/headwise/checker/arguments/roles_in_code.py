@@ -22,6 +22,8 @@ def role_in_code(name: str, code: str, others: set[str | None]) -> str | None:
     """The role of an argument with a name that says nothing: numbers of sequences, heads or valid keys, or biases."""
     if _is_compared_with_itself(name, code):
         return "segments"
+    if _decides(name, code) and others & {"X", "q", "Wq"}:
+        return "mask"
     divides = re.search(rf"//\s*{name}\b", code) and not re.search(rf"\[[^\]\n]*\*\s*{name}\b|range\(.*{name}", code)
     if divides and "heads" not in others and others & {"X", "q"}:
         return "heads"
@@ -69,6 +71,12 @@ def is_step(name: str, code: str) -> bool:
 def begins_again(positions: str, code: str) -> bool:
     """Whether the code looks where positions are zero, or compares neighbours, to know where sequences begin."""
     return bool(re.search(rf"\b{positions}(\[[^\]\n]*\])? *(==|>) *0|\bdiff\({positions}\b", code))
+
+
+def _decides(name: str, code: str) -> bool:
+    """Whether the code chooses between numbers by where an argument is zero, or positive, as an adjacency matrix is."""
+    compared = rf"\(?{name}(\[[^\]\n]*\]|\.\w+\(\d*\))? *(==|!=|>|<=) *0"
+    return bool(re.search(rf"(?<!\w)(where\(|masked_fill\(|masked_fill_\(|\w\[) *~?{compared}", code))
 
 
 def _is_compared_with_itself(name: str, code: str) -> bool:

@@ -14,7 +14,7 @@ from headwise.checker.arguments.classes import with_fields
 from headwise.checker.arguments.containers import EACH
 from headwise.checker.arguments.documentation import Documentation, document
 from headwise.checker.arguments.packed import stated_order
-from headwise.checker.arguments.roles import role_of
+from headwise.checker.arguments.roles import is_adjacency, role_of
 from headwise.checker.arguments.signatures import KINDS, Reading, readings, signature_of, with_keyword_options
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.matrices import WEIGHTS
@@ -204,6 +204,7 @@ def _start(
         even="cos" in takes or bool(re.search(r"\bcos\(|rope|rotary", documentation.code_with_helpers, re.IGNORECASE)),
         packed=next((name for name in ("qkv", "kv") if name in reading.names), ""),
         masks_apart={"mask", "context"} <= reading.names.keys() and _of_context(str(reading.names.get("padding", ""))),
+        graph=is_adjacency(str(reading.names.get("mask"))),
         unprojected=reading.unprojected,
         pooled=reading.pooled,
         unscaled=documentation.unscaled

@@ -39,6 +39,8 @@ def with_senses(
         stated = documentation.mask(spelled)
         if stated == "adds" and _converts_to_numbers(documentation.code, spelled):
             stated = ""
+        if name == "mask" and convention.interface.graph:
+            stated = stated or "attends"
         if name == "mask" and re.search(rf"\b{spelled}\.(ndim|dim\(\)) *== *3\b", documentation.code):
             convention = _with_mask_of_items(convention, documentation)
         with without_dropout():  # which says nothing about a mask
@@ -96,7 +98,8 @@ def _measured_sense(convention: CallingConvention, name: str, documentation: Doc
 
 def _candidates(convention: CallingConvention, name: str, documentation: Documentation) -> dict[str, CallingConvention]:
     """The function with each sense that a mask may have."""
-    senses = ["attends", "hides"] + ["adds"] * (not _converts_to_numbers(documentation.code, convention.names[name]))
+    is_number = _converts_to_numbers(documentation.code, convention.names[name]) or convention.interface.graph
+    senses = ["attends", "hides"] + ["adds"] * (not is_number)
     return {sense: _with_sense(convention, name, sense) for sense in senses}
 
 

@@ -19,6 +19,7 @@ from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
 from headwise.checker.target import Target, TargetSizes
 from headwise.checker.user_code.numpy_guard import np
+from headwise.errors import DataError
 from headwise.shapes import Array
 
 _BIAS = re.compile(r"(\w*_)?(bias|b)|b_\w+|bias_\w+", re.IGNORECASE)
@@ -52,6 +53,20 @@ def kinds_of_scores(layer: Layer) -> str:
     )
 
 
+def refuse_sums(layer: Layer) -> None:
+    """Raise DataError for a layer whose score is a sum of numbers of the two tokens, as those of graphs (GAT)."""
+    vectors = [p for p in layer.parameters if p.value.size == max(p.shape, default=0) > 1 and not _is_bias(p)]
+    if vectors and re.search(r"leaky_?relu", layer.documentation, re.IGNORECASE):
+        raise DataError(
+            f"{layer.name}: its scores are LeakyReLUs of sums, one number of each of the two tokens, as in graph"
+            " attention networks. Headwise checks scores of queries and keys, q · k or qᵀ W k, also in graphs."
+        )
+
+
+def _is_bias(parameter: Parameter) -> bool:
+    return _BIAS.fullmatch(parameter.name.rpartition(".")[2]) is not None
+
+
 def _tokens(layer: Layer) -> Mapping[str, str]:
     names = [p.name for p in layer.arguments.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     return tokens_of(names, [name for name in names if layer.arguments[name].default is inspect.Parameter.empty])
@@ -62,7 +77,7 @@ def score_targets(layer: Layer) -> list[Target]:
     tokens = _tokens(layer)
     if "context" not in tokens.values():
         return []
-    biases = {p.name: np.zeros(p.shape) for p in layer.parameters if _BIAS.fullmatch(p.name.rpartition(".")[2])}
+    biases = {p.name: np.zeros(p.shape) for p in layer.parameters if _is_bias(p)}
     scores = list(_scores([p for p in layer.parameters if p.name not in biases], "tanh" in layer.documentation))
     if collect_parts(layer.parameters).complete:  # unless the values are a vector by which they are multiplied
         scores = [score for score in scores if "Sa" in score.parts]

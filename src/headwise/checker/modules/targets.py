@@ -25,7 +25,7 @@ from headwise.checker.modules.matrices import collect_parts, names_table
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.reduction import convolutions_of_features
 from headwise.checker.modules.required_arguments import with_needed_options
-from headwise.checker.modules.scores import kinds_of_scores, score_targets
+from headwise.checker.modules.scores import kinds_of_scores, refuse_sums, score_targets
 from headwise.checker.modules.select import mixes_tokens, select, uses_values, with_tables
 from headwise.checker.modules.stored_widths import with_width_of_queries
 from headwise.checker.modules.streams import views_with_one_source
@@ -118,6 +118,7 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
         ], True
     if targets := score_targets(layer):
         return targets, True
+    refuse_sums(layer)
     layer = with_latents(layer) or layer
     if not collect_parts(layer.parameters).complete:
         raise _no_projections(title, learned, kinds_of_scores(layer))

@@ -29,6 +29,7 @@ class Interface:
     batched: bool = False  # whether it takes tokens with a batch axis as well as without
     fused: bool = False  # whether it takes the matrices of queries, keys and values as one, so that they have one size
     key_mask: bool = False  # whether its mask is of keys alone, (B, M)
+    graph: bool = False  # whether its mask is the adjacency matrix of a graph
     # whether its mask is of the tokens and its other mask of the context, so that one of them counts at a time
     masks_apart: bool = False
     # the axes of its mask, if they are documented: ``"BM"``, ``"NM"``, ``"BNM"``, ``"B11M"``, ``"BHNM"``; else empty

@@ -198,6 +198,13 @@ def hide_own_key(t: Trace) -> None:
         t.hide(~np.eye(n, dtype=bool))
 
 
+def show_own_key(t: Trace) -> None:
+    """Let a token see itself, whatever its mask says, as where self-loops are added to an adjacency matrix."""
+    n, m = t.s.shape[-2:]
+    if "mask" in t.case and t.see is not None and n == m and t.context is None:
+        t.see = t.see | np.eye(n, dtype=bool)
+
+
 @configurable
 def capped_at(t: Trace, cap: float) -> None:
     """Cap the logits as if the softcap were passed."""

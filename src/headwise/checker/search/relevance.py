@@ -35,10 +35,11 @@ def impossible_codes(interface: Interface | None) -> set[str]:
     takes = frozenset[str]() if interface is None else interface.takes
     impossible = {code for code, argument in _OF_ARGUMENTS.items() if argument not in takes}
     if interface is None:
-        return impossible | {"unscaled", "masks-apart"}
+        return impossible | {"unscaled", "masks-apart", "own-key-visible"}
     impossible |= set() if _PADDING & takes else {"padding-hides-queries"}
     impossible |= set() if interface.unscaled else {"unscaled"}
     impossible |= set() if interface.masks_apart else {"masks-apart"}
+    impossible |= set() if interface.graph else {"own-key-visible"}
     if interface.sizes is None:  # it is no module
         have = takes | interface.implicit.keys()
         impossible |= {code for code, arguments in _ONLY_WITH.items() if have.isdisjoint(arguments)}

@@ -53,3 +53,24 @@ def test_a_call_that_disturbs_later_ones_is_a_mistake(name):
     verdict = hw.check(getattr(layers, name))
     assert verdict.mistakes == ("unknown",)
     assert any(note.startswith("Its result depends on earlier calls: ") for note in verdict.notes)
+
+
+REMEMBERING = {
+    "Remembering": (),
+    "RememberingRotary": (),
+    "RememberingRotaryFromFirst": ("rope-offset",),
+    "RememberingUnaligned": ("causal-alignment",),
+    "RememberingSwapped": ("unknown",),
+    "InEvaluation": (),
+    "OnDemand": (),
+    "OnDemandUnaligned": ("causal-alignment",),
+    "OfArrays": (),
+    "OfArraysUnaligned": ("causal-alignment",),
+}
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_a_cache_that_a_method_empties_is_empty_at_the_beginning(name):
+    from layers import remembering_layers
+
+    assert hw.check(getattr(remembering_layers, name)).mistakes == REMEMBERING[name]

@@ -22,6 +22,7 @@ from headwise.checker.calling.responses import bare
 from headwise.checker.calling.values import present_masks
 from headwise.checker.confirmation.step_positions import outputs_as_first
 from headwise.checker.modules.construct import construct
+from headwise.checker.modules.own_caches import OWN_CACHE, OwnCache
 from headwise.checker.modules.positions import FIRST_POSITION, position_arguments
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.definition import build, evaluate
@@ -166,6 +167,11 @@ class _Steps:
         return [(first, first + step) for first in range(last - self.new, last, step)]
 
     @property
+    def own_cache(self) -> OwnCache | None:
+        """How to go on with the cache that the module keeps by itself, if it is emptied before each call."""
+        return vars(self.convention.function).get(OWN_CACHE)
+
+    @property
     def flags(self) -> dict[str, bool]:
         """The arguments with which it keeps or returns a cache."""
         return {p.name: True for p in self.parameters if ASKED.fullmatch(p.name.lower())}
@@ -197,7 +203,7 @@ class _Steps:
             pair = roles["kpast"], roles["vpast"]
             makers = [partial(self._paired, pair, *args) for args in _pairs(self.convention, case)]
             yield pair, [output for make in makers for output in self._attempts(make)]
-        elif start or self.flags or FIRST_POSITION in vars(self.convention.function):
+        elif start or self.flags or {FIRST_POSITION, OWN_CACHE} & vars(self.convention.function).keys():
             yield start or tuple(self.flags), list(self._attempts(self._remembered))
 
     def call(self, first: int, last: int | None, **others: Any) -> tuple[Array, tuple[Any, ...]]:
@@ -210,7 +216,8 @@ class _Steps:
         if first and FIRST_POSITION in vars(self.convention.function):
             arguments[FIRST_POSITION] = first
         masks = self.mask.arguments(first, last) if self.mask else {}
-        result = self.convention.function(**{**arguments, **masks, **others})
+        with self.own_cache.goes_on() if first and self.own_cache else contextlib.nullcontext():
+            result = self.convention.function(**{**arguments, **masks, **others})
         result = result if isinstance(result, tuple) else (result,)
         return np.array(bare(result[0]), np.float64), result[1:]
 
@@ -250,13 +257,14 @@ class _Steps:
     def _remembered(self) -> Array:
         """With what the module keeps by itself: other tokens before change its output, or what it keeps."""
         outputs, kept = [], list[list[Array]]()
-        before = self.state() if self.state else None
-        for X in (np.roll(self.X, 1, axis=-1), self.X):
-            replace(self, X=X).call(0, -self.new, **self.flags)
-            outputs.append(self.last(**self.flags))
-            if self.state and before:
-                kept.append(self.state().arrays)
-                before.restore()
+        with self.own_cache.turned_on() if self.own_cache else contextlib.nullcontext():
+            before = self.state() if self.state else None
+            for X in (np.roll(self.X, 1, axis=-1), self.X):
+                replace(self, X=X).call(0, -self.new, **self.flags)
+                outputs.append(self.last(**self.flags))
+                if self.state and before:
+                    kept.append(self.state().arrays)
+                    before.restore()
         unchanged = all(len(a) == len(b) and all(map(np.array_equal, a, b)) for a, b in pairwise(kept))
         if difference(outputs[0], outputs[1]) <= _CLOSE and unchanged:
             raise LookupError("it keeps nothing")

@@ -13,6 +13,7 @@ from headwise.checker.calling.responses import bare
 from headwise.checker.modules.flax_modules import in_float64, is_jax_array, jax_array
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of, signature_of_method
 from headwise.checker.modules.names import bias_role, is_formula, is_turned_off, role_of
+from headwise.checker.modules.own_caches import with_own_cache
 from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
 from headwise.checker.modules.whole_numbers import numbers_of_file
 from headwise.checker.user_code.jax_calls import Compiled
@@ -105,13 +106,14 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
 
     signature = signature_of_method(type(clone), method)
     own = [p for p in signature.parameters.values() if method not in _OF_OTHERS or p.name != "y"]  # the targets
-    vars(forward)["__signature__"] = signature.replace(parameters=own)
+    with_cache = with_own_cache(forward, clone)
+    vars(with_cache)["__signature__"] = signature.replace(parameters=own)
     scalars = {key: item for key, item in vars(clone).items() if isinstance(item, bool | int | float | str)}
     return Layer(
         name,
         parameters,
         write,
-        forward,
+        with_cache,
         convert,
         numbers=dict(numbers_of_file(type(clone)))
         | {k: v for k, v in scalars.items() if isinstance(v, int) and not isinstance(v, bool)},

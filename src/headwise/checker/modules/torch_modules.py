@@ -12,6 +12,7 @@ from typing import Any
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of, signature_of_method
 from headwise.checker.modules.matrices import names_table
 from headwise.checker.modules.names import bias_role, is_formula, is_norm, is_turned_off, role_of
+from headwise.checker.modules.own_caches import with_own_cache
 from headwise.checker.modules.torch_memory import TorchMemory
 from headwise.checker.modules.torch_types import in_float64
 from headwise.checker.modules.whole_numbers import configurations, numbers_of_parts
@@ -275,7 +276,7 @@ def _with_hiding_masks(module: Any) -> None:
 
 
 def _forward(module: Any) -> Callable[..., Any]:
-    forward = functools.wraps(type(module).forward)(in_float64(module))
+    forward = functools.wraps(type(module).forward)(with_own_cache(in_float64(module), module))
     vars(forward)["__signature__"] = signature_of_method(type(module), "forward")
     return forward
 

@@ -147,9 +147,30 @@ def lists_of_weights_and_biases(x, weights, biases):
     return attend(q, k, v)
 
 
+def bias_of_the_output_last(x, W):
+    return attend(x @ W[0], x @ W[1], x @ W[2]) @ W[3] + W[4]
+
+
+def bias_of_the_output_under_one_letter(x, params):
+    return attend(x @ params["Wq"], x @ params["Wk"], x @ params["Wv"]) @ params["Wo"] + params["b"]
+
+
+def numbered_in_dictionary(x, params):
+    q, k, v = (x @ params["W"][0] + params["b"][0], x @ params["W"][1] + params["b"][1], x @ params["W"][2])
+    return attend(q, k, v + params["b"][2]) @ params["W"][3] + params["b"][3]
+
+
+def bias_in_the_wrong_place(x, params):
+    q, k, v = (x @ params["W"][0] + params["b"][1], x @ params["W"][1] + params["b"][1], x @ params["W"][2])
+    return attend(q, k, v + params["b"][2]) @ params["W"][3] + params["b"][3]
+
+
 @pytest.mark.parametrize(
     "function",
     [
+        bias_of_the_output_last,
+        bias_of_the_output_under_one_letter,
+        numbered_in_dictionary,
         weights_and_biases,
         biases_under_names_of_their_own,
         lists_of_weights_and_biases,
@@ -196,6 +217,10 @@ def softmax_over_queries(x, w_q, w_k, w_v, w_o):
 )
 def test_mistakes_with_matrices_in_containers(function, mistake):
     assert hw.check(function).mistakes == (mistake,)
+
+
+def test_a_bias_in_the_wrong_place_is_not_right():
+    assert not hw.check(bias_in_the_wrong_place).ok
 
 
 @dataclass

@@ -20,6 +20,7 @@ _PARTS = (("q", "k", "v"), ("Q", "K", "V"), ("query", "key", "value"), ("queries
 _IN_ORDER = ("Wq", "Wk", "Wv", "Wo")
 _WEIGHTS = {"w", "weight", "weights", "kernel", "matrix"}
 _BIASES = {"b", "bias", "beta"}
+_SEVERAL_BIASES = _BIASES | {"bs", "biases", "betas"}
 _OUTPUTS = {"o", "out", "output", "proj", "projection", "linear"}
 
 
@@ -39,7 +40,16 @@ def matrices_in(argument: str, code: str, layer: str = "") -> dict[str, Path]:
     roles |= _lacking(roles)
     if {"Wq", "Wk", "Wv"} <= roles.keys() and not {"Wo", "bo"} & roles.keys():
         roles |= _last_layer([path for path in looked_up if path not in roles.values()])
+    if {"Wq", "Wk", "Wv", "Wo"} <= roles.keys() and "bo" not in roles:
+        roles |= _last_bias([path for path in looked_up if path not in roles.values()])
     return roles
+
+
+def _last_bias(paths: list[Path]) -> dict[str, Path]:
+    """Where the bias of the output is, if it is all that is left: the fifth of a list, or a bias without a letter."""
+    last = paths[0][-1] if len(paths) == 1 else ""
+    named = isinstance(last, str) and last.lower() in _BIASES
+    return {"bo": paths[0]} if len(paths) == 1 and len(paths[0]) == 1 and (named or last == len(_IN_ORDER)) else {}
 
 
 def _last_layer(paths: list[Path]) -> dict[str, Path]:
@@ -153,7 +163,10 @@ def role_at(path: Path, name: str = "", layer: str = "") -> str | None:
         if isinstance(word, str) and (role := _matrix(word)):
             return role
     place = keys[-1] if keys else ""
-    return _IN_ORDER[place] if isinstance(place, int) and 0 <= place < len(_IN_ORDER) else None
+    if not isinstance(place, int) or not 0 <= place < len(_IN_ORDER):
+        return None
+    of_biases = any(isinstance(key, str) and key.lower() in _SEVERAL_BIASES for key in keys)
+    return f"b{_IN_ORDER[place][1:]}" if of_biases else _IN_ORDER[place]
 
 
 def _matrix(word: str) -> str | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.reference.definition import causal, ends, every_key, or_in_prefix, row_sums
-from headwise.checker.reference.state import Trace, configurable
+from headwise.checker.reference.state import Change, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 
-__all__ = ["ENTRIES"]
+__all__ = ["ENTRIES", "WEAK_FILLS"]
 
 MASK = "S[n, m] = −∞ where mask[n, m] is False, then P = softmax(S)"
 
@@ -92,6 +92,27 @@ def only_causal(t: Trace, value: float) -> None:
         t.s = np.where(or_in_prefix(t, m <= n), t.s, t.s + value)
     else:
         causal(t)
+
+
+@configurable
+def weakly_filled(t: Trace, value: float, added: bool, scaled: bool) -> None:
+    """A number in place of hidden logits, or added to them, perhaps before they are scaled."""
+    if t.see is not None:
+        number = value * (t.scale if scaled else 1)
+        t.s = np.where(t.see, t.s, t.s + number if added else number)
+
+
+# what hides ordinary logits, and not those that are as large, which thousands are not
+WEAK_FILLS: tuple[tuple[str, Change], ...] = tuple(
+    (code, {"hide": weakly_filled(-value, added, scaled)})
+    for code, values in (
+        ("mask-fill-too-small", (100, 1e3, 20, 30, 50, 99, 200, 500, 999, 5e3)),
+        ("mask-finite-fill", (1e4, 1e9, 9999, 2**15, 65504, 1e5, 1e6)),
+    )
+    for value in values
+    for added in (True, False)
+    for scaled in (False, True)
+)
 
 
 def zero_over_zero(t: Trace) -> None:
@@ -217,7 +238,7 @@ ENTRIES = (
     ),
     Mistake(
         "mask-fill-too-small",
-        "Hidden logits are filled with a number that hides nothing, such as 0, 1e-9, −1 or +1e9.",
+        "Hidden logits are filled with a number that hides nothing, such as 0, 1e-9 or −1, or only small ones (−100).",
         MASK,
         "Hidden tokens keep a share that every visible token can see; 1e-9 for −1e9 is the usual slip, and so is a"
         " product of logits and mask.",

@@ -22,6 +22,7 @@ from headwise.checker.arguments.roles import FLAGS, normalize
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.options import is_function
 from headwise.checker.calling.responses import bare, has_shape
+from headwise.checker.catalogue.masking import WEAK_FILLS
 from headwise.checker.confirmation.unreached_lines import Lines
 from headwise.checker.measurement.influence import case_with_tokens
 from headwise.checker.probes import SOME_BIASES, Further, Probe, first_probe, further_probes, probes
@@ -93,6 +94,9 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         if trial.mistake and any(agrees(explanation + one, call) for one in forms_of(trial.mistake)):
             findings = findings.with_observed(trial.mistake)
             continue
+        if code := _weak_fill(explanation, call, agrees):
+            findings = findings.with_observed(code)
+            continue
         empty, _ = split_empty_rows(explanation, [call], agrees)
         if codes := (*hazards_of(call, right=True), *empty):
             findings = replace(findings, observed=tuple(dict.fromkeys((*findings.observed, *codes))))
@@ -113,6 +117,13 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     findings = findings.with_untested(*untested)
     unreached = () if compiled else lines.unreached(documentation.source, findings.convention.unused)
     return findings.with_untested(*unreached)
+
+
+def _weak_fill(explanation: Explanation, call: Observation, agrees: Agreement) -> str:
+    """The entry that a number in place of −∞ belongs to, where larger logits show it; empty if none does."""
+    others = explanation.without("mask-finite-fill")
+    fills = [Explanation.of(pair) for pair in WEAK_FILLS]
+    return next((one.codes[0] for one in fills if others.goes_with(one) and agrees(others + one, call)), "")
 
 
 def _refuses_items(convention: CallingConvention, documentation: Documentation) -> bool:

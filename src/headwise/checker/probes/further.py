@@ -251,7 +251,7 @@ def _partly_biased(generator: Generator, case: Case) -> Iterator[Probe]:
 
 
 def _of_extreme_logits(generator: Generator) -> Iterator[Further]:
-    """Logits far below zero, and logits in the thousands next to small ones."""
+    """Logits far below zero, logits in the thousands next to small ones, and some of hundreds that are hidden."""
     case = generator.large(generator.base())
     name = "k" if "k" in case else "Wk"
     if not generator.interface.unprojected:
@@ -264,3 +264,9 @@ def _of_extreme_logits(generator: Generator) -> Iterator[Further]:
                 case["Wk"] = case["Wq"].copy()  # so that the first token attends to itself
             first[..., 0, :] *= 200 if of_itself else 4000  # far from the mean of the row, too
             yield Further.of(generator, "one query much larger than the others", Probe("large-logits", case))
+        case = generator.base()
+        large = case | {x: 500 * case[x] for x in ("q", "Wq") if x in case}
+        for option, hidden in generator.options(case).items():
+            if option in ("mask", "padding", "causal", "lengths"):
+                words = f"logits in the hundreds and {_NAMES.get(option, option)}"
+                yield Further.of(generator, words, Probe("large-logits", large | hidden))

@@ -190,3 +190,16 @@ def test_a_letter_that_is_added_is_no_size():
 
     with pytest.raises(hw.HeadwiseError, match="unknown argument `B`"):
         hw.check(added)
+
+
+@pytest.mark.parametrize("scaled_by_tokens", [True, False])
+def test_a_scale_by_the_width_of_tokens_is_right_for_square_matrices_and_that_is_said(scaled_by_tokens):
+    def attention(X, Wq, Wk, Wv):
+        q, k, v = X @ Wq, X @ Wk, X @ Wv
+        s = q @ k.T / np.sqrt((X if scaled_by_tokens else q).shape[-1])
+        e = np.exp(s - s.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True) @ v
+
+    verdict = hw.check(attention)
+    assert verdict.mistakes == ("scale-model-width",) * scaled_by_tokens
+    assert any("square" in note for note in verdict.notes) == scaled_by_tokens

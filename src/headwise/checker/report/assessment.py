@@ -93,7 +93,12 @@ def to_verdict(
         properties=properties,
         example=find_smallest(convention, calls, rng, _definition(findings)) if mistakes and not rotates else None,
         locations=find_locations(source, function, tuple(codes)),
-        notes=(*findings.notes, *_of_empty_rows(calls, codes), *(hints(findings) if explanation is None else ())),
+        notes=(
+            *findings.notes,
+            *_of_empty_rows(calls, codes),
+            *_of_square_matrices(findings),
+            *(hints(findings) if explanation is None else ()),
+        ),
         phrases=tuple(
             dict.fromkeys([*(_phrase(code, convention, changes.get(code, {})) for code in conventions), *inferred])
         ),
@@ -115,6 +120,16 @@ def _of_empty_rows(calls: list[Observation], codes: list[str]) -> Iterator[str]:
             numbers |= {*np.round(rows, 9).tolist()}
     if len(numbers) == 1:
         yield f"It returns {numbers.pop():g} for queries that may attend to nothing."
+
+
+def _of_square_matrices(findings: Findings) -> Iterator[str]:
+    """Where √D is right although it is not √d in general: with one head whose matrices are those of an example."""
+    interface, definition = findings.convention.interface, _definition(findings)
+    single = interface.of_tokens and not interface.multi_head and interface.sizes is None
+    square = [a for a in findings.calls if a.probe.name in ("plain", "sharp") and a.response.output is not None]
+    right = any(all(fits(precision)(definition, a) for a in square) for precision in ("float64", "float32"))
+    if findings.codes == ("scale-model-width",) and single and square and right:
+        yield "Where its matrices are square it is right: D is the width of its head there, too."
 
 
 def _conventions(findings: Findings) -> Iterator[str]:

@@ -443,6 +443,22 @@ def multi_head_attention(X, Wq, Wk, Wv):
     assert grade.verdict.mistakes == mistakes
 
 
+@pytest.mark.parametrize(("root", "mistakes"), [("** 0.5", ()), ("", ("scale-no-root",))])
+def test_what_is_refused_as_another_kind_is_also_tried_with_the_number_of_heads_as_an_argument(root, mistakes):
+    source = f"""
+import numpy as np
+def multi_head_attention(X, Wq, Wk, Wv):
+    \"\"\"Sigmoid attention with three heads.\"\"\"
+    N, D = X.shape
+    q, k, v = ((X @ W.T).reshape(N, 3, D // 3).transpose(1, 0, 2) for W in (Wq, Wk, Wv))
+    p = 1 / (1 + np.exp(-(q @ k.transpose(0, 2, 1)) / (D // 3) {root}))
+    return (p @ v).transpose(1, 0, 2).reshape(N, D)
+"""
+    task = Task("several", ("multi_head_attention",), "multi_head", {"right": 1.0})
+    (grade,) = grade_submission(submission("ada", source), Rubric("", (task,)), 3).tasks
+    assert (grade.problem, grade.mistakes) == ("", mistakes)
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("divisor", "mistakes"), [("len(Wq) ** 0.5", ()), ("len(Wq)", ("scale-no-root",))])
 def test_a_solution_that_takes_a_list_of_columns(divisor, mistakes):

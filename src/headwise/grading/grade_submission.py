@@ -173,7 +173,7 @@ def _check(
         if "norm-added" in verdict.mistakes and uses_torch(source):  # which may be the class's own, by design
             raise DataError(f"{name} normalises its tokens or its output; grade it by hand.")
         return verdict
-    errors: list[tuple[bool, UncallableError]] = []
+    errors: list[tuple[bool, UncallableError | DataError]] = []
     verdicts: list[Verdict] = []
     for forms in (_forms, _forms_for_any_sizes):
         found = _first_verdict(forms(box, name, source, task), source, task, rng, errors)
@@ -181,8 +181,7 @@ def _check(
         if found and found.ok:
             return found
     if not verdicts:
-        # arrays for a function of tensors fail for another reason, and what a call raises says more than its signature
-        raise max(errors, key=lambda item: (item[0], bool(item[1].error)))[1]
+        raise max(errors, key=_informativeness)[1]
     return min(verdicts, key=lambda verdict: verdict.rank)
 
 
@@ -191,7 +190,7 @@ def _first_verdict(
     source: str,
     task: Task,
     rng: np.random.Generator,
-    errors: list[tuple[bool, UncallableError]],
+    errors: list[tuple[bool, UncallableError | DataError]],
 ) -> Verdict | None:
     """The verdict on the first form of a function that suits the task; the refusals of others are added to `errors`."""
     for function, kind in forms:
@@ -199,9 +198,18 @@ def _first_verdict(
             verdict = check(function, kind, convention=task.conventions, source=source, rng=rng)
             if task.kind in ("auto", verdict.kind):
                 return verdict
-        except UncallableError as error:
+        except (UncallableError, DataError) as error:
             errors.append((function.tensors, error))
     return None
+
+
+def _informativeness(refusal: tuple[bool, UncallableError | DataError]) -> tuple[bool, bool, bool]:
+    """How much a refusal says: what a function does says most, and what a call raises more than its signature.
+
+    Arrays for a function of tensors fail for another reason.
+    """
+    of_tensors, error = refusal
+    return isinstance(error, DataError), of_tensors, bool(getattr(error, "error", ""))
 
 
 def _describe_refusal(error: UncallableError | DataError) -> str:

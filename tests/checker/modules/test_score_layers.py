@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
+from headwise.checker import UncallableError
 from headwise.errors import DataError
 from helpers.verdicts import assert_verdict
 
@@ -43,13 +44,28 @@ def test_more_than_a_score_is_refused_with_what_is_checked():
         hw.check(layers.AttentionalState)
 
 
-def test_luongs_score_of_queries_and_keys_has_no_scale():
+def test_what_a_decoder_does_besides_is_refused_with_what_is_checked():
+    def global_attention(h_t, h_s, W_a, W_c):
+        scores = h_s @ W_a @ h_t
+        weights = np.exp(scores - scores.max())
+        return np.tanh(W_c @ np.concatenate([weights / weights.sum() @ h_s, h_t]))
+
+    with pytest.raises(UncallableError, match=r"q W k \(Luong\) and a · tanh"):
+        hw.check(global_attention)
+
+
+def test_luongs_score_of_queries_and_keys_has_no_scale_unless_it_says_so():
     def luong_attention(query, keys, values):
         scores = query @ keys.swapaxes(-1, -2)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return weights / weights.sum(axis=-1, keepdims=True) @ values
 
+    def scaled_attention(query, keys, values):
+        """Luong's dot product, scaled."""
+        return luong_attention(query, keys, values)
+
     assert hw.check(luong_attention).ok
+    assert hw.check(scaled_attention).mistakes == ("scale-missing",)
 
 
 @pytest.mark.parametrize(("axis", "mistakes"), [(-1, ()), (0, ("softmax-over-batch",))])

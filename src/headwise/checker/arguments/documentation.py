@@ -111,13 +111,15 @@ class Documentation:
     @property
     def unscaled(self) -> bool:
         """Whether it is of a family without a scale, T5, GPT-Neo, Luong's, non-local networks, or says so."""
-        of_family = re.search(r"T5|GPT_?Neo(?!X)|Luong|non_?local|SAGAN", self.name, re.IGNORECASE)
+        of_family = re.search(r"T5|GPT_?Neo(?!X)|non_?local|SAGAN", self.name, re.IGNORECASE)
+        of_luong = not self.scaled and re.search(r"(?<![a-z])luong", self.name + " " + self.text, re.IGNORECASE)
         stated = re.search(
             r"\b(without|no) (a |any )?scal(e|ing)\b|\bunscaled\b|(not|never) scaled", self.docstring, re.I
         )
-        of_text = r"embedded gaussian|non-local (neural )?(net|block)|SAGAN|self-attention GAN|\bLuong\b"
+        of_text = r"embedded gaussian|non-local (neural )?(net|block)|SAGAN|self-attention GAN"
         of_formula = not self.scaled and re.search(r"softmax\b[^/\n]{0,60}/ *(temperature|temp|tau)\b", self.docstring)
-        return bool(of_family or stated or of_formula or re.search(of_text, self.text, re.IGNORECASE))
+        of_text_or_name = of_family or of_luong or re.search(of_text, self.text, re.IGNORECASE)
+        return bool(of_text_or_name or stated or of_formula)
 
     @property
     def random(self) -> bool:

@@ -19,6 +19,14 @@ _OF_CODE = re.compile(
 )
 
 
+# the decoders of Luong et al. (2015) and Bahdanau et al. (2015)
+_OF_DECODER = re.compile(r"luong|bahdanau|\btanh\(|encoder_(outputs|hidden|states)", re.IGNORECASE)
+_SCORES = (
+    " Attention from given queries to given keys is checked with the scores q · k, q W k (Luong) and"
+    " a · tanh(q U + k V) (Bahdanau; U and V are arguments of their own), and where it"
+    " returns the mixture of the keys or values alone."
+)
+
 _LAYERS = {"Linear", "Dense", "Conv1d", "Conv2d", "MultiheadAttention", "MultiHeadAttention", "LazyLinear", "Parameter"}
 _RANDOM = {"randn", "rand", "normal", "standard_normal", "random", "uniform", "random_normal", "xavier_uniform_"}
 _MADE_ITSELF = (
@@ -64,6 +72,8 @@ def refuse(
         cause = problems[0]
     wanted = "attention" if kind == "auto" else kind
     text = f"function: {name or 'it'} cannot be called as {wanted}: {cause}."
+    if documentation is not None and _OF_DECODER.search(documentation.code + documentation.text):
+        text += _SCORES
     if not _OF_CODE.match(error):
         text += (
             "\nPass kind= or args= to state what its arguments are, or adapter= to make the call, starting from\n\n"

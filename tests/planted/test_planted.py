@@ -1,5 +1,6 @@
 """Every planted mistake is named exactly, no correct function is accused, and of two mistakes both are named."""
 
+import numpy as np
 import pytest
 
 import headwise as hw
@@ -108,9 +109,19 @@ def test_two_mistakes_of_which_one_hides_the_other_are_named(style, kind, codes)
     assert not verdict.notes or "scale-other" in codes
 
 
-def test_dropout_is_named_next_to_weights_that_nothing_explains():
+def test_dropout_is_named_next_to_weights_that_are_computed_from_the_outputs():
     planted = mutants.plant("matrices", "multi_head", ["weights-from-outputs", "dropout-active"])
-    verdict = hw.check(planted, weights="out-in")
+    assert hw.check(planted, weights="out-in").mistakes == ("dropout-active", "weights-from-outputs")
+
+
+def test_dropout_is_named_next_to_weights_that_nothing_explains():
+    planted = mutants.plant("matrices", "multi_head", ["dropout-active"], weights=True)
+
+    def with_other_weights(X, Wq, Wk, Wv, Wo, heads):
+        output, weights = planted(X, Wq, Wk, Wv, Wo, heads)
+        return output, np.cos(weights)
+
+    verdict = hw.check(with_other_weights, weights="out-in")
     assert verdict.mistakes == ("dropout-active",)
     assert "The weights that it returns are not explained." in verdict.notes
 

@@ -161,7 +161,7 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
     for reading in readings(
         passed, requested_kind, roles=target.roles, code=documentation.code, given=target.parameters, problems=problems
     ):
-        if reading.unprojected and target.parameters:
+        if reading.unprojected and (target.parameters or "context" not in reading.needs):
             continue
         start = _start(target.forward, reading, documentation, target.convert)
         start = replace(start.with_interface(sizes=target.sizes), fixed={**start.fixed, **target.arguments})

@@ -164,3 +164,16 @@ def test_parameters_are_arguments_of_what_is_compiled():
     for factor in (2, 3):
         np.testing.assert_allclose(compiled(jnp.float32(factor), X), factor * X)
     assert next(calls) == 1
+
+
+def divided_and_mixed(x, wq, wk, wv, num_heads):
+    """x (N, D), multiplied by wq, wk and wv from the left."""
+    q, k, v = (jnp.stack(jnp.split(x @ w, num_heads, axis=1)) for w in (wq, wk, wv))
+    weights = jax.nn.softmax(q @ k.swapaxes(1, 2) / jnp.sqrt(num_heads))
+    return jnp.concatenate(weights.swapaxes(1, 2) @ v, axis=1)
+
+
+def test_two_mistakes_are_named_in_code_that_computes_in_float32():
+    verdict = hw.check(divided_and_mixed)
+    assert verdict.mistakes == ("scale-heads", "mix-transposed")
+    assert not verdict.hazards

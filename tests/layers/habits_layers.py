@@ -90,7 +90,7 @@ class NormsItsContext(Base):
 
 
 class NormsItsContextUnscaled(NormsItsContext):
-    """Without a scale."""
+    """As the one before, with other logits."""
 
     def logits(self, q, k):
         return q @ k.transpose(-1, -2)
@@ -252,7 +252,7 @@ class StridedLeaking(LocalAndGlobal):
 
 
 class StridedUnscaled(StridedCausal):
-    """Sparse causal attention without a scale."""
+    """Sparse causal attention with other logits."""
 
     def logits(self, q, k):
         return q @ k.transpose(-1, -2)

@@ -213,7 +213,7 @@ class TurnedAndKept:
 
 
 class TurnedAndKeptUnscaled(TurnedAndKept):
-    """Without a scale."""
+    """As the one before, with other logits."""
 
     def logits(self, products, D):
         return products

@@ -75,7 +75,7 @@ class ListOfThree(nn.Module):
 
 
 class ListOfThreeUnscaled(ListOfThree):
-    """Without a scale."""
+    """As the one before, with other logits."""
 
     def attend(self, q, k, v):
         return torch.softmax(q @ k.transpose(-2, -1), -1) @ v
@@ -251,7 +251,7 @@ class Grouped(nn.Module):
 
 
 class GroupedUnscaled(Grouped):
-    """Without a scale."""
+    """As the one before, with other logits."""
 
     def scores(self, q, k):
         return q @ k.transpose(-2, -1)

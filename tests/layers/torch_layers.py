@@ -688,7 +688,7 @@ class LatentsToTokens(nn.Module):
 
 
 class NarrowQueries(nn.Module):
-    """Attention of pixels with an eighth of the features, and no scale."""
+    """Attention of pixels with an eighth of the features as queries and keys."""
 
     def __init__(self, in_dim=16):
         super().__init__()

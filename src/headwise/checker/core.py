@@ -20,6 +20,7 @@ from headwise.checker.confirmation.optional_cache import with_optional_cache
 from headwise.checker.confirmation.passed_positions import with_passed_positions
 from headwise.checker.confirmation.refused_options import refuse_untested_options
 from headwise.checker.confirmation.returned_caches import with_returned_caches
+from headwise.checker.confirmation.scaled_table import with_scaled_table
 from headwise.checker.confirmation.second_masks import with_second_masks
 from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
 from headwise.checker.detection.refusal import CheckError, UncallableError, refuse_own_matrices
@@ -38,6 +39,7 @@ from headwise.checker.search.built_in_designs import refuse_other_kind
 from headwise.checker.search.effort import limited_evaluations
 from headwise.checker.search.findings import Findings
 from headwise.checker.search.ingredients import with_missing_ingredients, with_wrong_slopes
+from headwise.checker.search.stated_pairs import with_stated_pairs
 from headwise.checker.target import Target
 from headwise.checker.user_code.jax_calls import quick_compilation
 from headwise.checker.user_code.numba_functions import with_checked_bounds
@@ -192,6 +194,7 @@ def _check_function(
         refuse_other_kind(findings, documentation)
         refuse_own_matrices(documentation, findings.explanation is not None)
         findings = with_wrong_slopes(with_missing_ingredients(findings, documentation), documentation)
+        findings = with_stated_pairs(findings, documentation)
         findings = with_second_masks(confirmed(with_passed_positions(findings), documentation, fresh(rng)))
         return with_gradients(findings, documentation)
 
@@ -396,4 +399,5 @@ def _with_ignored_parts(judged: _Judged) -> _Judged:
         findings = findings.with_observed("rope-axis")
     if explained and target.capped and "softcap" not in codes:
         findings = findings.with_observed("softcap-ignored")
-    return replace(judged, findings=with_wrong_slopes(findings, _documentation_of(target)))
+    findings, documentation = with_scaled_table(findings, target), _documentation_of(target)
+    return replace(judged, findings=with_stated_pairs(with_wrong_slopes(findings, documentation), documentation))

@@ -96,6 +96,8 @@ class Target:
     without_effect: Callable[[Callable[[], bool]], dict[str, bool]] | None = None
     # which tables have entries that change nothing, in words, given the same, and the same with many tokens
     used_in_part: Callable[[Callable[[], bool], Callable[[], bool] | None], list[str]] | None = None
+    # whether a bias of positions (H, N, M) is a table's numbers divided by √d
+    scales_table: Callable[[Array], bool] | None = None
     contradiction: Callable[[], str] | None = None  # what its tables of distances do that none does, in a sentence
     train: Callable[[bool], None] | None = None  # turns the training mode on or off
     state: Callable[[], Memory] | None = None  # returns what it holds now besides its parameters, such as a cache

@@ -66,4 +66,4 @@ def test_keys_and_values_of_tokens_of_two_widths_are_no_riddle():
 def test_options_together_are_searched_for_one_mistake_only():
     before = evaluations()
     assert not hw.check(layers.SeesTheLater).ok
-    assert evaluations() - before < 50_000
+    assert evaluations() - before < 52_000

@@ -14,9 +14,9 @@ PARTS = {
     "v": "v_proj.weight values.weight value_conv.weight W_value wert.weight",
     "o": "o_proj.weight out_proj.weight to_out.0.weight W_o.weight unifyheads.weight fc_out.weight W_0"
     " combine_heads.weight attention.output.dense.weight attention_output.kernel output_linear.weight",
-    "o?": "proj.weight c_proj.weight fc.weight dense.weight attn.proj.weight",
+    "o?": "proj.weight c_proj.weight fc.weight dense.weight attn.proj.weight proj.base.weight",
     "qkv": "qkv.weight qkv_proj.weight to_qkv.weight in_proj_weight c_attn.weight Wqkv.weight query_key_value.weight",
-    "kv": "to_kv.weight kv.weight key_value.weight",
+    "kv": "to_kv.weight kv.weight key_value.weight kv_einsum",
     "kqv": "kqv.weight",
 }
 NONE = "mlp.fc1.weight ffn.0.weight gamma norm.weight ln_1.weight q_norm.weight relative_position_bias_table wte.weight"

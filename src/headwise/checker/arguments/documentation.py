@@ -50,6 +50,7 @@ _NAME_HIDES = re.compile(r"(?!non)\w*padding(mask)?|(is)?pad|hidden|blocked|igno
 _NAME_ATTENDS = re.compile(
     r"visible|keep|allowed|(is|key)?valid(mask|tokens)?|nonpad(ding)?|(is)?(present|real)|exists?|alive"
 )
+UNSCALED = re.compile(r"\b(without|no) (a |any )?scal(e|ing)\b|\bunscaled\b|(not|never) scaled", re.IGNORECASE)
 _NEWEST = r"(last|newest|latest|most recent|final)"
 _ALIGNED_WITH_LAST = re.compile(
     rf"bottom.?right|{_NEWEST} (\w+ )?quer|end of the keys|"
@@ -113,9 +114,7 @@ class Documentation:
         """Whether it is of a family without a scale, T5, GPT-Neo, Luong's, non-local networks, or says so."""
         of_family = re.search(r"T5|GPT_?Neo(?!X)|non_?local|SAGAN", self.name, re.IGNORECASE)
         of_luong = not self.scaled and re.search(r"(?<![a-z])luong", self.name + " " + self.text, re.IGNORECASE)
-        stated = re.search(
-            r"\b(without|no) (a |any )?scal(e|ing)\b|\bunscaled\b|(not|never) scaled", self.docstring, re.I
-        )
+        stated = UNSCALED.search(self.docstring)
         of_text = r"embedded gaussian|non-local (neural )?(net|block)|SAGAN|self-attention GAN"
         of_formula = not self.scaled and re.search(r"softmax\b[^/\n]{0,60}/ *(temperature|temp|tau)\b", self.docstring)
         of_text_or_name = of_family or of_luong or re.search(of_text, self.text, re.IGNORECASE)
@@ -202,6 +201,11 @@ class Documentation:
             re.search(r"\b([01]|ones|zeros)\b", _SHAPE.sub("", s)) and polarity(s) in ("attends", "hides")
             for s in self._about(name)
         )
+
+    def says_true(self, name: str) -> bool:
+        """Whether it speaks of True or False in the mask of this name, in whatever language, and not of numbers."""
+        said = [s for s in self._with_name(name) if re.search(r"\b(True|False)\b", s)]
+        return bool(said) and not any(re.search(rf"float|add(ed|itive)|{_HIDING}", s) for s in said)
 
     def adds_numbers(self, name: str) -> bool:
         """Whether it says that the mask of this name is of numbers, and not only of 0 and −∞."""

@@ -123,6 +123,8 @@ def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: s
         return a[:, 0, 0] if "B" in axes else a[0, 0, 0]
     if shape in ("full", "folded", "heads-last"):
         a = np.broadcast_to(a, full)
+    if shape == "each-head" and a.shape[0] == 1:
+        return np.asarray(np.broadcast_to(a, (1, *full[1:]))[0])
     if shape == "folded":
         return a.reshape(-1, n, m)
     if shape == "heads-last":

@@ -22,6 +22,7 @@ FUSED = {
 CACHE = re.compile(r"(kv_?|key_value_?|layer_?)?(cache|past)(_?(kv|key_?values?))?s?")
 
 _SMALL_GREEK = {"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta", "ϕ": "phi", "α": "alpha", "ψ": "psi"}
+_OTHER_SCRIPT = re.compile(r"[\u0370-\u1dff\u2e80-\uffdc]")
 _GREEK = str.maketrans(_SMALL_GREEK | {letter.upper(): name for letter, name in _SMALL_GREEK.items()})
 
 # words of German, French, Spanish, Portuguese and Italian courses, without accents; each may follow a “w” or “b”
@@ -236,6 +237,8 @@ def role_of(name: str) -> str | None:
     The matrix of one head is ``"Wq#2"`` for ``W_q2``; an argument that only needs a neutral value is ``"=name"``.
     """
     plain = normalize(name)
+    if _OTHER_SCRIPT.search(name.translate(_GREEK)):
+        return None  # the Latin letters next to other scripts may stand for anything
     for pattern, letter in ((_MATRIX, "W"), (_BIAS, "b")):
         if match := pattern.match(plain):
             part, number = match[1] or match[2], match[3]

@@ -12,7 +12,7 @@ from typing import Any
 
 from headwise.checker.arguments.containers import Path, pack
 from headwise.checker.calling.matrices import Layer
-from headwise.checker.calling.responses import Response, has_shape, read_response
+from headwise.checker.calling.responses import Response, collected, has_shape, read_response
 from headwise.checker.calling.returned_names import in_order
 from headwise.checker.calling.values import present_arguments, present_masks
 from headwise.checker.probes import Interface
@@ -146,8 +146,8 @@ class CallingConvention:
 
     def _run(self, positional: list[Any], keywords: dict[str, Any]) -> Any:
         if self.load is not None:  # a module's state is not among its arguments
-            return self.function(*positional, **keywords)
-        return call_compiled(self.function, *positional, **keywords)
+            return collected(self.function(*positional, **keywords))
+        return collected(call_compiled(self.function, *positional, **keywords))
 
     def _copies(self, arguments: Case) -> Case:
         """Copies of the arguments, one of an array that is passed twice."""

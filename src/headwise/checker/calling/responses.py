@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from inspect import isgenerator
+from itertools import islice
 from typing import Any
 
 import numpy.typing as npt
@@ -18,6 +20,8 @@ from headwise.checker.reference.definition import mix_values
 from headwise.checker.reference.state import Case, grid
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
+
+_MOST_YIELDED = 5000  # by a generator, which may have no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ def has_shape(response: Response, case: Case) -> bool:
     lead = (batch,) if "X" in case else (batch, heads)
     shape = response.output.shape
     return len(shape) == len(lead) + 2 and shape[: len(lead)] == lead and n in shape[len(lead) :]
+
+
+def collected(result: Any) -> Any:
+    """What was returned; of a generator, such as one of rows of the output, what it yields."""
+    return list(islice(result, _MOST_YIELDED)) if isgenerator(result) else result
 
 
 def parts_of(result: Any, least: int) -> list[Any]:

@@ -55,7 +55,8 @@ def present_masks(convention: CallingConvention, case: Case, axes: str) -> Itera
     interface = convention.interface
     order = ("items", "short", "full") if interface.mask_axes == "BNM" else ("short", "full", "items")
     several = ("heads",) if "bias" in case and interface.multi_head else ()  # of which there may be one
-    of_biases = ("folded", "heads-last") if "bias" in case and convention.load is not None else ()
+    of_biases: tuple[str, ...] = ("folded", "heads-last") if "bias" in case and convention.load is not None else ()
+    of_biases = of_biases or ("each-head",) * ("bias" in case)
     shapes = (convention.mask_shape,) if convention.mask_shape else (*several, *order, "one-head", *of_biases)
     for shape in shapes:
         of_masks = "short" if shape in ("heads", *of_biases) else shape

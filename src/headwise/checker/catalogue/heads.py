@@ -215,13 +215,20 @@ def viewed(a: Array) -> Array:
     return a.swapaxes(1, 2).reshape(n, b, h, d).transpose(1, 2, 0, 3)
 
 
-def tokens_viewed_first(t: Trace) -> None:
-    t.q, t.k, t.v = (viewed(a) for a in (t.q, t.k, t.v))
+def viewed_back(a: Array) -> Array:
+    """The inverse of `viewed`: (B, H, N, d) of tokens before the batch, viewed as if the batch came first."""
+    b, h, n, d = a.shape
+    return a.transpose(2, 0, 1, 3).reshape(b, n, h, d).swapaxes(1, 2)
 
 
-def items_viewed_first(t: Trace) -> None:
-    b, h, n, d = t.o.shape
-    t.o = t.o.transpose(2, 0, 1, 3).reshape(b, n, h, d).swapaxes(1, 2)
+@configurable
+def projections_viewed(t: Trace, view: Callable[[Array], Array]) -> None:
+    t.q, t.k, t.v = (view(a) for a in (t.q, t.k, t.v))
+
+
+@configurable
+def output_viewed(t: Trace, view: Callable[[Array], Array]) -> None:
+    t.o = view(t.o)
 
 
 def mixed_by_columns(t: Trace) -> None:
@@ -382,7 +389,8 @@ ENTRIES = (
             {"+group": everybodys_keys},
             {"+group": across_items, "+mix": within_items},
             *({"+group": of_first_item(names)} for names in ("kv", "k", "v", "q", "qk")),
-            {"+group": tokens_viewed_first, "+mix": items_viewed_first},
+            {"+group": projections_viewed(viewed), "+mix": output_viewed(viewed_back)},
+            {"+group": projections_viewed(viewed_back), "+mix": output_viewed(viewed)},
             {"segments": nothing},
         ),
     ),

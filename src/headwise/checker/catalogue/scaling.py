@@ -110,12 +110,12 @@ ENTRIES = (
     ),
     Mistake(
         "scale-no-root",
-        "The logits are divided by d, by d/2, or by D, instead of by √d, or twice by the scale or the temperature.",
+        "The logits are divided by d, d/2, 2d or D instead of by √d, or twice by the scale or the temperature.",
         SCALE,
         "The weights come out too even.",
-        "Divide by np.sqrt(d), once; d ** 1/2 is d/2, d ** 0.5 is the root.",
+        "Divide by np.sqrt(d), once; d ** 1/2 is d/2, s / d ** 1/2 is s/(2d), and d ** 0.5 is the root.",
         ("scale", "logits"),
-        scaled(lambda t: 1 / width(t), lambda t: 2 / width(t), lambda t: 1 / t.width)
+        scaled(lambda t: 1 / width(t), lambda t: 2 / width(t), lambda t: 0.5 / width(t), lambda t: 1 / t.width)
         + tuple({"scale": twice_by_temperature(alone)} for alone in (True, False))
         + TWICE_BY_SCALE,
     ),

@@ -20,7 +20,7 @@ from headwise.checker.arguments.settings import SIZES
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import bare
 from headwise.checker.calling.values import present_masks
-from headwise.checker.confirmation.step_positions import outputs_as_first
+from headwise.checker.confirmation.step_positions import outputs_as_first, outputs_from_start, outputs_of_last
 from headwise.checker.modules.construct import construct
 from headwise.checker.modules.own_caches import OWN_CACHE, OwnCache
 from headwise.checker.modules.positions import FIRST_POSITION, position_arguments
@@ -70,8 +70,12 @@ def with_cached_step(findings: Findings, target: Target) -> Findings:
             if masked is False:
                 return _differs(result, "two new ones with a mask", step[0])
             untested = ["a mask next to earlier tokens in its cache"] * (masked is None)
-            if several is not None and differs and not _wants_mask(convention, definition, case, several[1]):
-                return _differs(result, _SEVERAL, several[0])
+            if several is not None and differs:
+                rows = several[1]
+                if any(difference(rows, a) <= _CLOSE for a in outputs_from_start(definition, case, rows.shape[1])):
+                    return result.with_observed("causal-alignment")
+                if not _wants_mask(convention, definition, case, rows):
+                    return _differs(result, _SEVERAL, several[0])
             untested += [f"{_SEVERAL} with earlier ones in its cache, which get other outputs"] * differs
             return result.with_untested(*untested)
     if "kpast" in convention.names:
@@ -135,8 +139,9 @@ def _wants_mask(convention: CallingConvention, definition: Explanation, case: Ca
     """Whether an output may be that of new tokens without the mask that they need: they attend to those after them."""
     if convention.interface.mask_replaces_limits:
         return True
-    unmasked = definition.answer({**case, "X": case["X"][:, -2:], "context": case["X"], "causal": False})
-    return "rope" in definition.codes or (unmasked is not None and difference(output, unmasked.output) <= _CLOSE)
+    count, new = case["X"].shape[1], output.shape[1]
+    unmasked = outputs_of_last(definition, case, np.ones((new, count), bool))
+    return any(difference(output, rows) <= _CLOSE for rows in unmasked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whether a step with a cache rotates its new token as if it were the first."""
+"""Where a step with a cache places its new tokens: after those in the cache, or as if they were the first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from headwise.checker.reference.definition import build, evaluate
 from headwise.checker.reference.state import Case, Stage, Trace
 from headwise.checker.search.mistakes import Explanation
 from headwise.checker.user_code.numpy_guard import np
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 
 def outputs_as_first(definition: Explanation, case: Case) -> Iterator[Array]:
@@ -28,6 +28,20 @@ def outputs_as_first(definition: Explanation, case: Case) -> Iterator[Array]:
         output = _output_with(definition, case, put)
         if output is not None:
             yield output[:, -1:]
+
+
+def outputs_from_start(definition: Explanation, case: Case, new: int) -> Iterator[Array]:
+    """The outputs of new tokens of which the first sees the first key, and the next the first two."""
+    return outputs_of_last(definition, case, np.tri(new, case["X"].shape[1], dtype=bool))
+
+
+def outputs_of_last(definition: Explanation, case: Case, visible: BoolArray) -> Iterator[Array]:
+    """The outputs of the last tokens if they see these keys; their positions are those in the whole sequence."""
+    mask = np.tri(case["X"].shape[1], dtype=bool)
+    mask[-len(visible) :] = visible
+    result = definition.answer({**case, "causal": False, "mask": mask[None, None]})
+    if result is not None:
+        yield result.output[:, -len(visible) :]
 
 
 def _output_with(definition: Explanation, case: Case, after_rotation: Stage) -> Array | None:

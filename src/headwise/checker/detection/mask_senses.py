@@ -98,8 +98,10 @@ def _measured_sense(convention: CallingConvention, name: str, documentation: Doc
 
 def _candidates(convention: CallingConvention, name: str, documentation: Documentation) -> dict[str, CallingConvention]:
     """The function with each sense that a mask may have."""
-    is_number = _converts_to_numbers(documentation.code, convention.names[name]) or convention.interface.graph
-    senses = ["attends", "hides"] + ["adds"] * (not is_number)
+    argument = convention.names[name]
+    is_boolean = _converts_to_numbers(documentation.code, argument) or documentation.says_true(str(argument))
+    is_boolean = is_boolean or convention.interface.graph
+    senses = ["attends", "hides"] + ["adds"] * (not is_boolean)
     return {sense: _with_sense(convention, name, sense) for sense in senses}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from headwise.checker.arguments.documentation import document
+from headwise.checker.arguments.documentation import UNSCALED, document
 from headwise.checker.arguments.packed import stated_order
 from headwise.checker.arguments.roles import role_of
 from headwise.checker.arguments.windows import meaning_of_window
@@ -44,6 +44,7 @@ from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.required_arguments import with_required
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.modules.select import Match
+from headwise.checker.modules.table_scale import is_scaled
 from headwise.checker.reference.state import Change
 from headwise.checker.target import Target
 from headwise.checker.user_code.numpy_guard import np
@@ -131,6 +132,7 @@ def target_of(match: Match, filled: Mapping[str, Array]) -> Target:
         without_effect=functools.partial(without_effect, layer, sizes.heads),
         contradiction=None if known else functools.partial(contradiction, call, reading, filled),
         used_in_part=None if known else functools.partial(used_in_part, layer, sizes.heads, count),
+        scales_table=functools.partial(is_scaled, filled, sizes.heads, sizes.width),
         train=layer.train,
         state=layer.state,
         causal=_is_causal(call),
@@ -148,12 +150,14 @@ def _is_causal(call: Call) -> bool:
 
 
 def _is_unscaled(layer: Layer) -> bool:
-    """Whether it has no scale by design: as T5, with one that is only ever 1, or with learned norms in place of one."""
+    """Whether it has no scale by design: as T5, if it says so, with one that is only ever 1, or with learned norms."""
     code = re.sub("#.*", "", layer.documentation)
     normalized = normalizes_heads(layer) and (not _SCALED.search(code) or bool(re.search(rf"scale\s*={_ONE}", code)))
     assigned = re.findall(r"self\.\w*scal(?:e|ing)\s*=([^\n=]*)", code)
     of_one = bool(assigned) and all(re.fullmatch(_ONE, value) for value in assigned)
-    return normalized or of_one or bool(_OF_T5.search(layer.documentation))
+    of_classes = layer.documentation.partition("\nclass ")[2]
+    stated = any(map(UNSCALED.search, re.findall(r'"""(.*?)"""', of_classes, re.DOTALL)))
+    return normalized or of_one or stated or bool(_OF_T5.search(layer.documentation))
 
 
 def _window(layer: Layer) -> tuple[int, str] | None:

@@ -289,6 +289,6 @@ def _is_of_norm(parameter: Parameter) -> bool:
 def _is_scale(parameter: Parameter) -> bool:
     """Whether it is a factor for each feature or head: by its name, or because all its numbers are the same."""
     value = parameter.value
-    if parameter.axes or value.size == 1 or "bias" in parameter.name or re.search("sink", parameter.name):
+    if parameter.axes or value.size <= 1 or "bias" in parameter.name or re.search("sink", parameter.name):
         return False
     return bool(_SCALE.search(parameter.name)) or bool((value == value.flat[0]).all() and value.flat[0] != 0)

@@ -22,7 +22,7 @@ _SIZE = re.compile(r"(size|dim|width|features|^d_?\w?)$", re.IGNORECASE)
 
 def named_head_count(layer: Layer, rows: int) -> int | None:
     """The number of heads that an attribute gives, directly or as the width of one head; None without one."""
-    counts = [value for name, value in layer.numbers.items() if _is_count(name, layer) and value > 0]
+    counts = [layer.numbers[name] for name in _counts(layer) if layer.numbers[name] > 0]
     widths = [value for name, value in layer.numbers.items() if _WIDTH.fullmatch(name) and value > 0]
     counts = counts or [n for n in _divisors(layer) if rows % n == 0]
     counts += [rows // width for width in widths if rows % width == 0 and not counts]
@@ -39,7 +39,13 @@ def _divisors(layer: Layer) -> list[int]:
 
 def head_count_attribute(layer: Layer) -> str | None:
     """The attribute that holds the number of heads; None without one."""
-    return next((name for name in reversed(list(layer.numbers)) if _is_count(name, layer)), None)
+    return next(reversed(_counts(layer)), None)
+
+
+def _counts(layer: Layer) -> list[str]:
+    """The names of numbers of heads; next to another, ``head`` is the width of one."""
+    names = [name for name in layer.numbers if _is_count(name, layer)]
+    return [name for name in names if name.strip("_").lower() != "head"] or names
 
 
 def _is_count(name: str, layer: Layer) -> bool:

@@ -119,7 +119,9 @@ def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _is_bias(parameter: Parameter) -> bool:
     leaf = parameter.name.rpartition(".")[2].lower()
-    return "bias" in leaf or leaf == "b" or leaf.startswith(("b_", "beta")) or len(_bare(parameter.shape)) == 1
+    named = "bias" in leaf or leaf == "b" or leaf.startswith(("b_", "beta"))
+    is_column = parameter.shape[1:] == (1,) and role_of(parameter.name) is None  # next to tokens as columns
+    return named or is_column or len(_bare(parameter.shape)) == 1
 
 
 def _is_table(parameter: Parameter) -> bool:

@@ -15,7 +15,7 @@ _BEFORE = (
 )
 _AFTER = (
     "(?:s|ws?|proj|projs|projections?|project|projector|lin|linears?|layers?|nets?|conv|conv1x1|dense|weights?|fcs?"
-    "|mat|matrix|matrices|transform|transformation|map|mapping|maps|kernel|heads?|mlp|params?|gen|generator|enc|encoder|block|tfms?|trans|ops?|fns?|funcs?)*"
+    "|mat|matrix|matrices|transform|transformation|map|mapping|maps|kernel|heads?|mlp|params?|gen|generator|enc|encoder|block|tfms?|trans|ops?|fns?|funcs?|einsum)*"
 )
 _PARTS = {
     "q": "q|query|queries|theta|omegaq",
@@ -92,8 +92,8 @@ def role_of(path: str) -> Role | None:
             return Role(part, group, number)
         if number is not None and components[-1].isdigit() and _LISTS.fullmatch(name):
             return Role("list", group, number)
-        if place == 0 and _WEAK_OUTPUT.fullmatch(name):
-            parent = _part(_strip(words[-2])) if len(words) > 1 else ""
+        if _WEAK_OUTPUT.fullmatch(name):
+            parent = _part(_strip(words[-2])) if len(words) > 1 and place == 0 else ""
             return Role(parent if parent and name in _GENERIC else "o?", group, number)
         if name not in _GENERIC:
             return None

@@ -56,13 +56,18 @@ def temperature_alone(t: Trace) -> None:
     t.scale = t.q.shape[-1] ** -0.5 if temperature is None else 1 / temperature
 
 
-_PAIRS = {rotated_halves: "pairs (i, i + d/2)", rotated_neighbours: "pairs (2i, 2i + 1)"}
+_PAIRS: dict[Turn, str] = {rotated_halves: "pairs (i, i + d/2)", rotated_neighbours: "pairs (2i, 2i + 1)"}
 
 
 def pairs_of(stage: Stage | None) -> str:
     """Which features a stage rotates together, in words; nothing if that is not known."""
-    turn = stage.keywords.get("turn") if isinstance(stage, partial) else None
+    turn = turn_of(stage)
     return _PAIRS.get(turn, "") if turn else ""
+
+
+def turn_of(stage: Stage | None) -> Turn | None:
+    """How a stage rotates features; None if it does not, or that is not known."""
+    return stage.keywords.get("turn") if isinstance(stage, partial) else None
 
 
 def rotary(turn: Turn, base: float, part: int = 1) -> Stage:

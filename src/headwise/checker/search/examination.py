@@ -40,6 +40,7 @@ _NARROW_SEARCHES: dict[str, Searches] = {
     },
     "float16": {0: (("float16", 0, 10),), 1: (("float16", 1, 1000),), 2: (), 4: (("float16", 2, 2000),)},
 }
+_OF_NARROW = 2  # mistakes that are looked for at once in float32 alone
 _COARSE = ("float32", 3, 6000)  # before the search with four, for modules whose numbers are probably rounded
 HEADS_LEFT_OUT = "it returns only as many heads as the keys have"
 _WEIGHTS_UNEXPLAINED = "The weights that it returns are not explained."
@@ -71,6 +72,11 @@ class Examination:
         return sum(fits("float32")(Explanation(), call) for call in self.calls)
 
     @property
+    def all_narrow(self) -> bool:
+        """Whether every call is in float32, as for a framework that computes in it."""
+        return all(call.narrow for call in self.rounds[0])
+
+    @property
     def calls(self) -> list[Observation]:
         """The calls of both rounds."""
         return [*self.rounds[0], *self.rounds[1]]
@@ -95,8 +101,9 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
     if not interface.of_tokens and any(map(_has_rows_of_keys, first + second)):
         first, second = ([a for a in calls if not _has_rows_of_keys(a)] for calls in (first, second))
         observed = (*observed, "equal-lengths")
+    wide_calls = [a for a in first if not a.narrow]  # none of a framework that computes in float32
     rounded = {
-        "float32": all(_is_rounded(a, "float32") for a in first if not a.narrow),
+        "float32": bool(wide_calls) and all(_is_rounded(a, "float32") for a in wide_calls),
         "float16": all(_is_rounded(a, "float16") for a in first),
     }
     plain = next(a for a in first if a.probe.name == "plain")
@@ -165,6 +172,8 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
     for precision, most, budget in (*first, *searches[level]):
         if precision == "float16" and not (examination.rounded["float16"] or examination.narrow == "float16"):
             continue
+        if examination.all_narrow:
+            most = min(most, _OF_NARROW)
         if precision == "float64" and level > 1 and examination.rounded["float32"]:
             continue  # its outputs are numbers of float32
         proven = is_module or examination.narrow
@@ -218,7 +227,7 @@ def explain_what_is_left(examination: Examination, rng: np.random.Generator, ran
     """Dropout, an output whose weights nothing explains, or findings without an explanation."""
     convention = examination.convention
     findings = Findings(convention, examination.rounds, None, examination.observed)
-    in_type = "float32" if examination.rounded["float32"] else "float64"
+    in_type = "float32" if examination.rounded["float32"] or examination.all_narrow else "float64"
     for weights in (True, False) if random or not examination.repeats else ():
         explanation = detect_dropout(convention, rng, in_type, weights)
         if explanation is not None:

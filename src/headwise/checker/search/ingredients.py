@@ -197,6 +197,8 @@ def with_wrong_slopes(findings: Findings, documentation: Documentation) -> Findi
     own, heads = np.asarray(falls.mean(axis=-1)), len(falls)
     if np.ptp(falls, axis=-1).max() <= 4 * scores.close and any(_equal(own, other) for other in _in_use(heads)):
         return findings
+    if heads > 1 and any(np.allclose(own, other[0], rtol=_CLOSE) for other in _in_use(heads)):
+        return findings.with_observed("bias-not-broadcast")
     shown = [", ".join(f"{slope:.4g}" for slope in some) for some in (slopes(heads).ravel(), own)]
     return findings.with_problem(
         f"It says that it has ALiBi, with slopes of {shown[0]} for its {heads} heads; those of its bias are {shown[1]}."

@@ -54,7 +54,7 @@ class PartRotated(nn.Module):
 
 
 class PartRotatedUnscaled(PartRotated):
-    """The same without a scale."""
+    """The same with other logits."""
 
     def scores(self, q, k):
         return q @ k.transpose(-1, -2)

@@ -5,6 +5,7 @@ import pytest
 import headwise as hw
 
 torch = pytest.importorskip("torch")
+prune = pytest.importorskip("torch.nn.utils.prune")
 layers = pytest.importorskip("layers.circumstances_layers")
 pytestmark = pytest.mark.parity
 
@@ -53,18 +54,29 @@ def test_norms_and_scales_that_change_nothing_are_listed():
 WRAPPERS = {
     "compiled": lambda m: torch.compile(m, backend="eager"),
     "for several devices": torch.nn.DataParallel,
-    "with a norm of its weights": lambda m: parametrized(m),
+    "with norms of its weights": lambda m: made_of_others(m, torch.nn.utils.parametrizations.weight_norm),
+    "with norms of its weights by hooks": lambda m: made_of_others(m, torch.nn.utils.weight_norm),
+    "with spectral norms": lambda m: made_of_others(m, torch.nn.utils.parametrizations.spectral_norm),
+    "with spectral norms by hooks": lambda m: made_of_others(m, torch.nn.utils.spectral_norm),
+    "pruned": lambda m: made_of_others(m, lambda part: prune.l1_unstructured(part, "weight", 0.2)),
     "in half precision": lambda m: m.bfloat16(),
 }
 
 
-def parametrized(module):
-    torch.nn.utils.parametrizations.weight_norm(module.to_out)
+def made_of_others(module, change):
+    for part in module.modules():
+        if isinstance(part, torch.nn.Linear):
+            change(part)
     return module
 
 
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
 def test_a_wrapped_module_is_checked_as_it_is(wrap):
     module = layers.Usual(24, 3)
     assert hw.check(wrap(module)).conventions == hw.check(layers.Usual(24, 3)).conventions
-    assert hw.check(wrap(layers.Usual(24, 3))).ok
+    wrapped = wrap(layers.Usual(24, 3))
+    tokens = torch.ones(1, 4, 24, dtype=next(wrapped.parameters()).dtype)
+    before = wrapped.eval()(tokens)
+    assert hw.check(wrapped).ok
+    assert torch.equal(wrapped(tokens), before)

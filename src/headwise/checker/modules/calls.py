@@ -26,7 +26,7 @@ _SELF = re.compile(r"(is_?)?self_?att(n|ention)")  # flags of layers without one
 _CROSS = re.compile(r"(is_?)?(cross|encoder_?decoder)(_?att(n|ention))?")  # flags of layers with a context
 _CLOSE = 1e-3  # a norm adds a small number to what it divides by
 _OTHER = 9  # where the layer is as wide as that
-_MOST = 64
+_MOST = 260  # tokens: as many as those of a grid of 16 × 16 and some more
 _MOST_ERRORS = 2_000  # after which a layer is refused: those that work are called within a thousand tries
 _VISIBLE = tuple(product(("BNN", "NN", "BN", "B1NN", "B11N"), (True, False, 0.0)))  # masks that may hide nothing
 _UNBIASED = tuple(product(("BHNN", "HNN", "NN", "BNNH", "FNN"), (0.0,)))  # biases of nothing; F is B · H
@@ -81,8 +81,9 @@ def _working_calls(
     layouts = ("NBD", *AXES) if has_tokens_first(layer.documentation) else AXES
     of_one_count: list[Call] = []  # where a number of tokens may only happen to fit
     ways = [(sizes, *way) for sizes in options for way in _forms_and_widths(layer, positions, sizes.width)]
-    for n, (sizes, passed, width) in product(_counts(layer), ways):
-        if len(errors) >= _MOST_ERRORS:
+    for n, (sizes, passed, width) in ((n, way) for n in _likely_first(_counts(layer), errors) for way in ways):
+        found = of_one_count and n not in (USUAL_COUNT, _OTHER)  # with other numbers, no layer is shown to take any
+        if found or len(errors) >= _MOST_ERRORS:
             break
         others = {name: value for name, value in start.arguments.items() if name not in passed}
         apart = with_optional_context(start) if sizes.context != sizes.model else None
@@ -190,6 +191,16 @@ def _counts(layer: Layer) -> list[int]:
     kernel = strided_kernel(layer)
     smaller = [(USUAL_COUNT if kernel.stride <= 4 else 2) * kernel.stride**2] if kernel else []
     return [*smaller, USUAL_COUNT, _OTHER, *_fixed_counts(layer)]
+
+
+def _likely_first(counts: list[int], errors: list[str]) -> Iterator[int]:
+    """The numbers of tokens in their order, but first the largest that an error of the last one names."""
+    left, seen = dict.fromkeys(counts), 0
+    while left:
+        named = {int(number) for error in errors[seen:] for number in re.findall(r"\d+", error)} & left.keys()
+        seen, n = len(errors), max(named, default=next(iter(left)))
+        del left[n]
+        yield n
 
 
 def _fixed_counts(layer: Layer) -> list[int]:

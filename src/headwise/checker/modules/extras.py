@@ -21,6 +21,7 @@ _OF_HEADS = re.compile(
 _OF_POSITIONS = re.compile(r"pos|rel|rpe|bias_table|cpb|distance|sink|alibi|embed", re.IGNORECASE)
 _OF_DISTANCES = re.compile(r"rel|rpe|bias_table|position(al)?_bias", re.IGNORECASE)
 _NEEDED = re.compile(_OF_DISTANCES.pattern + "|sinks?$", re.IGNORECASE)  # of which a layer has no other use
+_OF_ONE_SIDE = re.compile(r"(^|[._])(q|k|query|key)_?scale$", re.IGNORECASE)  # as it is at first, part of the scale
 _OF_LOGITS = re.compile(r"logits?_?scale|temperature|(^|[._])tau$", re.IGNORECASE)
 _CAP = re.compile(r"^(?!.*(final|output|lm_)).*(soft_?cap|logits?_?cap|(^|_)cap$)", re.IGNORECASE)
 _CONFIGURED = re.compile(
@@ -53,7 +54,7 @@ def _neutral(parameter: Parameter, heads: int, passing: frozenset[str]) -> Array
         shifts = "bias" in parameter.name or (value == 0).all()
         return np.zeros(value.shape) if shifts else np.ones(value.shape)
     if _is_scale(parameter):
-        return np.ones(value.shape)
+        return value if _OF_ONE_SIDE.search(parameter.name) and (value == value.flat[0]).all() else np.ones(value.shape)
     if is_residual(parameter):
         return np.eye(len(value))
     if value.size == heads**2 and value.shape[:2] == (heads, heads):
@@ -98,7 +99,9 @@ def used_in_part(
         zeros = {name: np.zeros(array.shape) for name, array in arrays.items()}
         for name in needed:
             layer.write({**zeros, name: arrays[name]})
-            sentences += [f"{name} changes no output."] * (repeats_many or repeats)()
+            if (repeats_many or repeats)():
+                layer.write({**arrays, name: zeros[name]})  # where nothing has an effect without it, others multiply it
+                sentences += [f"{name} changes no output."] * (not repeats())
         layer.write(zeros)
         return sentences
     for name, array in arrays.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,8 +34,15 @@ class Framework:
     layer: Callable[[Any, str, str | None], Layer]  # ``layer(part, name, method)`` copies a part
 
 
+# parameters that weights are made of, by `torch.nn.utils.parametrize`, or by pruning and `spectral_norm`
+_MADE_OF = re.compile(r"parametrizations\.(\w+)\.original\d*$|(\w+)_orig$")
+
+
 def _torch_names(module: Any) -> list[str]:
-    return [name for name, _ in module.named_parameters()]
+    """Those of weights that are made of others at each call, as by a norm of weights, are as if they were not."""
+    names = [name for name, _ in module.named_parameters()]
+    pairs = {name[:-2] for name in names if name.endswith("_g") and f"{name[:-1]}v" in names}  # of `weight_norm`
+    return list(dict.fromkeys(name[:-2] if name[:-2] in pairs else _MADE_OF.sub(r"\1\2", name) for name in names))
 
 
 def _plain_layer(value: Any, name: str, method: str | None) -> Layer:

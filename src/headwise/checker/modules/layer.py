@@ -94,11 +94,12 @@ def plain_attributes(instance: Any) -> dict[str, Any]:
     return {key: value for key, value in vars(instance).items() if isinstance(value, bool | float | str)}
 
 
+_FRAMEWORKS = {"torch", "keras", "flax", "equinox", "haiku", "transformers", "typing", "abc", "builtins"}
 _documentation: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 
 def documentation_of(cls: type) -> str:
-    """The text of a class and of those of the same file that it inherits from, and the docstring of the file."""
+    """The text of a class and of those that it inherits from, but a framework's, and the docstring of its file."""
     if cls not in _documentation:
         _documentation[cls] = "\n".join(_texts_of(cls))
     return _documentation[cls]
@@ -107,7 +108,7 @@ def documentation_of(cls: type) -> str:
 def _texts_of(cls: type) -> list[str]:
     texts = [getattr(sys.modules.get(cls.__module__), "__doc__", None) or ""]
     for base in cls.__mro__:
-        if base.__module__ == cls.__module__:
+        if base.__module__.partition(".")[0] not in _FRAMEWORKS:
             try:
                 texts.append(inspect.getsource(base))
             except (OSError, TypeError):

@@ -94,7 +94,8 @@ def role_of(path: str) -> Role | None:
             return Role("list", group, number)
         if _WEAK_OUTPUT.fullmatch(name):
             parent = _part(_strip(words[-2])) if len(words) > 1 and place == 0 else ""
-            return Role(parent if parent and name in _GENERIC else "o?", group, number)
+            is_of_parent = parent in ("q", "k", "v") or (parent and name in _GENERIC)
+            return Role(parent if is_of_parent else "o?", group, number)
         if name not in _GENERIC:
             return None
     return None

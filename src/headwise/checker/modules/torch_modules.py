@@ -102,17 +102,27 @@ def unwrapped(module: Any) -> Any:
 
 def _simplify(module: Any) -> None:
     """Let a module's parts compute by themselves, with weights that are arrays, not made of others at each call."""
-    from torch.nn.utils import parametrize, remove_weight_norm
+    from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 
+    removals = {"WeightNorm": remove_weight_norm, "SpectralNorm": remove_spectral_norm}
     for part in list(module.modules()):
         for name, child in list(part.named_children()):
             setattr(part, name, unwrapped(child))
         for hook in list(part._forward_pre_hooks.values()):
-            if type(hook).__name__ == "WeightNorm":
-                remove_weight_norm(part, hook.name)
-        for name in list(part.parametrizations) if parametrize.is_parametrized(part) else ():
-            parametrize.remove_parametrizations(part, name)
+            if remove := removals.get(type(hook).__name__):
+                remove(part, hook.name)
+            elif isinstance(hook, prune.BasePruningMethod):
+                prune.remove(part, hook._tensor_name)
+        if parametrize.is_parametrized(part):
+            part.__class__ = _copy_class(type(part))  # which loses a property, and is that of the user's module too
+            for name in list(part.parametrizations):
+                parametrize.remove_parametrizations(part, name)
         _join_groups(part)
+
+
+def _copy_class(cls: type) -> type:
+    attributes = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
+    return type(cls.__name__, cls.__bases__, attributes)
 
 
 def _join_groups(part: Any) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_OF_TYPES = re.compile(r"dtype|scalar type|type Float|type Double|Float and Double")  # in a message of torch
+_OF_TYPES = re.compile(r"dtype|scalar type|type (F|f)loat|type Double|Float and Double")  # in a message of torch
 
 
 def in_float64(module: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import Any
@@ -13,7 +14,16 @@ def numbers_of_parts(module: Any) -> Iterator[tuple[str, int]]:
     for part in reversed(list(module.modules())):
         for config in configurations(part):
             yield from _whole(config)
+        yield from _whole(_axes_of_heads(part))
         yield from _whole(vars(part))
+
+
+def _axes_of_heads(part: Any) -> dict[str, Any]:
+    """The sizes that a layer of einops splits or joins the features of heads by, as in ``(h d)``."""
+    pattern, lengths = getattr(part, "pattern", None), getattr(part, "axes_lengths", None)
+    if not isinstance(pattern, str) or not isinstance(lengths, dict):
+        return {}
+    return {name: n for name, n in lengths.items() if re.search(rf"\({name} d\w*\)|\(d\w* {name}\)", pattern)}
 
 
 def numbers_of_file(cls: type) -> Iterator[tuple[str, int]]:

@@ -34,6 +34,18 @@ def added_where_seen(q, k, v, masque=None):
     return softmax(s if masque is None else s + masque) @ v
 
 
+def hidden_where_seen(q, k, v, mask=None):
+    """q (B, N, d); mask (B, N, M): True там, куда смотреть можно."""
+    s = q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[2])
+    return softmax(s if mask is None else np.where(mask, -np.inf, s)) @ v
+
+
+def seen_where_seen(q, k, v, maske=None):
+    """q (B, N, d); maske (B, N, M): True, wo ein Schlüssel sichtbar ist."""
+    s = q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[2])
+    return softmax(s if maske is None else np.where(maske, s, -np.inf)) @ v
+
+
 def rows_one_by_one(q, k, v):
     for query in q:
         yield softmax(k @ query / np.sqrt(k.shape[1])) @ v
@@ -105,6 +117,8 @@ def halves_unlike_another(q, k, v):
         (自注意, (), ("weights-in-out",)),
         (自注意_unscaled, ("scale-missing",), ("weights-in-out",)),
         (added_where_seen, ("mask-added-as-number",), ()),
+        (hidden_where_seen, ("mask-inverted",), ()),
+        (seen_where_seen, (), ()),
         (rows_one_by_one, (), ()),
         (rows_one_by_one_unscaled, ("scale-missing",), ()),
         (columns_with_variables_of_the_file, (), ("tokens-as-columns",)),

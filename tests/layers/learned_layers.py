@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 
 def _heads(t, heads):
@@ -124,3 +125,23 @@ class LearnedDistancesUnscaled(nn.Module):
             behind = (places[:, None] - places).clamp(-self.furthest, self.furthest) + self.furthest
             s = s + self.distances(behind).permute(2, 0, 1)
         return self.o((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class SequenceFirst(nn.Module):
+    """Torch's function with projections apart; tokens are sequence-first, as it takes them."""
+
+    def __init__(self, width=12, heads=3):
+        super().__init__()
+        self.heads = heads
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, x):
+        parts = (self.q_proj, self.k_proj, self.v_proj)
+        biases, output = torch.cat([part.bias for part in parts]), self.out_proj
+        weights = dict(zip(("q_proj_weight", "k_proj_weight", "v_proj_weight"), (p.weight for p in parts), strict=True))
+        return functional.multi_head_attention_forward(
+            *(x, x, x, x.shape[-1], self.heads, None, biases, None, None, False, 0.0, output.weight, output.bias),
+            training=False,
+            use_separate_proj_weight=True,
+            **weights,
+        )[0]

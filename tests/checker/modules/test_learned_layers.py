@@ -15,6 +15,7 @@ VERDICTS = {
     "RotaryCache": ((), ("rope", "causal-unasked")),
     "RotaryCacheFromStart": (("causal-alignment",), ("rope", "causal-unasked")),
     "TimeFirstViewed": (("batch-mixed",), ("tokens-before-batch",)),
+    "SequenceFirst": ((), ("tokens-before-batch",)),
     "AlibiOfOneSlope": (("bias-not-broadcast",), ("causal-unasked",)),
     "LearnedDistancesUnscaled": ((), ("unscaled", "position-bias")),
 }

@@ -14,6 +14,16 @@ _HIDDEN = (
     r"not (to )?(be )?(there|present|exist|attend|allow|visible|seen|valid|influenc|consider))"
 )
 YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
+# the same in other languages; negated it says the opposite
+_VISIBLE_ABROAD = (
+    r"sichtbar|erlaubt|beachtet|visibles?|visibil[ei]|vis[ií]ve(l|is)|autoris|permi[ts]|consentit|se voi?t|regard|"
+    r"можно|видн|видим|разреш|доступн"
+)
+_HIDDEN_ABROAD = (
+    r"verdeckt|maskiert|ausgeblendet|versteckt|verboten|cach[ée]|masqu|interdit|ocult|escond|nascost|mascherat|vietat|"
+    r"нельзя|скрыт|закрыт|запрещ"
+)
+_NOT_ABROAD = r"\b(nicht|kein\w*|pas|non|não|не)\b"
 _CONDITION = re.compile(  # "weights are masked out where the mask is False"
     rf"([^.,;:]{{3,80}})\b(?:if|when|where|wherever|whenever)\b[^.;]{{0,60}}?(?:\b(?:is|are|equals?|of)\b|=)\W*"
     rf"(?:({YES})|({_NO}))"
@@ -48,7 +58,19 @@ def polarity(sentence: str) -> str:
             first = min((m.start(), meaning) for meaning, m in stated.items() if m) if any(stated.values()) else None
             if first and not re.search(r"^\W*(,|\.)", clause):
                 return first[1]
-    return _conditional_polarity(text)
+    return _conditional_polarity(text) or _polarity_abroad(text)
+
+
+def _polarity_abroad(text: str) -> str:
+    """As `polarity`, of a sentence of another language that says what is where the mask is True, and only that."""
+    clauses = [re.split(_NO, text[match.end() : match.end() + 70])[0] for match in re.finditer(r"\btrue\b", text)]
+    stated = [
+        meaning
+        for meaning, words in (("attends", _VISIBLE_ABROAD), ("hides", _HIDDEN_ABROAD))
+        if any(re.search(words, clause) for clause in clauses)
+    ]
+    negated = any(re.search(_NOT_ABROAD, clause) for clause in clauses)
+    return stated[0] if len(stated) == 1 and not negated else ""
 
 
 def _conditional_polarity(text: str) -> str:

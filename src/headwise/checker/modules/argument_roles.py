@@ -95,4 +95,6 @@ def _handed_on(layer: Layer) -> dict[str, str]:
 def _masks_of_keras(layer: Layer) -> dict[str, str]:
     """The masks that Keras passes along with tensors by itself are left alone."""
     names = layer.arguments
+    if layer.owner == "keras" and {*names} == {"inputs", "training", "mask"}:
+        return {"mask": ""}  # of a model that is made of layers
     return {name: "" for name in names if name.endswith("_mask") and name.removesuffix("_mask") in names}

@@ -165,3 +165,25 @@ class InheritsAxes(TokensFirst):
 
 class InheritsAxesUnscaled(TokensFirst):
     scale = False
+
+
+class Dictionary(nn.Module):
+    """Its layers are in a dictionary, which cannot be called."""
+
+    scale = True
+
+    def __init__(self, dim=24, num_heads=3):
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.LayerNorm(dim)
+        self.attn = nn.ModuleDict({"qkv": nn.Linear(dim, 3 * dim), "proj": nn.Linear(dim, dim)})
+
+    def forward(self, x):
+        b, n, dim = x.shape
+        q, k, v = self.attn["qkv"](self.norm(x)).reshape(b, n, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        logits = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if self.scale else 1.0)
+        return self.attn["proj"]((logits.softmax(-1) @ v).transpose(1, 2).reshape(b, n, dim))
+
+
+class DictionaryUnscaled(Dictionary):
+    scale = False

@@ -212,14 +212,19 @@ def _run(path: Path, text: str) -> tuple[ModuleType, str, list[Failure], list[st
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The functions that a file defines, also wrapped ones, as by ``jax.jit``."""
-    own = {n: f for n, f in vars(module).items() if getattr(f, "__module__", None) == module.__name__}
-    return {n: f for n, f in own.items() if not n.startswith("_") and _is_function(f)}
+    """The functions that a file defines, also wrapped ones, as by ``jax.jit`` or `torch.jit.script`."""
+    named = {n: f for n, f in vars(module).items() if not n.startswith("_") and not inspect.isclass(f)}
+    return {n: f for n, f in named.items() if _is_of(f, module) and inspect.isfunction(_wrapped(f))}
 
 
-def _is_function(value: Any) -> bool:
-    wrapped = callable(value) and not inspect.isclass(value) and getattr(value, "__wrapped__", None)
-    return inspect.isfunction(wrapped or value)
+def _is_of(function: Any, module: ModuleType) -> bool:
+    return module.__name__ in [getattr(f, "__module__", None) for f in (function, _wrapped(function))]
+
+
+def _wrapped(value: Any) -> Any:
+    """The function that another is made from, if it is callable and says so; else the value itself."""
+    makers = [getattr(value, name, None) for name in ("__wrapped__", "_torchdynamo_inline")] if callable(value) else []
+    return next((function for function in makers if function), value)
 
 
 def _modules(module: ModuleType) -> dict[str, Any]:

@@ -20,6 +20,8 @@ VERDICTS = {
     "LargeWindowUnscaled": (("scale-missing",), ("position-bias",)),
     "DefaultType": ((), ()),
     "DefaultTypeUnscaled": (("scale-missing",), ()),
+    "Dictionary": ((), ("norm-inside",)),
+    "DictionaryUnscaled": (("scale-missing",), ("norm-inside",)),
     "InheritsAxes": ((), ("tokens-before-batch",)),
     "InheritsAxesUnscaled": (("scale-missing",), ("tokens-before-batch",)),
 }

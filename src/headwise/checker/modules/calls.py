@@ -194,8 +194,10 @@ def _counts(layer: Layer) -> list[int]:
 
 
 def _likely_first(counts: list[int], errors: list[str]) -> Iterator[int]:
-    """The numbers of tokens in their order, but first the largest that an error of the last one names."""
-    left, seen = dict.fromkeys(counts), 0
+    """The numbers of tokens: the usual ones, then first the largest of the others that an error of the last names."""
+    start, seen = counts.index(_OTHER) + 1, 0
+    yield from counts[:start]
+    left = dict.fromkeys(counts[start:])
     while left:
         named = {int(number) for error in errors[seen:] for number in re.findall(r"\d+", error)} & left.keys()
         seen, n = len(errors), max(named, default=next(iter(left)))

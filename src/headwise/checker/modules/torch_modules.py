@@ -137,8 +137,11 @@ def _join_groups(part: Any) -> None:
 
 
 def torch_submodules(module: Any) -> dict[str, Any]:
-    """The parts of a module by their paths."""
-    return dict(module.named_modules())
+    """The parts of a module by their paths, without lists of parts, which cannot be called."""
+    import torch
+
+    uncallable = torch.nn.Module.forward
+    return {path: part for path, part in module.named_modules() if not path or type(part).forward is not uncallable}
 
 
 def torch_layer(module: Any, name: str) -> Layer:

@@ -66,15 +66,18 @@ def with_cached_step(findings: Findings, target: Target) -> Findings:
                     return result.with_problem(_DISTURBED)
             several = None if result.rank > findings.rank else replace(steps, new=2).nearest(case, full)
             differs = several is not None and difference(several[1], full[:, -2:]) > _CLOSE
-            masked = _takes_masks(steps, case) if {"mask", "padding"} & convention.names.keys() and step[0] else True
+            takes_masks = bool({"mask", "padding"} & convention.names.keys())
+            masked = _takes_masks(steps, case) if takes_masks and step[0] else True
             if masked is False:
                 return _differs(result, "two new ones with a mask", step[0])
             untested = ["a mask next to earlier tokens in its cache"] * (masked is None)
             if several is not None and differs:
                 rows = several[1]
-                if any(difference(rows, a) <= _CLOSE for a in outputs_from_start(definition, case, rows.shape[1])):
+                from_start = outputs_from_start(definition, case, rows.shape[1])
+                is_from_start = any(difference(rows, a) <= _CLOSE for a in from_start)
+                if is_from_start and not takes_masks:  # else it is called with one where it has a cache
                     return result.with_observed("causal-alignment")
-                if not _wants_mask(convention, definition, case, rows):
+                if not is_from_start and not _wants_mask(convention, definition, case, rows):
                     return _differs(result, _SEVERAL, several[0])
             untested += [f"{_SEVERAL} with earlier ones in its cache, which get other outputs"] * differs
             return result.with_untested(*untested)

@@ -108,7 +108,7 @@ def documentation_of(cls: type) -> str:
 def _texts_of(cls: type) -> list[str]:
     texts = [getattr(sys.modules.get(cls.__module__), "__doc__", None) or ""]
     for base in cls.__mro__:
-        if base.__module__.partition(".")[0] not in _FRAMEWORKS:
+        if base.__module__ == cls.__module__ or base.__module__.partition(".")[0] not in _FRAMEWORKS:
             try:
                 texts.append(inspect.getsource(base))
             except (OSError, TypeError):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headwise.checker.arguments.documentation import Documentation, document
-from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.confirmation.added_positions import with_added_positions
 from headwise.checker.confirmation.cached_step import with_cached_step
 from headwise.checker.confirmation.default_blocks import in_small_blocks
@@ -22,13 +21,14 @@ from headwise.checker.confirmation.refused_options import refuse_untested_option
 from headwise.checker.confirmation.returned_caches import with_returned_caches
 from headwise.checker.confirmation.scaled_table import with_scaled_table
 from headwise.checker.confirmation.second_masks import with_second_masks
+from headwise.checker.confirmation.torch_dropout import without_torch_dropout
 from headwise.checker.detection.calling_conventions import conventions_of_target, infer_calling_conventions
 from headwise.checker.detection.refusal import CheckError, UncallableError, refuse_own_matrices
 from headwise.checker.judgement import ANY, MEASURED, fresh, judge
 from headwise.checker.measurement.influence import attended_keys, mixes_items
 from headwise.checker.measurement.other_kinds import other_kind
 from headwise.checker.measurement.recovery import is_softmax, recovered_runs
-from headwise.checker.modules import Variant, find_targets, is_module, one_thread, parse_arguments, without_dropout
+from headwise.checker.modules import Variant, find_targets, is_module, one_thread, parse_arguments
 from headwise.checker.modules.function_sizes import has_sizes
 from headwise.checker.other_arguments import with_other_arguments
 from headwise.checker.probes import first_probe
@@ -190,7 +190,7 @@ def _check_function(
             tiers = infer_calling_conventions(function, kind, adapter, text, requirements, any_sizes)
             return judge(tiers, documentation, requirements, rng, most)
 
-        findings = with_returned_caches(_without_dropout(explain(most), lambda: explain(1)))
+        findings = with_returned_caches(without_torch_dropout(explain(most), lambda: explain(1)))
         refuse_other_kind(findings, documentation)
         refuse_own_matrices(documentation, findings.explanation is not None)
         findings = with_wrong_slopes(with_missing_ingredients(findings, documentation), documentation)
@@ -291,7 +291,7 @@ def _best(targets: Iterable[Target], kind: str, requirements: Requirements, rng:
             return judge(conventions_of_target(target, kind, requirements), documentation, requirements, rng, 1)
 
         findings = judge(tiers, documentation, requirements, rng, min(1, most))
-        judged = _Judged(target, _without_dropout(findings, again))
+        judged = _Judged(target, without_torch_dropout(findings, again))
         if best is None and judged.findings.explanation is None and (other := other_kind(judged.findings.convention)):
             raise DataError(f"{target.name}: {other}. Headwise checks softmax attention between tokens.")
         if judged.findings.explanation is None and most > 1:
@@ -320,28 +320,6 @@ def _refuse_more_than_projections(judged: _Judged) -> None:
             " at zero nothing explains its output, and what they are for is not known. To check only its attention,"
             " pass a module that has no more."
         )
-
-
-def _is_random(convention: CallingConvention) -> bool:
-    """Whether it returns another output for the same input."""
-    case = first_probe(convention.interface).case
-    first, second = (convention.call(case).output for _ in range(2))
-    return first is not None and second is not None and not np.array_equal(first, second)
-
-
-def _without_dropout(findings: Findings, again: Callable[[], Findings]) -> Findings:
-    """The findings, or those once the dropout functions of torch do nothing, if only these are explained.
-
-    `again` makes the findings with one mistake at most.
-    """
-    of_torch = any(call.response.framework == "torch" for call in findings.calls)
-    if findings.explanation is not None or not of_torch or not _is_random(findings.convention):
-        return findings
-    with without_dropout():
-        without = again()
-    if without.explanation is None or not _is_random(without.convention):
-        return findings
-    return without.with_observed("dropout-active")
 
 
 def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng: np.random.Generator | None) -> _Judged:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from headwise.attention.base import ForwardCache, Gradients
+from headwise.attention.fold import fold_batch
 from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
 from headwise.attention.masks import hide, mask_tile
 from headwise.attention.tiles import backward_schedule, split_range
@@ -34,10 +35,10 @@ MAX_SAFE_LOGIT = 40.0  # exp(±40) and sums of millions of it are ordinary numbe
 
 def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
     """Return the weights (..., H, N, M) if requested, and a cache with the output."""
-    inputs = mask_nonfinite(inputs.widened())
-    *lead, heads, n, _ = inputs.shape
-    o = np.empty((*lead, heads, n, inputs.v.shape[-1]), inputs.q.dtype)
-    shift, total = (np.empty((*lead, heads, n, 1), inputs.q.dtype) for _ in range(2))
+    original = mask_nonfinite(inputs.widened())
+    inputs = _folded(original)
+    o = np.empty((*inputs.shape[:-1], inputs.v.shape[-1]), inputs.q.dtype)
+    shift, total = (np.empty((*inputs.shape[:-1], 1), inputs.q.dtype) for _ in range(2))
     p = np.zeros(inputs.shape, inputs.q.dtype) if weights else None
     bounded, blocks = _bounded(inputs), _blocks(inputs)
     memory = _memory(inputs, 1)
@@ -54,13 +55,16 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
     with single_threaded_blas():
         parallel_for(attend, len(blocks))
     check_overflow(inputs, shift, total)
-    return p, ForwardCache(inputs, o, shift, total, all_finite(o))
+    o, shift, total = (a.reshape(*original.shape[:-1], a.shape[-1]) for a in (o, shift, total))
+    return None if p is None else p.reshape(original.shape), ForwardCache(original, o, shift, total, all_finite(o))
 
 
 def backward(cache: ForwardCache, do: Array) -> Gradients:
     """Return the gradients, with dbias if there is a bias."""
-    inputs = cache.inputs
-    delta = np.einsum("...e,...e->...", do, cache.o)[..., None]
+    original, inputs = cache.inputs, _folded(cache.inputs)
+    o, shift, total, do = (a.reshape(*inputs.shape[:-1], a.shape[-1]) for a in (cache.o, cache.shift, cache.total, do))
+    cache = replace(cache, inputs=inputs, o=o, shift=shift, total=total)
+    delta = np.einsum("...e,...e->...", do, o)[..., None]
     starts, units = backward_schedule(inputs)
     partial = [np.zeros(inputs.q.shape, do.dtype) for _ in range(units[:, 4].max(initial=0) + 1)]
     dk, dv = np.zeros(inputs.k.shape, do.dtype), np.zeros(inputs.v.shape, do.dtype)
@@ -85,7 +89,17 @@ def backward(cache: ForwardCache, do: Array) -> Gradients:
         dq += other
     dq *= inputs.scale
     dk *= inputs.scale
-    return Gradients(dq, dk, dv, dbias, all_finite(dq, dk, dv))
+    finite = all_finite(dq, dk, dv)
+    dq, dk, dv = (d.reshape(a.shape) for d, a in zip((dq, dk, dv), (original.q, original.k, original.v), strict=True))
+    if dbias is not None and original.bias is not None:
+        dbias = dbias.reshape(original.bias.shape)
+    return Gradients(dq, dk, dv, dbias, finite)
+
+
+def _folded(inputs: AttentionInputs) -> AttentionInputs:
+    """Items of which a tile holds several as heads of one item, if their masks and biases allow it."""
+    small = inputs.q.size > 0 and 2 * inputs.groups * _tile_size(inputs) <= ROWS * COLUMNS
+    return (fold_batch(inputs) if small else None) or inputs
 
 
 @dataclass(slots=True)

@@ -183,7 +183,7 @@ def _attend(
     """Output and statistics of a shard, with the shift in units of the logits; and its weights and what scales them."""
     inputs = _shard_inputs(template, mask, bias, keys, k, v)
     with limit_threads(1):  # a worker computes several shards at once
-        p, cache = run_forward(choose_engine(engine, inputs.q.shape, inputs.shape[-1]), inputs, weights)
+        p, cache = run_forward(choose_engine(engine, inputs), inputs, weights)
     shift = cache.shift * cache.shift.dtype.type(cache.unit)
     return (cache.o, shift, cache.total), None if p is None else (p, shift, cache.total)
 
@@ -216,7 +216,7 @@ def _gradients(
     """The shard's part of dq, its dk and dv, and its part of dbias."""
     inputs = _shard_inputs(template, mask, bias, keys, k, v)
     o, shift, total, do = statistics
-    implementation = choose_engine(engine, inputs.q.shape, inputs.shape[-1])
+    implementation = choose_engine(engine, inputs)
     with limit_threads(1):
         _, local = run_forward(implementation, inputs, False)
         unit = local.shift.dtype.type(local.unit)

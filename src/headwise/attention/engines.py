@@ -11,6 +11,7 @@ import numpy as np
 from headwise.attention import blockwise, dense
 from headwise.attention.base import Engine, ForwardCache
 from headwise.attention.compiled import engine as compiled
+from headwise.attention.fold import fold_batch
 from headwise.attention.inputs import AttentionInputs, check_overflow, scale_values
 from headwise.errors import DataError
 from headwise.jit import numba_available
@@ -36,24 +37,33 @@ def run_forward(engine: Engine, inputs: AttentionInputs, weights: bool) -> tuple
         return p, replace(forward, inputs=cache.inputs, o=np.clip(forward.o * factor, -largest, largest))
 
 
-def choose_engine(engine: str, shape: tuple[int, ...], m: int) -> Engine:
-    """The named engine, or with "auto" the fastest for queries (..., H, N, d) of this shape and M keys."""
+def choose_engine(engine: str, inputs: AttentionInputs) -> Engine:
+    """The named engine, or with "auto" the fastest for inputs of these shapes."""
     if engine == "auto":
-        return _fastest(shape, m)
+        return _fastest(inputs)
     if not isinstance(engine, str) or engine not in ENGINES:
         raise DataError(f"engine: expected one of auto, {', '.join(ENGINES)}; got {engine!r}.")
     return ENGINES[engine]
 
 
-def _fastest(shape: tuple[int, ...], m: int) -> Engine:
-    """The engine for queries of this shape and M keys; docs/engine.md has the measurements.
+def _fastest(inputs: AttentionInputs) -> Engine:
+    """The engine for inputs of these shapes; docs/engine.md has the measurements.
 
-    Below a few thousand logits of small width the import of a compiler does not pay. Without one, tiles begin to pay
-    where a head has more logits than 64 × 64; many smaller heads are one batch of products, as long as their weights
-    fit in memory.
+    Below a few thousand logits of small width the import of a compiler does not pay.
     """
-    logits_per_head = shape[-2] * m
-    logits = math.prod(shape[:-2]) * logits_per_head
-    if (logits > 4096 or logits * shape[-1] > 2**17) and numba_available():
+    logits = math.prod(inputs.shape)
+    if (logits > 4096 or logits * inputs.q.shape[-1] > 2**17) and numba_available():
         return compiled
-    return blockwise if logits_per_head > 4096 or logits > 2**26 else dense
+    return ENGINES[fastest_of_numpy(inputs)]
+
+
+def fastest_of_numpy(inputs: AttentionInputs) -> Literal["dense", "blockwise"]:
+    """The engine that is fastest without a compiler.
+
+    Tiles begin to pay where a head has more logits than 64 × 64, or where the items of a batch are one stack of many
+    small heads. Other small heads are one batch of products, as long as their weights fit in memory.
+    """
+    logits = math.prod(inputs.shape)
+    if math.prod(inputs.shape[-2:]) > 4096 or logits > 2**26:
+        return "blockwise"
+    return "blockwise" if logits > 2**18 and fold_batch(inputs) else "dense"

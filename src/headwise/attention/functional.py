@@ -296,7 +296,7 @@ def _compute(
         k, v, shards = split_shards(q, k, v)
     inputs = validate_inputs(q, k, v, **options)
     sink_logits = None if sinks is None else validate_sinks(sinks, inputs.shape)
-    implementation = choose_engine(engine, inputs.q.shape, inputs.shape[-1])
+    implementation = choose_engine(engine, inputs)
     if shards is not None:
         implementation = ShardedEngine(shards, engine)
     p, cache = _run(implementation, inputs, sink_logits, return_weights)

@@ -18,6 +18,7 @@ import numpy as np
 
 from headwise import jit
 from headwise.attention import attention, attention_backward, attention_forward
+from headwise.attention.engines import fastest_of_numpy
 from headwise.benchmark.peers import PEERS, peer_calls
 from headwise.benchmark.workloads import Inputs, Workload, workloads
 from headwise.jit import numba_available
@@ -123,11 +124,10 @@ def bench(
 
 def _measure(workload: Workload, here: Machine, peers: tuple[str, ...], seconds: float) -> Timing:
     inputs = workload.inputs()
-    b, h, n, _ = workload.shape
-    small = n * workload.m <= 4096 and b * h * n * workload.m <= 2**26
+    _, cache = attention_forward(inputs.q, inputs.k, inputs.v, **inputs.options)
     calls = {
         "headwise": _call(workload, inputs, "auto"),
-        "numpy": _call(workload, inputs, "dense" if small else "blockwise"),
+        "numpy": _call(workload, inputs, fastest_of_numpy(cache.inputs)),
         **peer_calls(workload, inputs, peers),
     }
     once = {name: min(_time(call) for _ in range(2)) for name, call in calls.items()}

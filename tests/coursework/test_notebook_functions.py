@@ -37,7 +37,7 @@ class Head:
     )
     assert functions["Wrong"].checked.verdict.mistakes == ("scale-no-root",)
     assert functions["Right"].checked.verdict.ok
-    assert (functions["Right"].comparison.call, functions["Right"].comparison.agrees) == ("head(X)", True)
+    assert (functions["Right"].comparison.call, functions["Right"].comparison.agrees) == ("b(X)", True)
     assert any("the class Points was not checked" in note for note in course.notes), course.notes
 
 
@@ -221,3 +221,27 @@ def test_one_head_of_a_list_of_matrices(tmp_path):
     _, functions = read(tmp_path, START, matrices, code)
     assert functions["head"].comparison.call == "head(X, WQs[0], WKs[0], WVs[0])"
     assert functions["head"].comparison.agrees
+
+
+def test_the_steps_in_cells_are_checked_and_compared_where_there_is_no_function(tmp_path):
+    right = "q, k, v = X @ Wq, X @ Wk, X @ Wv\nright = softmax(q @ k.T / np.sqrt(3)) @ v\n"
+    wrong = "Q, K, V = X @ Wq, X @ Wk, X @ Wv\nwrong = softmax(Q @ K.T / 3) @ V\n"
+    _, functions = read(tmp_path, START, MATRICES, right, wrong)
+    assert functions["right"].checked.verdict.ok
+    assert functions["right"].comparison.agrees
+    assert functions["wrong"].checked.verdict.mistakes == ("scale-no-root",)
+    assert not functions["wrong"].comparison.agrees
+    assert {item.checked.form for item in functions.values()} == {"array"}
+
+
+def test_an_object_is_checked_where_its_class_cannot_be_made(tmp_path):
+    code = """
+class Attention:
+    def __init__(self, matrices):
+        self.Wq, self.Wk, self.Wv = matrices
+    def __call__(self, x):
+        return softmax((x @ self.Wq) @ (x @ self.Wk).T) @ (x @ self.Wv)
+"""
+    _, functions = read(tmp_path, START, MATRICES, code, "one, two = Attention((Wq, Wk, Wv)), None")
+    assert functions["Attention"].checked.verdict.mistakes == ("scale-missing",)
+    assert functions["Attention"].comparison.unscaled

@@ -18,6 +18,7 @@ from headwise.checker.detection.calling_conventions import infer_calling_convent
 from headwise.checker.detection.refusal import UncallableError
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.reference.conventions import Requirements
+from headwise.checker.script import functions_of_script
 from headwise.checker.user_code.devices import prepare_devices
 from headwise.checker.user_code.execution import user_code
 from headwise.checker.user_code.notebooks import name_cells, notebook_code
@@ -42,8 +43,9 @@ def load_function(where: str, kind: str = "auto", requirements: Requirements | N
     """Run ``FILE.py``, ``FILE.ipynb`` or ``FILE.py:NAME`` and return the function or class.
 
     A name may lead to a part of an object, as ``model.encoder``. Without a name it is the only function of the file
-    that can be called as attention, else its only class or object that holds weights. A statement that fails or takes
-    long costs only itself, since files end with tests that a wrong function fails, and notebooks train models.
+    that can be called as attention, else its only class or object that holds weights, else what its statements outside
+    functions compute from tokens, as a function of these; such an array can be named too. A statement that fails or
+    takes long costs only itself, since files end with tests that a wrong function fails, and notebooks train models.
 
     Raises DataError if there is no such file, it is not Python, or there is no such function, or more than one.
     """
@@ -56,7 +58,7 @@ def load_function(where: str, kind: str = "auto", requirements: Requirements | N
     module, text, failures, omitted = _run(path, text)
     note = " ".join(filter(None, (*(f"{line}." for line in omitted), _note(text, failures))))
     try:
-        found = _named(module, file, name) if name else _chosen(module, file, kind, text, requirements)
+        found = _named(module, file, name, text) if name else _chosen(module, file, kind, text, requirements)
     except DataError as error:
         if not note:
             raise
@@ -73,7 +75,8 @@ def _chosen(
     functions = _functions(module)
     called = {n: f for n, f in functions.items() if _can_be_called(f, kind, text, requirements)}
     fitting = {n: f for n, f in called.items() if _projects(f, kind, text, requirements)}
-    fitting = fitting or _without_instances({n: m for n, m in _modules(module).items() if _has_attention(m)}) or called
+    fitting = fitting or _without_instances({n: m for n, m in _modules(module).items() if _has_attention(m)})
+    fitting = fitting or _of_script(module, kind, text, requirements) or called
     if not fitting and len(functions) == 1 and not _modules(module):
         raise DataError(f"{file}: {_refusal(next(iter(functions.values())), kind, text, requirements)}")
     if len(fitting) != 1:
@@ -82,9 +85,21 @@ def _chosen(
         present += ", or check all with --notebook" if file.endswith(".ipynb") else ""
         raise DataError(
             f"{file}: expected one function or module that can be called as attention; "
-            f"{present if defined else 'it defines none; put the code into one'}."
+            f"{present if defined or fitting else 'it defines none; put the code into one'}."
         )
     return next(iter(fitting.values()))
+
+
+def _of_script(
+    module: ModuleType, kind: str, text: str, requirements: Requirements | None
+) -> dict[str, Callable[..., Any]]:
+    """The arrays that a file computes outside functions, those that can be checked, as functions of its tokens."""
+    fitting = [
+        output
+        for output in functions_of_script(text, vars(module))
+        if _can_be_called(output.define(module), kind, output.text, requirements)
+    ]
+    return {output.name: output.define(module) for output in fitting}
 
 
 def _note(text: str, failures: Sequence[Failure]) -> str:
@@ -115,8 +130,12 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _named(module: ModuleType, file: str, name: str) -> Callable[..., Any]:
+def _named(module: ModuleType, file: str, name: str, text: str) -> Callable[..., Any]:
     value: Any = None
+    is_array = name in vars(module) and not callable(vars(module)[name])
+    outputs = functions_of_script(text, vars(module)) if is_array else ()
+    if output := next((output for output in outputs if output.name == name), None):
+        return output.define(module)
     with suppress(AttributeError):
         *owners, last = name.split(".")
         value = _bound(reduce(getattr, owners, module), last)

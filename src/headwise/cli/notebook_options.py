@@ -104,7 +104,7 @@ def diff_notebook(
     problem = "none can be called as attention."
     compared = False
     with run_notebook(path) as run:
-        names = [item.name for item in check_functions(run)[0] if not item.is_class and not item.weights]
+        names = [item.name for item in check_functions(run)[0] if item.form == "function" and not item.weights]
         for name in names:
             for tensors in (False, True) if run.uses_torch else (False,):
                 other = run.sandbox.function(name, tensors=tensors)

@@ -23,7 +23,7 @@ from headwise.shapes import Array
 
 def with_course_names(rubric: Rubric, course: CourseNotebook) -> Rubric:
     """The rubric, whose tasks also accept the names that the notebook's functions of their kind have."""
-    verdicts = [item.checked for item in course.functions if not item.checked.is_class]
+    verdicts = [item.checked for item in course.functions if item.checked.form == "function"]
     kinds = {item.name: item.verdict.kind for item in verdicts if item.verdict is not None}
     taken = {name for task in rubric.tasks for name in task.function}
     new = {kind: [name for name in kinds if kinds[name] == kind and name not in taken] for kind in kinds.values()}

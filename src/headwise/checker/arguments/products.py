@@ -29,14 +29,19 @@ def gives_queries(argument: str, code: str, after: int) -> bool:
 def _matrices_of(argument: str, code: str, after: int = 0) -> Iterator[str]:
     """The matrices with which an argument is multiplied as it stands, below a line."""
     for node in nodes_of(code):
-        factors: list[ast.expr] = []
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-            factors = [node.left, node.right]
-        elif isinstance(node, ast.Call) and _PRODUCT.fullmatch(last_name(node.func)):
-            factors = node.args
+        factors = factors_of(node)
         below = isinstance(node, ast.expr) and node.lineno > after
         if below and any(isinstance(factor, ast.Name) and factor.id == argument for factor in factors):
             yield from filter(None, map(_matrix, factors))
+
+
+def factors_of(node: ast.AST) -> list[ast.expr]:
+    """What a product of matrices multiplies; nothing for another expression."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        return [node.left, node.right]
+    if not isinstance(node, ast.Call) or not _PRODUCT.fullmatch(last_name(node.func)):
+        return []
+    return [node.func.value, *node.args] if isinstance(node.func, ast.Attribute) else node.args
 
 
 def _path(node: ast.expr) -> tuple[str, ...]:

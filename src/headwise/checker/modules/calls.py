@@ -26,6 +26,8 @@ _SELF = re.compile(r"(is_?)?self_?att(n|ention)")  # flags of layers without one
 _CROSS = re.compile(r"(is_?)?(cross|encoder_?decoder)(_?att(n|ention))?")  # flags of layers with a context
 _CLOSE = 1e-3  # a norm adds a small number to what it divides by
 _OTHER = 9  # where the layer is as wide as that
+# numbers of tokens in code, and in comments on the shape of tokens
+_COUNTED = re.compile(r"\b(?:range|zeros|ones|empty|full|tri|eye|view|reshape|shape)[ (]+(?:\d+, ?(?=\d+, ?\d))?(\d{1,3})\b")
 _MOST = 260  # tokens: as many as those of a grid of 16 × 16 and some more
 _MOST_ERRORS = 2_000  # after which a layer is refused: those that work are called within a thousand tries
 _VISIBLE = tuple(product(("BNN", "NN", "BN", "B1NN", "B11N"), (True, False, 0.0)))  # masks that may hide nothing
@@ -206,11 +208,11 @@ def _likely_first(counts: list[int], errors: list[str]) -> Iterator[int]:
 
 
 def _fixed_counts(layer: Layer) -> list[int]:
-    """Numbers of tokens that its tables and settings suggest, and one more than those of a grid."""
+    """Numbers of tokens that its tables, settings and loops suggest, and one more than those of a grid."""
     tables = [value for value in layer.attributes.values() if hasattr(value, "shape")]
     sides = [side for table in tables for side in table.shape]
     sides += [side for parameter in layer.parameters for side in parameter.shape]
-    numbers = list(layer.numbers.values())
+    numbers = [*layer.numbers.values(), *map(int, _COUNTED.findall(layer.documentation))]
     counts = {*sides, *numbers, *(n * n for n in (*sides, *numbers)), *_areas(layer)}
     with_class = {1 + n for n in (*_areas(layer), *(table.shape[-2] for table in tables if table.ndim > 1))} - counts
     likely = [*sorted(counts), *sorted(with_class)]

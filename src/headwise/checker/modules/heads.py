@@ -50,7 +50,15 @@ def _counts(layer: Layer) -> list[str]:
 
 def _is_count(name: str, layer: Layer) -> bool:
     """Whether a name is that of the number of query heads; one that divides another is that of the key heads."""
-    return bool(_COUNT.fullmatch(name)) and not divides_heads(name, layer.documentation)
+    code = layer.documentation
+    return bool(_COUNT.fullmatch(name)) and not divides_heads(name, code) and not _is_width(name, code)
+
+
+def _is_width(name: str, code: str) -> bool:
+    """Whether a letter is the width of a head: its root is taken, and nothing is divided into so many."""
+    root = rf"\b{name}\s*\*\*\s*\(?-?\s*(0?\.5|1\s*/\s*2)|sqrt\((float\()?{name}\)"
+    divided = rf"//\s*{name}\b|range\({name}\)|[(,]\s*{name}\s*,"
+    return len(name) == 1 and bool(re.search(root, code)) and not re.search(divided, code)
 
 
 def head_counts(layer: Layer, queries: Matrix, rows: int) -> Iterator[int]:

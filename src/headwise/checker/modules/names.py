@@ -11,7 +11,7 @@ from headwise.checker.arguments.roles import normalize
 
 _BEFORE = (
     "(?:self|cross|attn|attention|att|multihead|mha|ws?|to|fc|lin|linear|proj|project|transform|c|sn|conv|conv1x1|dense"
-    "|weights?|kernel|mat|matrix|layer|in|input|head|get|x|map|add|added|img|image|txt|text|ctx|context)*"
+    "|weights?|kernel|mat|matrix|m|p|layer|in|input|head|get|x|map|add|added|img|image|txt|text|ctx|context)*"
 )
 _AFTER = (
     "(?:s|ws?|proj|projs|projections?|project|projector|lin|linears?|layers?|nets?|conv|conv1x1|dense|weights?|fcs?"
@@ -33,7 +33,7 @@ _OUTPUT = (
     "|recombine"
 )
 _WEAK_OUTPUT = re.compile(
-    "(?:attn|attention|att|c|sn|heads?|conv|conv1x1|img|image|txt|text|ctx|context)*(?:proj|projection|project|dense|fc|linear|lin|attn|w|z)"
+    "(?:w|attn|attention|att|c|sn|heads?|conv|conv1x1|img|image|txt|text|ctx|context)*(?:proj|projection|project|dense|fc|linear|lin|attn|w|z)w?"
 )
 _LEAVES = {"data", "array", "weight", "bias", "kernel", "w", "b", "weights", "biases", "gamma", "beta", "scale"}
 # names that say nothing: what contains them may say more

@@ -7,7 +7,7 @@ import inspect
 import textwrap
 import tokenize
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from io import BytesIO
@@ -90,3 +90,33 @@ def class_members(tree: ast.AST, name: str) -> tuple[list[str], dict[str, ast.Fu
             methods = {n.name: n for n in classes[owner].body if isinstance(n, ast.FunctionDef)} | methods
             waiting += [base.id for base in classes[owner].bases if isinstance(base, ast.Name)]
     return [text for text in docstrings if text], methods
+
+
+def assigned_pairs(statement: ast.Assign | ast.AnnAssign | ast.AugAssign) -> list[tuple[ast.expr, ast.expr]]:
+    """Each target of an assignment, with what it is computed from."""
+    assert statement.value is not None
+    value = statement.value
+    pairs: list[tuple[ast.expr, ast.expr]] = []
+    for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+        targets, values = getattr(target, "elts", None), _items(value)
+        if targets and values and len(targets) == len(values):
+            pairs += zip(targets, values, strict=True)
+        else:
+            pairs += [(single, value) for single in single_targets(target)]
+    return pairs
+
+
+def _items(value: ast.expr) -> list[ast.expr]:
+    """The items of a tuple or list; those of a comprehension over one, each as what it is computed from."""
+    if isinstance(value, ast.GeneratorExp | ast.ListComp) and len(value.generators) == 1:
+        return [ast.Tuple([value.elt, item], ast.Load()) for item in _items(value.generators[0].iter)]
+    return getattr(value, "elts", [])
+
+
+def single_targets(target: ast.expr) -> Iterator[ast.expr]:
+    """What is assigned, item by item."""
+    if isinstance(target, ast.Tuple | ast.List):
+        for item in target.elts:
+            yield from single_targets(item)
+    else:
+        yield target.value if isinstance(target, ast.Starred) else target

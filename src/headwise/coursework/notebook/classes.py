@@ -1,4 +1,4 @@
-"""The attention classes of a notebook, checked in a separate process.
+"""The attention classes of a notebook, and attention in its cells outside functions, checked in a separate process.
 
 A class is checked by making instances of it and looking into them, so the checker runs in the same process as the
 notebook; that process is confined in the same way, and sends back verdicts as text.
@@ -14,10 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 import headwise
 from headwise.checker import Verdict
+from headwise.checker.user_code.source import assigned_pairs
 from headwise.coursework.notebook.run import LIMITS, NotebookRun
 from headwise.grading.sandbox import ENVIRONMENT, early_imports, printable
+
+_FEWEST_ARRAYS = 3  # from which attention can be computed
 
 _START = """
 import sys
@@ -29,7 +34,7 @@ main()
 
 
 class CheckedClass(NamedTuple):
-    """A class of the notebook: its verdict, or the reason why there is none."""
+    """A class or an array of the notebook: its verdict, or the reason why there is none."""
 
     name: str
     verdict: Verdict | None
@@ -41,7 +46,7 @@ def check_classes(run: NotebookRun) -> tuple[CheckedClass, ...]:
     names = [node.name for node in run.tree.body if isinstance(node, ast.ClassDef)]
     if not names:
         return ()
-    replies = {reply["name"]: reply for reply in _replies(run, list(dict.fromkeys(names)))}
+    replies = {reply["name"]: reply for reply in _replies(run, {"classes": list(dict.fromkeys(names))})}
     unfinished = {"problem": "its check did not come to an end"}
     return tuple(
         CheckedClass(name, _verdict(reply), printable(reply.get("problem", "")))
@@ -50,27 +55,37 @@ def check_classes(run: NotebookRun) -> tuple[CheckedClass, ...]:
     )
 
 
+def check_cells(run: NotebookRun) -> tuple[CheckedClass, ...]:
+    """Check the arrays that the cells of a notebook compute as attention, outside functions."""
+    if sum(isinstance(value, np.ndarray) for value in run.values.values()) < _FEWEST_ARRAYS:
+        return ()
+    found = [(reply["name"], _verdict(reply)) for reply in _replies(run, {"arrays": list(run.values)})]
+    return tuple(CheckedClass(name, verdict) for name, verdict in found if verdict is not None)
+
+
 def instances(tree: ast.Module, name: str) -> Iterator[str]:
     """Variables to which the notebook assigns an instance of a class."""
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            function, target = node.value.func, node.targets[0]
-            if isinstance(function, ast.Name) and function.id == name and isinstance(target, ast.Name):
+        for target, value in assigned_pairs(node) if isinstance(node, ast.Assign) else ():
+            made = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == name
+            if made and isinstance(target, ast.Name):
                 yield target.id
 
 
-def _replies(run: NotebookRun, names: list[str]) -> Iterator[dict[str, str]]:
+def _replies(run: NotebookRun, wanted: dict[str, list[str]]) -> Iterator[dict[str, str]]:
     folder = run.path.resolve().parent
     task = {
         "source": run.source,
         "file": f"{run.path.name} (code)",
-        "classes": names,
         "early": early_imports([run.source]),
         "folder": str(folder),
         "memory": LIMITS.memory_mb << 20,
         "seconds": int(LIMITS.seconds_in_all),
         "seconds_per_statement": LIMITS.seconds_per_statement,
-    }
+        "classes": [],
+        "arrays": [],
+    } | wanted
+    names = [name for listed in wanted.values() for name in listed]
     command = [sys.executable, "-P", "-s", "-B", "-c", _START, str(Path(headwise.__file__).parents[1])]
     try:
         completed = subprocess.run(

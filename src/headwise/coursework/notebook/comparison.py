@@ -64,8 +64,10 @@ def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: Notebo
     if kind not in ("self_attention", "multi_head"):
         inputs_of_kind = "queries, keys and values" if kind == "attention" else "two inputs"
         return OutputComparison("", problem=f"it takes {inputs_of_kind}")
-    if checked.is_class:
+    if checked.form == "class":
         return _compare_instance(run, checked, inputs)
+    if checked.form == "array":
+        return _compare_closest(run, checked.name, inputs)
     single = kind == "self_attention"
     call, used, problem = _call(run.tree, checked, inputs, single)
     expected = _expected(inputs, single, used, _is_causal(checked.verdict.conventions))
@@ -76,12 +78,17 @@ def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: Notebo
 def compare_notebook_call(run: NotebookRun, name: str, inputs: NotebookArrays) -> OutputComparison | None:
     """The notebook's own call of a function with the tokens; None if none gives an output of attention's shape."""
     for call in _notebook_calls(run.tree, name, inputs.sources["X"][0]):
-        expected = _expected(inputs, False, set(inputs.sources))
-        results = [_compare(run, call, replace(expected, heads=heads)) for heads in dict.fromkeys((inputs.heads, 1))]
-        closest = min(results, key=lambda result: result.difference)
+        closest = _compare_closest(run, call, inputs)
         if np.isfinite(closest.difference):
             return closest
     return None
+
+
+def _compare_closest(run: NotebookRun, expression: str, inputs: NotebookArrays) -> OutputComparison:
+    """Compare what an expression gives with one head, and with all, and keep the smaller difference."""
+    expected = _expected(inputs, False, set(inputs.sources))
+    results = [_compare(run, expression, replace(expected, heads=heads)) for heads in dict.fromkeys((inputs.heads, 1))]
+    return min(results, key=lambda result: result.difference)
 
 
 def _is_causal(conventions: tuple[str, ...]) -> bool:
@@ -145,8 +152,29 @@ def _notebook_calls(tree: ast.Module, name: str, tokens: str) -> Iterator[str]:
     for node in (item for statement in outside for item in ast.walk(statement)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name):
             continue
-        if any(ast.unparse(argument) == tokens for argument in node.args):
+        if any(_unconverted(argument) == tokens for argument in node.args):
             yield ast.unparse(node)
+
+
+def _unconverted(argument: ast.expr) -> str:
+    """An array that is passed, without what makes another kind of array of it or adds an axis."""
+    match argument:
+        case ast.Subscript(value=inner, slice=ast.Constant(value=None)):
+            return _unconverted(inner)
+        case (
+            ast.Attribute(value=inner, attr="values")
+            | ast.Call(
+                func=ast.Attribute(
+                    value=inner, attr="to_numpy" | "numpy" | "copy" | "astype" | "float" | "double" | "unsqueeze"
+                )
+            )
+        ):
+            return _unconverted(inner)
+        case ast.Call(
+            func=ast.Attribute(attr="array" | "asarray" | "tensor" | "as_tensor" | "from_numpy"), args=[inner, *_]
+        ):
+            return _unconverted(inner)
+    return ast.unparse(argument)
 
 
 def _parameters(tree: ast.Module, name: str) -> list[tuple[str, bool]]:

@@ -15,7 +15,7 @@ import numpy as np
 from headwise.checker import UncallableError, Verdict, check
 from headwise.checker.user_code.notebooks import name_cells
 from headwise.coursework.notebook.candidates import role_of_expression
-from headwise.coursework.notebook.classes import check_classes
+from headwise.coursework.notebook.classes import check_cells, check_classes
 from headwise.coursework.notebook.projections import projection_roles
 from headwise.coursework.notebook.run import NotebookRun
 from headwise.errors import HeadwiseError
@@ -42,14 +42,15 @@ def {adapter}({parameters}):
 
 @dataclass(frozen=True)
 class CheckedFunction:
-    """A function or class of the notebook with the checker's verdict."""
+    """A function, a class or an array of the notebook with the checker's verdict."""
 
     name: str
     verdict: Verdict | None  # none for a function that the checker cannot call
     # whole numbers of the notebook that it uses without having them as arguments, so that it fits these sizes only
     sizes: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()  # arrays of the notebook that it uses without having them as arguments
-    is_class: bool = False  # whether it is a class, whose instances hold their weights
+    # what it is: a class has instances that hold their weights, an array is computed by the cells outside functions
+    form: Literal["function", "class", "array"] = "function"
     source: str = ""  # the code of all cells
 
     def report(self, format: Literal["text", "markdown", "json"] = "text") -> str:
@@ -59,7 +60,7 @@ class CheckedFunction:
 
 
 def check_functions(run: NotebookRun) -> tuple[tuple[CheckedFunction, ...], tuple[str, ...]]:
-    """Check everything in a notebook that can be called as attention, in its sandbox.
+    """Check everything in a notebook that can be called as attention, in its sandbox, else what its cells compute.
 
     Returns the checked functions and notes on classes that could not be checked.
     """
@@ -70,7 +71,10 @@ def check_functions(run: NotebookRun) -> tuple[tuple[CheckedFunction, ...], tupl
         if verdict is None:
             notes.append(f"the class {name} was not checked: {problem.removeprefix(f'{name}: ').rstrip('.')}")
         else:
-            checked.append(CheckedFunction(name, verdict, is_class=True, source=run.source))
+            checked.append(CheckedFunction(name, verdict, form="class", source=run.source))
+    if not checked:
+        cells = check_cells(run)
+        checked = [CheckedFunction(item.name, item.verdict, form="array", source=run.source) for item in cells]
     return tuple(checked), tuple(notes)
 
 

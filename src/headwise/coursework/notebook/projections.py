@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from headwise.checker.arguments.roles import role_of
+from headwise.checker.user_code.source import assigned_pairs
 
 _PRODUCTS = ("dot", "matmul", "mm", "bmm")
 
@@ -44,9 +45,17 @@ def projection_roles(statements: Sequence[ast.stmt]) -> dict[str, str]:
     by_part = {part: set().union(*pairs) for part, pairs in factors.items()}
     tokens = set.intersection(*by_part.values())
     if len(tokens) != 1 or any(len(names) != 2 for names in by_part.values()):
-        return {}
+        return _tokens_of_fused(statements)
     matrices = {names.difference(tokens).pop(): f"W{part}" for part, names in by_part.items()}
     return {tokens.pop(): "X", **matrices, **biases} if len(matrices) == len(by_part) else {}
+
+
+def _tokens_of_fused(statements: Sequence[ast.stmt]) -> dict[str, str]:
+    """The tokens, if one array alone is multiplied with a matrix of queries, keys and values."""
+    pairs = [{_name(left), _name(right)} for statement in statements for left, right in products(statement)]
+    fused = [{name for name in pair if role_of(name) == "Wqkv"} for pair in pairs]
+    others = {name for pair, names in zip(pairs, fused, strict=True) if len(names) == 1 for name in pair - names}
+    return dict.fromkeys(others, "X") if len(others) == 1 and "" not in others else {}
 
 
 def scope_roles(tree: ast.Module) -> dict[str, str]:
@@ -64,15 +73,9 @@ def statements_outside(tree: ast.Module) -> list[ast.stmt]:
 def _assignments(statements: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
     """Names with the expressions that they are assigned; of tuples, item by item."""
     for node in (item for statement in statements for item in ast.walk(statement)):
-        if not isinstance(node, ast.Assign):
-            continue
-        for target in node.targets:
+        for target, value in assigned_pairs(node) if isinstance(node, ast.Assign) else ():
             if isinstance(target, ast.Name):
-                yield target.id, node.value
-            elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
-                for item, value in zip(target.elts, node.value.elts, strict=False):
-                    if isinstance(item, ast.Name):
-                        yield item.id, value
+                yield target.id, value
 
 
 def _name(node: ast.expr) -> str:

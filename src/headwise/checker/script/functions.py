@@ -1,0 +1,220 @@
+"""Functions of the statements of a script: what is computed from tokens becomes what is returned for them."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from headwise.checker.arguments.products import factors_of
+from headwise.checker.arguments.roles import role_of
+from headwise.checker.calling.responses import bare
+from headwise.checker.script.flow import (
+    DEFINITIONS,
+    Flow,
+    base_name,
+    changed,
+    have_same_numbers,
+    is_layer,
+    is_numbers,
+    is_weight,
+    loaded,
+    owner,
+)
+from headwise.checker.user_code.numpy_guard import np
+from headwise.checker.user_code.source import nodes_in, parse
+
+_MOST = 8  # outputs of a script that are tried
+_FEWEST = 2  # arrays from which attention is computed: tokens, and at least one matrix
+
+
+@dataclass(frozen=True)
+class ScriptFunction:
+    """An array that a script computes, as a function of the tokens; the matrices remain variables."""
+
+    name: str  # of the array
+    text: str  # of the script with the statements that compute the array in a function, each in its line
+    sources: tuple[str, ...]  # the variables that it is computed from
+
+    def define(self, module: ModuleType) -> Callable[..., Any]:
+        """Define the function in the module of the script, and let `inspect` find its text."""
+        file = f"{module.__file__}:{self.name}"
+        for name in self.sources:
+            if getattr(vars(module)[name], "dtype", None) == np.int64:  # numbers that were typed
+                vars(module)[name] = vars(module)[name].astype(np.float64)
+        tree = ast.parse(self.text, file)
+        node = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == self.name)
+        before = vars(module).get(self.name)
+        exec(compile(ast.Module([node], []), file, "exec"), vars(module))
+        function: Callable[..., Any] = vars(module)[self.name]
+        vars(module)[self.name] = before
+        linecache.cache[file] = (len(self.text), None, self.text.splitlines(keepends=True), file)
+        module.__file__ = file
+        return function
+
+
+def functions_of_script(text: str, values: Mapping[str, Any]) -> Iterator[ScriptFunction]:
+    """The arrays that may be the outputs of attention, each as a function.
+
+    `values`: of the script's variables, once it has run.
+    """
+    tree = parse(text)
+    definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    statements = [node for node in tree.body if not isinstance(node, DEFINITIONS)]
+    flow = Flow(values, definitions)
+    flow.run(statements)
+    for name in _outputs(flow)[:_MOST]:
+        sources = {owner(source) for source in flow.sources_of(name)}
+        tokens = [*_tokens(flow, sources, statements), *_unused_contexts(flow)]
+        kept = _computing(flow, name, statements)
+        if not tokens or not kept:
+            continue
+        shape = np.shape(bare(values[tokens[0]]))  # the only one that the statements may take
+        head = [
+            f"def {name}({', '.join(tokens)}):  # tokens of shape {shape}",
+            *filter(None, (_as_listed(n, values[n]) for n in tokens)),
+        ]
+        function = _text(text, tree, head, kept, _as_rows(name, values[name]))
+        if set(tokens) == sources:
+            function = _with_own_width(function, tokens[0], values[tokens[0]])
+        if function and _is_python(function):
+            yield ScriptFunction(name, function, tuple(sources))
+
+
+def _outputs(flow: Flow) -> list[str]:
+    """The first arrays that are computed from the most sources, up to the order of their numbers."""
+    values = {name: flow.values.get(name) for name in flow.outside if name not in flow.sources}
+    names = [name for name, value in values.items() if is_numbers(value) and not isinstance(value, dict)]
+    of = {name: flow.sources_of(name) for name in names}
+    most = [n for n in names if len(of[n]) >= _FEWEST and not any(of[n] < others for others in of.values())]
+    found: list[str] = []
+    for name in most:
+        earlier = [other for other in found if other in flow.ancestors[name] and of[other] == of[name]]
+        more = all(flow.parts_of(other) < flow.parts_of(name) for other in earlier)
+        if not (more or have_same_numbers(flow.values[earlier[-1]], flow.values[name])):
+            continue
+        replaced = earlier if more else earlier[-1:]
+        found = [other for other in found if other not in replaced] + [name]
+    return [name for name in found if name not in flow.parts]
+
+
+def _tokens(flow: Flow, sources: set[str], statements: list[ast.stmt]) -> list[str]:
+    """Which of the sources are tokens: by their names, and by what they are multiplied with."""
+    if all(role_of(name) in ("q", "k", "v") for name in sources):
+        return [name for name in flow.outside if name in sources]
+    weights = {n for n in sources if is_weight(n) or isinstance(flow.values[n], dict) or is_layer(flow.values[n])}
+    tokens = {name for name in sources - weights if role_of(name) == "X"}
+    products = [pair & sources for pair in _products(flow, statements) if len(pair & sources) == 2]
+    if not weights and not tokens and products:
+        tokens = {max(sorted(sources), key=lambda name: sum(name in pair for pair in products))}
+    for _ in sources:
+        for pair in products:
+            if len(pair & weights) == 1:
+                tokens |= pair - weights
+            elif len(pair & tokens) == 1:
+                weights |= pair - tokens
+    return [name for name in flow.outside if name in tokens]
+
+
+def _unused_contexts(flow: Flow) -> list[str]:
+    """The tokens to attend to, by their names, from which nothing is computed."""
+    used = frozenset[str]().union(*flow.ancestors.values())
+    return [name for name in flow.outside if name in flow.sources and role_of(name) == "context" and name not in used]
+
+
+def _products(flow: Flow, statements: list[ast.stmt]) -> list[frozenset[str]]:
+    """The pairs of variables that are multiplied with each other, or of which one is called with the other."""
+    pairs = []
+    for node in (node for statement in statements for node in nodes_in(statement)):
+        factors = [node.func, *node.args] if isinstance(node, ast.Call) else factors_of(node)
+        names = {flow.loops.get(name, name) for name in map(base_name, factors)}
+        pairs += [frozenset((a, b)) for a in names for b in names if a < b]
+    return pairs
+
+
+def _computing(flow: Flow, name: str, statements: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements that compute an array from its sources."""
+    needed, kept = {name}, []
+    for statement in reversed(statements):
+        if not changed(statement) & needed:
+            continue
+        kept.append(statement)
+        replaced = isinstance(statement, ast.Assign) and all(
+            isinstance(n, ast.Name) for target in statement.targets for n in getattr(target, "elts", [target])
+        )
+        if replaced:
+            needed -= changed(statement)
+        needed |= {n for n in loaded(statement) if n not in flow.sources and _is_computed(flow, n)}
+    return kept[::-1]
+
+
+def _as_listed(tokens: str, value: Any) -> str:
+    """The statement that makes a list of the rows of an array, as vectors or columns as in the script's list."""
+    if not isinstance(value, list):
+        return ""
+    columns = ".reshape(-1, 1)" if np.ndim(bare(value[0])) == 2 else ""
+    return f" {tokens} = [x{columns} for x in {tokens}]"
+
+
+def _as_rows(output: str, value: Any) -> str:
+    """The expression of an output, of whose vectors or columns in a list one array is made."""
+    is_list = isinstance(value, list) and sum(side > 1 for side in np.shape(bare(value[0]))) <= 1
+    return f'__import__("numpy").stack([x.reshape(-1) for x in {output}])' if is_list else output
+
+
+def _with_own_width(text: str, queries: str, value: Any) -> str:
+    """The text with the width of queries in place of the number of which it takes the root."""
+    width = np.shape(value)[-1]
+    roots = re.compile(rf"(?<=sqrt\(){width}(\.0?)?(?=\))|(?<![\w.]){width}(\.0?)?(?=\s*\*\*)")
+    return roots.sub(f"{queries}.shape[-1]", text)
+
+
+def _is_computed(flow: Flow, name: str) -> bool:
+    """Whether a variable is computed from tokens or matrices, or is an array of the sizes that others have."""
+    return bool(flow.sources_of(name) or (flow.ancestors.get(name) and hasattr(flow.values.get(name), "shape")))
+
+
+def _text(text: str, tree: ast.Module, head: list[str], kept: list[ast.stmt], result: str) -> str:
+    """The script with these statements in a function, on the lines on which they are; empty if no lines are free.
+
+    `head`: the lines with which the function begins.
+    `result`: what it returns.
+    """
+    lines = text.splitlines()
+    definitions = [node for node in tree.body if isinstance(node, DEFINITIONS)]
+    taken = {line for node in definitions for line in range(node.lineno, _end(node) + 1)}
+    taken |= {i for i, line in enumerate(lines, 1) if line.startswith("# %% cell")}
+    first, last = kept[0].lineno, max(map(_end, kept))
+    free = [i for i in range(1, first) if i not in taken][-len(head) :]
+    if len(free) < len(head):
+        return ""
+    replaced = [node for node in tree.body if node.lineno < first and _end(node) >= free[0] and node not in definitions]
+    begin = min([free[0], *(node.lineno for node in replaced)])
+    written = {i: lines[i - 1] for i in range(1, first) if i < begin or i in taken}
+    written |= dict(zip(free, head, strict=True))
+    for node in tree.body:
+        inside = node in definitions and free[0] < node.lineno < last
+        if node in kept or inside:
+            code = ast.get_source_segment(text, node) or ""
+            for i, line in enumerate(code.splitlines(), node.lineno):
+                separate = i == node.lineno and i in written and not inside  # from another statement in its line
+                written[i] = f"{written[i]}; {line}" if separate else f" {line}"
+    written[max(written) + 1] = f" return {result}"
+    return "\n".join(written.get(i, "") for i in range(1, max(written) + 1)) + "\n"
+
+
+def _is_python(text: str) -> bool:
+    """Whether the statements fit into one function: those in the line of another may not."""
+    try:
+        parse(text)
+    except SyntaxError:
+        return False
+    return True
+
+
+def _end(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno

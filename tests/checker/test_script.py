@@ -124,6 +124,35 @@ weights = weights / weights.sum(axis=1, keepdims=True)
 output = weights @ V
 """
 )
+ALONE = (
+    START
+    + """inputs = rng.normal(size=(6, 3))
+scores = inputs @ inputs.T
+weights = np.exp(scores - scores.max(axis=AXIS, keepdims=True))
+weights /= weights.sum(axis=AXIS, keepdims=True)
+contexts = weights @ inputs
+"""
+)
+UNNAMED = (
+    START
+    + """E = rng.normal(size=(4, 5))  # a token is a column
+A_query = rng.normal(size=(4, 4)); A_key = rng.normal(size=(4, 4)); A_value = rng.normal(size=(4, 4))
+queries, keys, values = A_query @ E, A_key @ E, A_value @ E
+logits = PRODUCT / 2
+weights = np.exp(logits) / np.exp(logits).sum(axis=0)
+output = values @ weights
+"""
+)
+LOOKED_UP = (
+    START
+    + """X = rng.normal(size=(3, 4))
+W = {"Q": rng.normal(size=(4, 4)), "K": rng.normal(size=(4, 4)), "V": rng.normal(size=(4, 4))}
+projected = {name: X @ w for name, w in W.items()}
+S = projected["Q"].dot(projected["K"].T) / SCALE
+A = np.exp(S - S.max(1, keepdims=True))
+Z = (A / A.sum(1, keepdims=True)).dot(projected["V"])
+"""
+)
 TORCH = """import torch
 import torch.nn.functional as F
 
@@ -143,6 +172,9 @@ RIGHT = {
     "columns": COLUMNS.replace("BIAS", "beta_v"),
     "cross": CROSS.replace("SIDE", "enc"),
     "given": GIVEN.replace("SCALE", "np.sqrt(5)"),
+    "alone": ALONE.replace("AXIS", "1"),
+    "unnamed": UNNAMED.replace("PRODUCT", "keys.T @ queries"),
+    "looked up": LOOKED_UP.replace("SCALE", "np.sqrt(4)"),
     "permuted": ONE_HEAD.replace("SCALE", "2")
     .replace("Q, K, V = X @", "Z = X[[1, 0, 2, 4, 3]]\nQ, K, V = Z @")
     .replace("X @ W_key, X @", "Z @ W_key, Z @"),
@@ -154,6 +186,9 @@ WRONG = {
     "filled": (FILLED.replace("SHARE", "share[i]"), None),
     "columns": (COLUMNS.replace("BIAS", "beta_v").replace("np.sqrt(D)", "D"), "scale-no-root"),
     "cross": (CROSS.replace("SIDE", "dec"), "context-ignored"),
+    "alone": (ALONE.replace("AXIS", "0"), "softmax-axis"),
+    "unnamed": (UNNAMED.replace("PRODUCT", "queries.T @ keys"), "qk-swapped"),
+    "looked up": (LOOKED_UP.replace("SCALE", "4"), "scale-no-root"),
     "given": (GIVEN.replace(" / SCALE", ""), "scale-missing"),
 }
 LAYERS = """import torch
@@ -184,6 +219,7 @@ def test_right_scripts_are_right(case, tmp_path):
     assert verdict.ok, verdict
 
 
+@pytest.mark.whole_search
 @pytest.mark.parametrize("case", WRONG)
 def test_the_mistake_of_a_script_is_named(case, tmp_path):
     text, code = WRONG[case]

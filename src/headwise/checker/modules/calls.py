@@ -27,7 +27,9 @@ _CROSS = re.compile(r"(is_?)?(cross|encoder_?decoder)(_?att(n|ention))?")  # fla
 _CLOSE = 1e-3  # a norm adds a small number to what it divides by
 _OTHER = 9  # where the layer is as wide as that
 # numbers of tokens in code, and in comments on the shape of tokens
-_COUNTED = re.compile(r"\b(?:range|zeros|ones|empty|full|tri|eye|view|reshape|shape)[ (]+(?:\d+, ?(?=\d+, ?\d))?(\d{1,3})\b")
+_COUNTED = re.compile(
+    r"\b(?:range|zeros|ones|empty|full|tri|eye|view|reshape|shape)[ (]+(?:\d+, ?(?=\d+, ?\d))?(\d{1,3})\b"
+)
 _MOST = 260  # tokens: as many as those of a grid of 16 × 16 and some more
 _MOST_ERRORS = 2_000  # after which a layer is refused: those that work are called within a thousand tries
 _VISIBLE = tuple(product(("BNN", "NN", "BN", "B1NN", "B11N"), (True, False, 0.0)))  # masks that may hide nothing

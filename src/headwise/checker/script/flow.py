@@ -14,6 +14,7 @@ from headwise.checker.user_code.numpy_guard import np
 from headwise.checker.user_code.source import assigned_pairs, nodes_in, single_targets
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+PARTS = ("q", "k", "v")
 _MASK = re.compile(r"mask|caus|tri[lu]$|future|visib|allow|hid|keep|block|past")
 
 
@@ -55,7 +56,9 @@ class Flow:
 
     def parts_of(self, name: str) -> frozenset[str]:
         """Whether a variable is computed from queries, from keys and from values, or is one of them."""
-        return frozenset(self.parts[n] for n in (name, *self.ancestors[name]) if n in self.parts)
+        computed = [n for n in (name, *self.ancestors[name]) if owner(n) not in self.sources]
+        roles = (self.parts.get(n) or role_of(n.partition("[")[2].rstrip("]") or "_") for n in computed)
+        return frozenset(role for role in roles if role in PARTS)
 
     def ancestors_of(self, node: ast.AST, seen: frozenset[str] = frozenset()) -> frozenset[str]:
         """The variables that some code reads, also in functions of the file, and those that they are computed from."""
@@ -78,7 +81,7 @@ class Flow:
                 self.outside.setdefault(name)
             is_source = self._is_source(name, before)
             role = role_of(re.sub(r"_?\d+$", "", name))
-            self.parts |= {name: role} if role in ("q", "k", "v") and not is_source else {}
+            self.parts |= {name: role} if role in PARTS and not is_source else {}
             self.sources = self.sources | {name} if is_source else self.sources - {name}
             self.ancestors[name] = frozenset() if is_source else before
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,7 @@ from headwise.checker.arguments.roles import role_of
 from headwise.checker.calling.responses import bare
 from headwise.checker.script.flow import (
     DEFINITIONS,
+    PARTS,
     Flow,
     base_name,
     changed,
@@ -26,10 +27,9 @@ from headwise.checker.script.flow import (
     owner,
 )
 from headwise.checker.user_code.numpy_guard import np
-from headwise.checker.user_code.source import nodes_in, parse
+from headwise.checker.user_code.source import last_name, nodes_in, parse
 
 _MOST = 8  # outputs of a script that are tried
-_FEWEST = 2  # arrays from which attention is computed: tokens, and at least one matrix
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class ScriptFunction:
     name: str  # of the array
     text: str  # of the script with the statements that compute the array in a function, each in its line
     sources: tuple[str, ...]  # the variables that it is computed from
+    renamed: Mapping[str, str]  # the names of matrices in the function, where their own say nothing
 
     def define(self, module: ModuleType) -> Callable[..., Any]:
         """Define the function in the module of the script, and let `inspect` find its text."""
@@ -46,6 +47,7 @@ class ScriptFunction:
         for name in self.sources:
             if getattr(vars(module)[name], "dtype", None) == np.int64:  # numbers that were typed
                 vars(module)[name] = vars(module)[name].astype(np.float64)
+        vars(module).update({new: vars(module)[old] for old, new in self.renamed.items()})
         tree = ast.parse(self.text, file)
         node = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == self.name)
         before = vars(module).get(self.name)
@@ -71,7 +73,7 @@ def functions_of_script(text: str, values: Mapping[str, Any]) -> Iterator[Script
         sources = {owner(source) for source in flow.sources_of(name)}
         tokens = [*_tokens(flow, sources, statements), *_unused_contexts(flow)]
         kept = _computing(flow, name, statements)
-        if not tokens or not kept:
+        if not tokens or not kept or (len(sources) == 1 and not _has_softmax(kept, definitions)):
             continue
         shape = np.shape(bare(values[tokens[0]]))  # the only one that the statements may take
         head = [
@@ -81,8 +83,11 @@ def functions_of_script(text: str, values: Mapping[str, Any]) -> Iterator[Script
         function = _text(text, tree, head, kept, _as_rows(name, values[name]))
         if set(tokens) == sources:
             function = _with_own_width(function, tokens[0], values[tokens[0]])
+        renamed = _renamed(flow, sources - {*tokens})
+        for old, new in renamed.items():
+            function = re.sub(rf"(?<![\w.]){old}\b", new, function)
         if function and _is_python(function):
-            yield ScriptFunction(name, function, tuple(sources))
+            yield ScriptFunction(name, function, tuple(sources), renamed)
 
 
 def _outputs(flow: Flow) -> list[str]:
@@ -90,11 +95,13 @@ def _outputs(flow: Flow) -> list[str]:
     values = {name: flow.values.get(name) for name in flow.outside if name not in flow.sources}
     names = [name for name, value in values.items() if is_numbers(value) and not isinstance(value, dict)]
     of = {name: flow.sources_of(name) for name in names}
-    most = [n for n in names if len(of[n]) >= _FEWEST and not any(of[n] < others for others in of.values())]
+    most = [n for n in names if _are_enough(of[n]) and not any(of[n] < others for others in of.values())]
     found: list[str] = []
     for name in most:
         earlier = [other for other in found if other in flow.ancestors[name] and of[other] == of[name]]
         more = all(flow.parts_of(other) < flow.parts_of(name) for other in earlier)
+        if len(of[name]) == 1:  # tokens that are queries, keys and values themselves
+            more |= np.shape(bare(values[name])) == np.shape(bare(flow.values[next(iter(of[name]))]))
         if not (more or have_same_numbers(flow.values[earlier[-1]], flow.values[name])):
             continue
         replaced = earlier if more else earlier[-1:]
@@ -102,9 +109,14 @@ def _outputs(flow: Flow) -> list[str]:
     return [name for name in found if name not in flow.parts]
 
 
+def _are_enough(sources: Collection[str]) -> bool:
+    """Whether attention can be computed from these: from tokens and a matrix at least, or from tokens alone."""
+    return len(sources) > 1 or any(role_of(name) == "X" for name in sources)
+
+
 def _tokens(flow: Flow, sources: set[str], statements: list[ast.stmt]) -> list[str]:
     """Which of the sources are tokens: by their names, and by what they are multiplied with."""
-    if all(role_of(name) in ("q", "k", "v") for name in sources):
+    if all(role_of(name) in PARTS for name in sources):
         return [name for name in flow.outside if name in sources]
     weights = {n for n in sources if is_weight(n) or isinstance(flow.values[n], dict) or is_layer(flow.values[n])}
     tokens = {name for name in sources - weights if role_of(name) == "X"}
@@ -136,6 +148,17 @@ def _products(flow: Flow, statements: list[ast.stmt]) -> list[frozenset[str]]:
     return pairs
 
 
+def _renamed(flow: Flow, weights: set[str]) -> dict[str, str]:
+    """Names for the matrices whose own say nothing, by the queries, keys and values that are computed from each."""
+    renamed = {}
+    for name, role in flow.parts.items():
+        own = {owner(source) for source in flow.sources_of(name)} & weights
+        if len(own) == 1 and not is_weight(weight := own.pop()) and not isinstance(flow.values[weight], dict):
+            renamed[weight] = f"W_{role}"
+    new = [*renamed.values()]
+    return renamed if len({*new}) == len(new) and not {*new} & {*flow.values} else {}
+
+
 def _computing(flow: Flow, name: str, statements: list[ast.stmt]) -> list[ast.stmt]:
     """The statements that compute an array from its sources."""
     needed, kept = {name}, []
@@ -150,6 +173,11 @@ def _computing(flow: Flow, name: str, statements: list[ast.stmt]) -> list[ast.st
             needed -= changed(statement)
         needed |= {n for n in loaded(statement) if n not in flow.sources and _is_computed(flow, n)}
     return kept[::-1]
+
+
+def _has_softmax(statements: list[ast.stmt], definitions: Mapping[str, ast.stmt]) -> bool:
+    nodes = (node for statement in (*statements, *definitions.values()) for node in nodes_in(statement))
+    return any(last_name(node) in ("exp", "softmax") for node in nodes if isinstance(node, ast.expr))
 
 
 def _as_listed(tokens: str, value: Any) -> str:

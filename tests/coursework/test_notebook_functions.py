@@ -245,3 +245,9 @@ class Attention:
     _, functions = read(tmp_path, START, MATRICES, code, "one, two = Attention((Wq, Wk, Wv)), None")
     assert functions["Attention"].checked.verdict.mistakes == ("scale-missing",)
     assert functions["Attention"].comparison.unscaled
+
+
+def test_a_function_that_returns_the_weights_alone_is_compared_with_the_weights(tmp_path):
+    code = "def weights_of(X, Wq, Wk):\n    return softmax((X @ Wq) @ (X @ Wk).T / np.sqrt(3))\n"
+    _, functions = read(tmp_path, START, MATRICES, code, "weights_of(X, Wq, Wk)")
+    assert functions["weights_of"].comparison.agrees

@@ -71,6 +71,7 @@ def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: Notebo
     single = kind == "self_attention"
     call, used, problem = _call(run.tree, checked, inputs, single)
     expected = _expected(inputs, single, used, _is_causal(checked.verdict.conventions))
+    expected = replace(expected, weights="weights-only" in checked.verdict.conventions)
     result = _compare(run, call, expected) if call else OutputComparison("", problem=problem)
     return (result.problem and compare_notebook_call(run, checked.name, inputs)) or result
 
@@ -235,17 +236,21 @@ def _setting(name: str, inputs: NotebookArrays) -> str | None:
 
 @dataclass(frozen=True)
 class _Expected:
-    """The library's output for arrays that were passed."""
+    """The library's output for arrays that were passed, or its weights."""
 
     arrays: Mapping[str, Array]
     heads: int
     causal: bool
+    weights: bool = False  # whether they are compared
 
     def output(self, scale: float | None = None) -> Array:
         arrays: dict[str, Any] = dict(self.arrays)
         if self.causal and scale is None:
-            return np.asarray(causal_multi_head(arrays.pop("X"), arrays, self.heads).output)
-        return np.asarray(multi_head_attention(**arrays, heads=self.heads, scale=scale).output)
+            result = causal_multi_head(arrays.pop("X"), arrays, self.heads)
+        else:
+            result = multi_head_attention(**arrays, heads=self.heads, scale=scale)
+        weights = result.weights if self.heads > 1 else result.weights[0]
+        return weights if self.weights else result.output
 
 
 def _expected(inputs: NotebookArrays, single: bool, used: set[str], causal: bool = False) -> _Expected:

@@ -59,6 +59,7 @@ CHECKER = [
     "judgement",
     "other_arguments",
     "core",
+    "script",
     "loading",
     "diff",
 ]

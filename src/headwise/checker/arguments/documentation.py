@@ -288,7 +288,8 @@ class Documentation:
 
     def _with_name(self, name: str) -> list[str]:
         """The sentences that name an argument."""
-        return [s for s in self._sentences() if re.search(rf"\b{re.escape(name)}\b", s)]
+        border = r"\b" if name.isascii() else ""  # other scripts have no spaces
+        return [s for s in self._sentences() if re.search(f"{border}{re.escape(name)}{border}", s)]
 
     def _about(self, name: str) -> Iterator[str]:
         """Sentences that name an argument; if none says what True means, then others that speak of masks or padding."""

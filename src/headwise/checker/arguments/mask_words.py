@@ -17,12 +17,16 @@ YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non
 # the same in other languages; negated it says the opposite
 _VISIBLE_ABROAD = (
     r"sichtbar|erlaubt|beachtet|visibles?|visibil[ei]|vis[ií]ve(l|is)|autoris|permi[ts]|consentit|se voi?t|regard|"
-    r"можно|видн|видим|разреш|доступн"
+    r"gültig|v[áa]lid[eoa]|(puede|peut|può|pode|darf) (\w+ )?(ver|voir|mirar|vedere|guardare|olhar|sehen|beachten)\b|"
+    r"можно|видн|видим|разреш|доступн|(?<!不)可见|(?<!不)可以|有效|允许"
 )
 _HIDDEN_ABROAD = (
     r"verdeckt|maskiert|ausgeblendet|versteckt|verboten|cach[ée]|masqu|interdit|ocult|escond|nascost|mascherat|vietat|"
-    r"нельзя|скрыт|закрыт|запрещ"
+    r"ignorier|ignorad|ignoré|relleno|remplissage|preenchimento|riempimento|нельзя|скрыт|закрыт|запрещ|"
+    r"不可|屏蔽|遮|忽略|填充|隐藏"
 )
+_YES_ABROAD, _NO_ABROAD = (rf"(?<![\da-z.])({words})(?![\da-z])" for words in ("true|1", "false|0"))
+_LISTED = re.compile(r"[(\[][^()\[\]]*,[^()\[\]]*[)\]]")  # shapes and indices
 _NOT_ABROAD = r"\b(nicht|kein\w*|pas|non|não|не)\b"
 _CONDITION = re.compile(  # "weights are masked out where the mask is False"
     rf"([^.,;:]{{3,80}})\b(?:if|when|where|wherever|whenever)\b[^.;]{{0,60}}?(?:\b(?:is|are|equals?|of)\b|=)\W*"
@@ -62,8 +66,10 @@ def polarity(sentence: str) -> str:
 
 
 def _polarity_abroad(text: str) -> str:
-    """As `polarity`, of a sentence of another language that says what is where the mask is True, and only that."""
-    clauses = [re.split(_NO, text[match.end() : match.end() + 70])[0] for match in re.finditer(r"\btrue\b", text)]
+    """As `polarity`, of a sentence of another language that says what is where the mask is True or 1, and only that."""
+    text = _LISTED.sub("", text)
+    found = re.finditer(_YES_ABROAD, text)
+    clauses = [re.split(_NO_ABROAD, text[match.end() : match.end() + 70])[0] for match in found]
     stated = [
         meaning
         for meaning, words in (("attends", _VISIBLE_ABROAD), ("hides", _HIDDEN_ABROAD))

@@ -54,7 +54,8 @@ _ROLES = {
     "q": "q query queries qs qx xq qinput",
     "k": "k key keys ks",
     "v": "v value values vs",
-    "heads": "heads numheads nheads nhead nh head numhead headcount numberofheads numattentionheads nhd hnum",
+    "heads": "heads numheads nheads nhead nh head numhead headcount numberofheads numattentionheads nhd hnum"
+    " nqheads numqheads nqueryheads numqueryheads qheads queryheads hq",
     "key_heads": "kvheads numkvheads nkvheads numkeyvalueheads nkv nkvhead numkvgroups nkvgroups numgroups ngroups"
     " groups kvh hkv numkeyheads kvnumheads numqueriesgroups numquerygroups",
     "repeats": "nrep nreps numrep repeats repeat groupsize numkeyvaluegroups headspergroup queriesperkv repeatfactor",

@@ -29,7 +29,8 @@ def role_in_code(name: str, code: str, others: set[str | None]) -> str | None:
         return "heads"
     if re.search(rf"(?<![\w.]){name}\[(:, *)?\w+ *- *\w+ *[-+]", code):
         return "bias"  # of each distance
-    return "lengths" if re.search(rf"\barange\([^<>\n]*<=?\s*{name}\b", code) else None
+    bounds = rf"\barange\([^<>\n]*<=?\s*{name}\b|(range|min)\([^\n]*\b{name}\[\w+\]|:\s*{name}\[\w+\]\s*[\],]"
+    return "lengths" if re.search(bounds, code) else None
 
 
 def count_in_code(name: str, code: str, names: set[str]) -> str | None:

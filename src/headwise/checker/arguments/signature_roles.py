@@ -136,8 +136,9 @@ def role_in_signature(p: inspect.Parameter, parameters: list[inspect.Parameter],
     of_biases = p.default is p.empty and re.fullmatch(r"b|bs|bias(es)?", p.name.lower())
     if of_biases and len(matrices_in(p.name, code)) > 1:
         return "biases"
-    if role in (None, "heads") and p.default is p.empty and holds_matrices:
-        return "params"  # it holds the matrices, under whatever name
+    alone = role == "X" and not any(is_required(o) for o in parameters if o is not p)
+    if (role in (None, "heads") or alone) and p.default is p.empty and holds_matrices:
+        return "params"  # it holds the matrices, or queries, keys and values, under whatever name
     if role == "positions" and begins_again(p.name, code):
         return "restarts"
     others = {role_of(o.name) for o in parameters if o is not p}

@@ -18,9 +18,9 @@ WEIGHTS = {
     "matrix": ("matrix", "matrix"),
     "stack": ("stack", "matrix"),
     "list": ("list", "matrix"),
-    "dense": ("dense", "dense"),
-    "stack-output": ("stack", "stack"),
+    "stack-output": ("stack", "stack"),  # before dense ones: lists that are too long are cut off by `zip`
     "list-output": ("list", "list"),
+    "dense": ("dense", "dense"),
     "stack-dense": ("stack", "dense"),
     "dense-matrix": ("dense", "matrix"),
     "stack-turned": ("stack", "turned"),

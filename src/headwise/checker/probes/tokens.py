@@ -139,7 +139,7 @@ class Tokens(Generator):
             yield Probe("context", self.matrices(1.0, self.sizes.keys + 2, width, width, width, width))
             return
         b, n, _ = case["X"].shape
-        m = self.sizes.keys
+        m = self.sizes.keys + 4 * (self.sizes.keys == len(case["Wv"]))  # else weights have the shape of the output
         for count in (n, m, m):
             yield Probe("context", case | {"context": self.normal(b, count, case["Wk"].shape[1])})
         if "values" in self.takes:

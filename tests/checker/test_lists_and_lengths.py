@@ -1,0 +1,112 @@
+"""Masks of ones in other languages, lengths in loops, weights before outputs, lists cut off by `zip`, and names."""
+
+import numpy as np
+import pytest
+
+from headwise.checker.arguments.mask_words import polarity
+from helpers.verdicts import assert_verdict
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "meaning"),
+    [
+        ("mascara[i, j] vale 1 si la consulta i puede ver la clave j y 0 si no puede.", "attends"),
+        ("maske (B, N, M): True, wo ein Schlüssel sichtbar ist.", "attends"),
+        ("maske: 0 = Auffüllung, 1 = gültiges Wort", "attends"),
+        ("masque[i, j] = 1 là où la clé est masquée", "hides"),
+        ("掩码为1表示可见,0表示不可见", "attends"),
+        ("mask 中 1 的位置被屏蔽", "hides"),
+        ("maske: 1, wenn die Anfrage den Schlüssel nicht sehen darf", ""),
+        ("mask (B, 1, M)", ""),
+    ],
+)
+def test_what_one_means_in_other_languages(sentence, meaning):
+    assert polarity(sentence) == meaning
+
+
+def hides_what_may_be_seen(q, k, v, mascara):
+    """mascara[i, j] vale 1 si la consulta i puede ver la clave j y 0 si no puede."""
+    return softmax(np.where(mascara == 1, -1e30, q @ k.T / q.shape[1] ** 0.5)) @ v
+
+
+def of_a_mask_in_chinese(q, k, v, 掩码):
+    """掩码:形状(n, m),为1表示可见,为0表示不可见。"""
+    return softmax(np.where(掩码 == 0, q @ k.T / q.shape[1] ** 0.5, -1e30)) @ v
+
+
+def as_many_keys_as_there_are(q, k, v, seq_len):
+    """q, k and v (B, N, d), seq_len (B,)"""
+    out = np.zeros((*q.shape[:2], v.shape[2]))
+    for b in range(len(q)):
+        count = min(seq_len[b], k.shape[1])
+        if count:
+            out[b] = softmax(q[b] @ k[b, :count].T / np.sqrt(q.shape[2])) @ v[b, :count]
+    return out
+
+
+def one_key_too_many(q, k, v, seq_len):
+    """q, k and v (B, N, d), seq_len (B,)"""
+    out = np.zeros((*q.shape[:2], v.shape[2]))
+    for b in range(len(q)):
+        count = min(seq_len[b] + 1, k.shape[1])
+        out[b] = softmax(q[b] @ k[b, :count].T / np.sqrt(q.shape[2])) @ v[b, :count]
+    return out
+
+
+def weights_first_next_to_a_context(x, context, Wq, Wk, Wv):
+    q, k, v = x @ Wq, context @ Wk, context @ Wv
+    weights = softmax(q @ k.T / np.sqrt(q.shape[1]))
+    return weights, weights @ v
+
+
+def product(A, B):
+    return [[sum(a * b for a, b in zip(row, column, strict=False)) for column in zip(*B, strict=False)] for row in A]
+
+
+def lists_of_heads(X, WQ, WK, WV, WO):
+    total = np.zeros(())
+    for wq, wk, wv, wo in zip(WQ, WK, WV, WO, strict=False):
+        q, k, v = (product(X, w) for w in (wq, wk, wv))
+        scores = np.array(product(q, list(zip(*k, strict=True)))) / len(q[0]) ** 0.5
+        total = total + np.array(product(product(softmax(scores), v), wo))
+    return total
+
+
+def of_numbers_of_heads(x, Wq, Wk, Wv, n_q_heads, n_kv_heads):
+    q, k, v = ((x @ W).reshape(len(x), n, -1) for W, n in ((Wq, n_q_heads), (Wk, n_kv_heads), (Wv, n_kv_heads)))
+    k, v = (np.repeat(a, n_q_heads // n_kv_heads, axis=1) for a in (k, v))
+    p = softmax(np.einsum("nhd,mhd->hnm", q, k) / np.sqrt(q.shape[2]))
+    return np.einsum("hnm,mhe->nhe", p, v).reshape(len(x), -1)
+
+
+def of_a_dictionary(inputs):
+    q, k, v = inputs["q"], inputs["k"], inputs["v"]
+    return softmax(q @ k.T / np.sqrt(k.shape[-1])) @ v
+
+
+def of_a_dictionary_unscaled(inputs):
+    q, k, v = inputs["q"], inputs["k"], inputs["v"]
+    return softmax(q @ k.T) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes"),
+    [
+        (hides_what_may_be_seen, ("mask-inverted",)),
+        (of_a_mask_in_chinese, ("mask-inverted",)),
+        (as_many_keys_as_there_are, ()),
+        (one_key_too_many, ("lengths-off-by-one",)),
+        (weights_first_next_to_a_context, ()),
+        (lists_of_heads, ()),
+        (of_numbers_of_heads, ()),
+        (of_a_dictionary, ()),
+        (of_a_dictionary_unscaled, ("scale-missing",)),
+    ],
+)
+def test_verdict(function, mistakes):
+    assert_verdict(function, mistakes, ())

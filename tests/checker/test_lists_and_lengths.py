@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import headwise as hw
 from headwise.checker.arguments.mask_words import polarity
 from helpers.verdicts import assert_verdict
 
@@ -94,6 +95,38 @@ def of_a_dictionary_unscaled(inputs):
     return softmax(q @ k.T) @ v
 
 
+def of_lengths_in_french(q, k, v, longueurs):
+    """q, k, v (lot, n, d), longueurs (lot,)"""
+    visible = np.arange(k.shape[1]) < np.asarray(longueurs)[:, None]
+    return softmax(np.where(visible[:, None], q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[2]), -1e30)) @ v
+
+
+def in_loops(q, k, v, bias, transposed=False):
+    """q, k, v (n, d), bias (n, n)"""
+    n, out = len(q), np.zeros_like(v)
+    for i in range(n):
+        row = [q[i] @ k[j] / np.sqrt(len(q[i])) + (bias[j, i] if transposed else bias[i, j]) for j in range(n)]
+        out[i] = sum(w * v[j] for j, w in enumerate(softmax(np.array(row))))
+    return out
+
+
+def in_loops_with_a_bias_transposed(q, k, v, bias):
+    return in_loops(q, k, v, bias, True)
+
+
+def in_loops_of_other_lengths(q, k, v):
+    """q (n, d), k (m, d), v (m, e)"""
+    return softmax(q @ k[: len(q)].T / np.sqrt(q.shape[1])) @ v[: len(q)]
+
+
+def test_a_function_for_as_many_keys_as_queries_is_right_unless_it_says_more():
+    verdict = hw.check(in_loops)
+    assert verdict.ok
+    assert "equal-lengths" in verdict.conventions
+    assert hw.check(in_loops_with_a_bias_transposed).mistakes == ("bias-transposed",)
+    assert not hw.check(in_loops_of_other_lengths).ok
+
+
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [
@@ -101,6 +134,7 @@ def of_a_dictionary_unscaled(inputs):
         (of_a_mask_in_chinese, ("mask-inverted",)),
         (as_many_keys_as_there_are, ()),
         (one_key_too_many, ("lengths-off-by-one",)),
+        (of_lengths_in_french, ()),
         (weights_first_next_to_a_context, ()),
         (lists_of_heads, ()),
         (of_numbers_of_heads, ()),

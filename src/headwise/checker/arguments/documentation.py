@@ -252,8 +252,12 @@ class Documentation:
 
     def count_of_axes(self, name: str) -> int:
         """How many axes an argument has, if they are given after its name; else 0."""
+        return len(self.shape_of(name))
+
+    def shape_of(self, name: str) -> list[str]:
+        """The names of an argument's axes, if they are given after its name."""
         stated = re.search(rf"\b{re.escape(name)}\b[^()\[\]\n,;]{{0,40}}[\(\[]([\w\s,*]+)[\)\]]", self.text)
-        return len([word for word in stated[1].split(",") if word.strip()]) if stated else 0
+        return [word.strip() for word in stated[1].split(",") if word.strip()] if stated else []
 
     def is_vector(self, name: str) -> bool:
         """Whether an argument has one axis, by what is said after its name or by the name itself."""

@@ -36,6 +36,7 @@ _WORDS = {
     "num": "anzahl nombre numero",
     "mask": "masken? masques? mascaras? maschera",
     "weight": "gewichte? poids pesos? pesi",
+    "lengths": "laengen? langen? longueurs? longitud(?:es)? comprimentos? lunghezz[ae]",
 }
 _TRANSLATIONS = [(re.compile(rf"([wb]?)(?:{'|'.join(words.split())})"), word) for word, words in _WORDS.items()]
 

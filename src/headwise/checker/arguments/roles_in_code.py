@@ -29,7 +29,10 @@ def role_in_code(name: str, code: str, others: set[str | None]) -> str | None:
         return "heads"
     if re.search(rf"(?<![\w.]){name}\[(:, *)?\w+ *- *\w+ *[-+]", code):
         return "bias"  # of each distance
-    bounds = rf"\barange\([^<>\n]*<=?\s*{name}\b|(range|min)\([^\n]*\b{name}\[\w+\]|:\s*{name}\[\w+\]\s*[\],]"
+    bounds = (
+        rf"\barange\([^<>\n]*<=?\s*(\w+\.)?(\w*array\()?{name}\b|"
+        rf"(range|min)\([^\n]*\b{name}\[\w+\]|:\s*{name}\[\w+\]\s*[\],]"
+    )
     return "lengths" if re.search(bounds, code) else None
 
 

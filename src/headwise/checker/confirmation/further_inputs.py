@@ -27,7 +27,7 @@ from headwise.checker.confirmation.unreached_lines import Lines
 from headwise.checker.measurement.influence import case_with_tokens
 from headwise.checker.probes import SOME_BIASES, Further, Probe, first_probe, further_probes, probes
 from headwise.checker.reference.differences import PRECISIONS, difference
-from headwise.checker.reference.state import Case
+from headwise.checker.reference.state import Case, grid
 from headwise.checker.search.agreement import fits
 from headwise.checker.search.edge_cases import hazards_of, is_left_with_nothing, split_empty_rows
 from headwise.checker.search.examination import HEADS_LEFT_OUT, observe
@@ -56,7 +56,7 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     """The findings, with what differs on further inputs if they are right so far."""
     if findings.explanation is None or findings.rank[0] or findings.convention.load is not None:
         return findings
-    if "equal-lengths" in findings.observed and documentation.alignment == "end":
+    if "equal-lengths" in findings.observed and _promises_other_lengths(findings.convention, documentation):
         return _with_note(findings, "but not with fewer queries than keys")
     if _refuses_items(findings.convention, documentation):
         return _with_note(findings, "but it does not take several items at once, as it says that it does")
@@ -88,6 +88,8 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
         if call.response.output is None or agrees(explanation, call):
             continue
         if apart and is_left_with_nothing(call):
+            continue
+        if "equal-lengths" in findings.observed and grid(call.probe.case)[2] != grid(call.probe.case)[3]:
             continue
         if explanation.answer(call.probe.case) is None:  # such as a rotation of an odd number of features
             continue
@@ -124,6 +126,13 @@ def _weak_fill(explanation: Explanation, call: Observation, agrees: Agreement) -
     others = explanation.without("mask-finite-fill")
     fills = [Explanation.of(pair) for pair in WEAK_FILLS]
     return next((one.codes[0] for one in fills if others.goes_with(one) and agrees(others + one, call)), "")
+
+
+def _promises_other_lengths(convention: CallingConvention, documentation: Documentation) -> bool:
+    """Whether it says that there may be other numbers of queries than of keys."""
+    counts = [documentation.shape_of(str(convention.names.get(x)))[-2:-1] for x in "qk"]
+    said = re.search(r"cross|encoder|context|memory", documentation.name + documentation.docstring, re.IGNORECASE)
+    return documentation.alignment == "end" or bool(said) or (all(counts) and counts[0] != counts[1])
 
 
 def _refuses_items(convention: CallingConvention, documentation: Documentation) -> bool:

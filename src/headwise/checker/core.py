@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from headwise.checker.arguments.documentation import Documentation, document
@@ -30,7 +31,7 @@ from headwise.checker.measurement.other_kinds import other_kind
 from headwise.checker.measurement.recovery import is_softmax, recovered_runs
 from headwise.checker.modules import Variant, find_targets, is_module, one_thread, parse_arguments
 from headwise.checker.modules.function_sizes import has_sizes
-from headwise.checker.other_arguments import with_other_arguments
+from headwise.checker.other_arguments import of_calls_in_turn, with_other_arguments
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.report.assessment import to_verdict
@@ -137,7 +138,10 @@ def check(
             if adapter is None and is_module(function):
                 return _check_module(function, kind, inside, init, requirements, rng)
             function = with_checked_bounds(with_python_signature(function))
-            return _check_with_any_sizes(function, kind, adapter, requirements, source, rng)
+            judge = partial(
+                _check_with_any_sizes, kind=kind, adapter=adapter, requirements=requirements, source=source, rng=rng
+            )
+            return of_calls_in_turn(function, judge) if adapter is None else judge(function)
     except HeadwiseError:
         raise
     except Exception as error:

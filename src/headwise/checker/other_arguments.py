@@ -1,4 +1,4 @@
-"""A class that is right so far, made with other sizes and with options that are off by default."""
+"""A class that is right so far, made with other sizes and with options; a method that keeps what it is given."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
+from headwise.checker.detection.refusal import UncallableError
 from headwise.checker.modules import Variant, options_off, other_sizes
 from headwise.checker.report.verdict import Verdict
 from headwise.checker.search.effort import single_mistakes
-from headwise.errors import HeadwiseError
+from headwise.checker.user_code.stateful_methods import at_once, keeps_what_it_is_given, one_by_one
+from headwise.errors import DataError, HeadwiseError
+
+_IN_TURN = "In this check it was called for each token in turn, with the object as it was before the first."
 
 
 def with_other_arguments(
@@ -64,3 +68,21 @@ def _is_mistaken(verdict: Verdict) -> bool:
 
 def _with_notes(verdict: Verdict, *notes: str) -> Verdict:
     return replace(verdict, notes=(*verdict.notes, *notes))
+
+
+def of_calls_in_turn(function: Callable[..., Any], judge: Callable[[Callable[..., Any]], Verdict]) -> Verdict:
+    """The verdict on a function; on a method that uses what earlier calls left, also called for one token at a time."""
+    if not keeps_what_it_is_given(function):
+        return judge(function)
+    try:
+        in_turn = judge(one_by_one(function))
+    except (DataError, UncallableError):  # no call uses what an earlier one left
+        return judge(at_once(function))
+    in_turn = replace(in_turn, notes=(*in_turn.notes, _IN_TURN))
+    try:
+        together = judge(at_once(function))
+    except (DataError, UncallableError):  # it takes one token only
+        return in_turn
+    if in_turn.ok or together.ok:
+        return together if in_turn.ok else in_turn
+    return min(together, in_turn, key=lambda verdict: verdict.rank)

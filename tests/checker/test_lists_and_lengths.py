@@ -119,6 +119,43 @@ def in_loops_of_other_lengths(q, k, v):
     return softmax(q @ k[: len(q)].T / np.sqrt(q.shape[1])) @ v[: len(q)]
 
 
+def of_hidden_keys(q, k, v, hide):
+    s = np.ma.masked_array(q @ k.T / np.sqrt(q.shape[1]), mask=hide)
+    e = np.ma.exp(s - s.max(axis=1, keepdims=True))
+    return (e / e.sum(axis=1, keepdims=True)).filled(0.0) @ v
+
+
+def of_hidden_keys_with_another_name(q, k, v, gone):
+    s = q @ k.T / np.sqrt(q.shape[1])
+    s[gone] = -1e30
+    return softmax(s) @ v
+
+
+def of_a_bias_with_another_name(x, Wq, Wk, Wv, rel):
+    q, k, v = x @ Wq, x @ Wk, x @ Wv
+    return softmax(q @ k.T / np.sqrt(q.shape[1]) + rel) @ v
+
+
+class Kopf:
+    """Several public methods, of which one uses the others."""
+
+    def __init__(self, breite=12, koepfe=3):
+        self.koepfe = koepfe
+        self.anfrage, self.schluessel, self.wert = np.random.default_rng(0).normal(size=(3, breite, breite)) / 3
+
+    def teilen(self, a):
+        n, d = a.shape
+        return a.reshape(n, self.koepfe, d // self.koepfe).swapaxes(0, 1)
+
+    def rechnen(self, x):
+        q, k, v = (self.teilen(x @ w) for w in (self.anfrage, self.schluessel, self.wert))
+        return (softmax(q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])) @ v).swapaxes(0, 1).reshape(x.shape)
+
+
+def test_of_several_methods_the_one_that_uses_the_others_is_called():
+    assert hw.check(Kopf).ok
+
+
 def test_a_function_for_as_many_keys_as_queries_is_right_unless_it_says_more():
     verdict = hw.check(in_loops)
     assert verdict.ok
@@ -135,6 +172,9 @@ def test_a_function_for_as_many_keys_as_queries_is_right_unless_it_says_more():
         (as_many_keys_as_there_are, ()),
         (one_key_too_many, ("lengths-off-by-one",)),
         (of_lengths_in_french, ()),
+        (of_hidden_keys, ()),
+        (of_hidden_keys_with_another_name, ()),
+        (of_a_bias_with_another_name, ()),
         (weights_first_next_to_a_context, ()),
         (lists_of_heads, ()),
         (of_numbers_of_heads, ()),

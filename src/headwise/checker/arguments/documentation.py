@@ -46,7 +46,7 @@ _PRODUCT = re.compile(
     r"(?:@\s*|\bdot\(\s*(?:[\w.]+\s*,\s*)?|\bmatmul\(\s*[\w.]+\s*,\s*)(\w+)(?:\[[^\]]*\])?(\.T\b|\.transpose|\.swapaxes)?"
 )
 
-_NAME_HIDES = re.compile(r"(?!non)\w*padding(mask)?|(is)?pad|hidden|blocked|ignored?")
+_NAME_HIDES = re.compile(r"(?!non)\w*padding(mask)?|(is)?pad|hidden|hide|blocked|ignored?|excluded|forbidden")
 _NAME_ATTENDS = re.compile(
     r"visible|keep|allowed|(is|key)?valid(mask|tokens)?|nonpad(ding)?|(is)?(present|real)|exists?|alive"
 )

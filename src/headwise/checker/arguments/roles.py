@@ -63,7 +63,8 @@ _ROLES = {
     "items": "batchsize bsz bs numseqs nseqs numsequences nbatch numbatches",
     "mask": "mask attnmask attentionmask visible keep allowed srcmask tgtmask validmask causalmask visibility hidden"
     " causalattentionmask causalattnmask"
-    " blocked ignore ignored memorymask selfattnmask adj adjacency adjacencymatrix adjmatrix adjmat",
+    " blocked ignore ignored hide excluded forbidden"
+    " memorymask selfattnmask adj adjacency adjacencymatrix adjmatrix adjmat",
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
     " encoderpaddingmask memorykeypaddingmask padding ispadding inputmask tokenmask seqmask encoderattentionmask"
     " xmask validtokens contextmask keypadding keyvalid valid isvalid nonpad nonpadding pad ispad exists"

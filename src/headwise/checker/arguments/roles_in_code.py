@@ -29,6 +29,8 @@ def role_in_code(name: str, code: str, others: set[str | None]) -> str | None:
         return "heads"
     if re.search(rf"(?<![\w.]){name}\[(:, *)?\w+ *- *\w+ *[-+]", code):
         return "bias"  # of each distance
+    if _is_added_to_logits(name, code) and others & {"X", "q"}:
+        return "bias"
     bounds = (
         rf"\barange\([^<>\n]*<=?\s*(\w+\.)?(\w*array\()?{name}\b|"
         rf"(range|min)\([^\n]*\b{name}\[\w+\]|:\s*{name}\[\w+\]\s*[\],]"
@@ -78,9 +80,15 @@ def begins_again(positions: str, code: str) -> bool:
 
 
 def _decides(name: str, code: str) -> bool:
-    """Whether the code chooses between numbers by where an argument is zero, or positive, as an adjacency matrix is."""
-    compared = rf"\(?{name}(\[[^\]\n]*\]|\.\w+\(\d*\))? *(==|!=|>|<=) *0"
-    return bool(re.search(rf"(?<!\w)(where\(|masked_fill\(|masked_fill_\(|\w\[) *~?{compared}", code))
+    """Whether the code chooses between numbers by where an argument is true, zero, or positive, as adjacencies are."""
+    compared = rf"\(?{name}(\[[^\]\n]*\]|\.\w+\(\d*\))? *((==|!=|>|<=) *0|,|\] *=(?!=))"
+    return bool(re.search(rf"(?<!\w)(where\(|masked_fill\(|masked_fill_\(|\w\[) *~?{compared}|\bmask={name}\b", code))
+
+
+def _is_added_to_logits(name: str, code: str) -> bool:
+    """Whether the code adds an argument to what it divides by a root, or calls logits."""
+    logits = r"(sqrt|\*\* *\(?-?(0?\.5|1 */ *2)|\b\w*(scor|logit|energ|simil)\w*)"
+    return bool(re.search(rf"{logits}[^\n]*?\+=? *{name}\b(?!\.\w| *@)", code))
 
 
 def _is_compared_with_itself(name: str, code: str) -> bool:

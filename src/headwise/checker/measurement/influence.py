@@ -7,7 +7,7 @@ from typing import Any
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.probes import Interface, first_probe
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Case, Change, Trace
+from headwise.checker.reference.state import Case, Change, Trace, grid
 from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import BoolArray
 
@@ -178,3 +178,21 @@ def options_without_effect(interface: Interface, batch: int, n: int, m: int) -> 
         "lengths": np.full(batch, m),
         "segments": np.ones((batch, n), int),
     }
+
+
+def stops_at_last_query(convention: CallingConvention) -> bool:
+    """Whether there are as many keys as queries, whatever further ones it is given, and it is not causal."""
+    case = first_probe(convention.interface).case
+    *_, n, m = grid(case)
+    if n != m or not case.keys() <= {"q", "k", "v", "mask", "padding", "bias"}:  # others may hide further keys
+        return False
+    longer = {x: np.concatenate([case[x], case[x][..., :2, ::-1]], axis=-2) for x in "kv"}
+    options = case.keys() - {"q", "k", "v"}
+    longer |= {name: np.concatenate([case[name], case[name][..., :2]], axis=-1) for name in options}
+    later = {x: case[x].copy() for x in "kv"}
+    for array in later.values():
+        array[..., -1, :] += 1
+    before, same, other = (convention.call(case | keys).output for keys in ({}, longer, later))
+    if before is None or same is None or other is None or not before.shape == same.shape == other.shape:
+        return False
+    return bool(np.array_equal(before, same) and not np.array_equal(before[..., 0, :], other[..., 0, :]))

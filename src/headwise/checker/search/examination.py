@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import Response, has_shape
-from headwise.checker.measurement.influence import is_equivariant
-from headwise.checker.probes import PROBES, Probe, first_probe, probes
+from headwise.checker.measurement.influence import is_equivariant, stops_at_last_query
+from headwise.checker.probes import PROBES, Probe, probes
 from headwise.checker.reference.differences import difference
 from headwise.checker.reference.state import Case, grid
 from headwise.checker.search.agreement import fits
@@ -101,7 +101,7 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
     if not interface.of_tokens and any(map(_has_rows_of_keys, first + second)):
         first, second = ([a for a in calls if not _has_rows_of_keys(a)] for calls in (first, second))
         observed = (*observed, "equal-lengths")
-    elif not interface.of_tokens and _stops_at_last_query(convention):
+    elif not interface.of_tokens and not interface.packed and stops_at_last_query(convention):
         first, second = ([a for a in calls if _has_equal_lengths(a)] for calls in (first, second))
         observed = (*observed, "equal-lengths")
     wide_calls = [a for a in first if not a.narrow]  # none of a framework that computes in float32
@@ -319,24 +319,6 @@ def _has_rows_of_keys(call: Observation) -> bool:
 def _has_equal_lengths(call: Observation) -> bool:
     *_, n, m = grid(call.probe.case)
     return n == m
-
-
-def _stops_at_last_query(convention: CallingConvention) -> bool:
-    """Whether there are as many keys as queries, whatever further ones it is given, and it is not causal."""
-    case = first_probe(convention.interface).case
-    *_, n, m = grid(case)
-    if n != m or not case.keys() <= {"q", "k", "v", "mask", "padding", "bias"}:  # others may hide further keys
-        return False
-    longer = {x: np.concatenate([case[x], case[x][..., :2, ::-1]], axis=-2) for x in "kv"}
-    options = case.keys() - {"q", "k", "v"}
-    longer |= {name: np.concatenate([case[name], case[name][..., :2]], axis=-1) for name in options}
-    later = {x: case[x].copy() for x in "kv"}
-    for array in later.values():
-        array[..., -1, :] += 1
-    before, same, other = (convention.call(case | keys).output for keys in ({}, longer, later))
-    if before is None or same is None or other is None or not before.shape == same.shape == other.shape:
-        return False
-    return bool(np.array_equal(before, same) and not np.array_equal(before[..., 0, :], other[..., 0, :]))
 
 
 def _has_apart_neighbours(call: Observation) -> bool:

@@ -104,3 +104,31 @@ class BuiltWeights(layers.Layer):
 
 
 builtin = keras.layers.MultiHeadAttention(num_heads=3, key_dim=4)
+
+
+class FoldedHeads(layers.Layer):
+    """Heads that are folded into the batch, and a mask that has to be passed, for each head."""
+
+    def __init__(self, n_head, d_model, **kwargs):
+        super().__init__(**kwargs)
+        self.n_head = n_head
+        self.wq, self.wk, self.wv, self.wo = (layers.Dense(d_model) for _ in range(4))
+
+    def fold(self, x):
+        x = ops.reshape(x, (x.shape[0], x.shape[1], self.n_head, -1))
+        return ops.reshape(ops.transpose(x, (2, 0, 1, 3)), (-1, x.shape[1], x.shape[3]))
+
+    def call(self, x, mask):
+        q, k, v = self.fold(self.wq(x)), self.fold(self.wk(x)), self.fold(self.wv(x))
+        scores = ops.matmul(q, ops.swapaxes(k, 1, 2)) / q.shape[-1] ** 0.5
+        weights = ops.softmax(ops.where(self.of_heads(mask) > 0, scores, -1e10), axis=-1)
+        heads = ops.reshape(ops.matmul(weights, v), (self.n_head, x.shape[0], x.shape[1], -1))
+        return self.wo(ops.reshape(ops.transpose(heads, (1, 2, 0, 3)), x.shape))
+
+    def of_heads(self, mask):
+        return ops.tile(mask, (self.n_head, 1, 1))
+
+
+class FoldedHeadsOfOtherItems(FoldedHeads):
+    def of_heads(self, mask):
+        return ops.repeat(mask, self.n_head, axis=0)

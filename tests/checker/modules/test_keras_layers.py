@@ -14,6 +14,8 @@ VERDICTS = {
     "DenseHeadsUnscaled": (("scale-missing",), ()),
     "DenseHeadsOverHeads": (("softmax-over-heads",), ()),
     "DenseHeadsUnmoved": (("heads-merged-unmoved",), ()),
+    "FoldedHeads": ((), ()),
+    "FoldedHeadsOfOtherItems": (("mask-of-another-item",), ()),
     "ValuesFirst": ((), ("mask-hides",)),
     "ValuesFirstNoRoot": (("scale-no-root",), ("mask-hides",)),
     "BuiltWeights": ((), ("causal-unasked",)),

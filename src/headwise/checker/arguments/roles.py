@@ -203,7 +203,8 @@ def tokens_among(names: Iterable[str]) -> tuple[str, list[str]]:
     """Which of several arguments of tokens is X, and which are contexts: what attends is X, else the first is."""
     names = list(names)
     first = next(
-        (name for name in names if re.search(r"latent|quer|tgt|target|dec|^state|^xi$", name.lower())), names[0]
+        (name for name in names if re.search(r"latent|quer|tgt|target|dec|cls|class_?tok|^state|^xi$", name.lower())),
+        names[0],
     )
     return first, [name for name in names if name != first]
 

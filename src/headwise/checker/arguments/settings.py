@@ -50,8 +50,8 @@ _PATTERNS = {
     "bias": r"(use|qkv|kqv|with|add|has|enable|attn|attention|proj|qk|out)*bias(es)?",
     "dropout": r"(attn|attention|proj|resid|residual|out|hidden|embd|qkv|weight|probs)*"
     r"(drop|dropout|pdrop|dropp|dropoutp|dropoutrate|droprate|dropoutprob|dropprob|pdropout|dropoutratio)|p",
-    "key_heads": r"(n|num)?(local)?(kv|keyvalue|key)(heads?|groups)|(n|num)kv|(n|num)(query)?groups?",
-    "heads": r"(n|num|nb|no)?(of)?(local|attn|attention|self|q|query|number)*(of)?(heads?|headcount|headnum)|h|nh",
+    "key_heads": r"(n|num)?(local)?(kv|keyvalue|key)(num)?(heads?|groups)|(n|num|h)kv|(n|num)(query)?groups?",
+    "heads": r"(n|num|nb|no)?(of)?(local|attn|attention|self|q|query|num|number)*(of)?heads?(count|num)?|h|nh|hq",
     "eps": r"(layernorm|norm|rmsnorm|ln)?(eps|epsilon)",
     "layer": r"layer(idx|id|index|number|num)",
     "base": r"(rope|rotary|rotaryemb)?(theta|base)",

@@ -298,8 +298,8 @@ ENTRIES = (
         "reshape keeps the order of the numbers; it does not move an axis.",
         "Move the head axis behind the tokens first, then reshape to (N, H·d).",
         ("merge",),
-        tuple({"merge": merged(0, *axes)} for axes in ((1, 2, 3), (1, 3, 2), (3, 2, 1), (3, 1, 2))),
-        reported_in=("jsbaan/transformer-from-scratch#6",),
+        tuple({"merge": merged(*map(int, axes))} for axes in ("0123", "0132", "0321", "0312", "1023")),
+        reported_in=("jsbaan/transformer-from-scratch#6", "QAnet-pytorch#2"),
     ),
     Mistake(
         "heads-averaged",
@@ -328,7 +328,7 @@ ENTRIES = (
         "Unfold in the order in which you folded, then move the head axis behind the tokens.",
         ("merge", "split"),
         tuple({"merge": of_folded(axes)} for axes in ((1, 2, 0, 3), (0, 2, 1, 3), None)),
-        reported_in=("QAnet-pytorch#2", "opacus#825", "gazelle93/Transformer-Various-Positional-Encoding#1"),
+        reported_in=("opacus#825", "gazelle93/Transformer-Various-Positional-Encoding#1"),
     ),
     Mistake(
         "heads-share-weights",

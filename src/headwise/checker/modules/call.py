@@ -53,10 +53,13 @@ class Call:
     pattern: BoolArray | None = None  # (N, M) of windows of a grid; None where every query sees every key
     first: int = 0  # the position of its first token
     of_first: bool = False  # whether only its first token attends, so that it is called with each token in its place
+    of_one: bool = False  # whether it takes one query only, next to a context
 
     @property
     def rows(self) -> int:
         """How many tokens X to call it with: as many as it has learned queries, if any."""
+        if self.of_one:
+            return 1
         return self.count if not self.latents else int(np.prod(self._latent_shape[:-1]))
 
     @property

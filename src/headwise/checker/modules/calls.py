@@ -102,6 +102,9 @@ def _working_calls(
                 working = [grouped]
             if not working and not call.takes_context and n != sizes.model:
                 working = [one for one in _with_latents(call, sizes.model) if _works(one, sizes, errors)]
+            if not working and call.takes_context:
+                ones = [replace(one, of_one=True) for one in possible]
+                working = [one for one in ones if _works(one, sizes, errors)]
             if any_count := [one for one in working if takes_any_count(one, sizes) and _rotates(one, sizes)]:
                 return any_count
             of_one_count = of_one_count or _with_twice_as_many(working, sizes) or working
@@ -227,6 +230,13 @@ def _areas(layer: Layer) -> Iterator[int]:
     yield from (by_name[h] * by_name[w] for h, w in (("h", "w"), ("height", "width")) if {h, w} <= by_name.keys())
     pairs = (value for value in layer.attributes.values() if isinstance(value, tuple) and len(value) == 2)
     yield from (height * width for height, width in pairs)
+    heights, widths = ({p.shape[-place] for p in layer.parameters if _is_of_side(p.shape, place)} for place in (2, 1))
+    yield from (height * width for height, width in product(heights, widths))
+
+
+def _is_of_side(shape: tuple[int, ...], place: int) -> bool:
+    """Whether an array has something for each row of a grid (the last axis but one), or for each column (the last)."""
+    return len(shape) > 2 and shape[-place] > 1 == shape[place - 3]
 
 
 def _read_signature(layer: Layer, pairs: Pairs | None) -> tuple[Call, list[dict[str, str]]]:
@@ -269,7 +279,7 @@ def tokens_of(names: list[str], required: list[str]) -> dict[str, str]:
         others = [name for name in required if roles[name] in ("context", "k", "v") and name != first]
         expected = {*position_arguments(names), *_RESIDUAL}
         unknown = [n for n in required if roles[n] is None and n not in expected and not _OF_PLACES.search(n.lower())]
-        others = others or unknown[:1]
+        first, others = tokens_among([first, *(others or unknown[:1])])
         return {first: "X"} | dict.fromkeys(others, "context")
     unknown = [name for name in required if roles[name] in (None, "context")]
     contexts = unknown[1:] if len(unknown) == 3 == len(required) else unknown[1:2]

@@ -42,7 +42,9 @@ _ACTIVATION = re.compile(r"(\w*_)?(act|activation|nonlinearity)(_?(fn|func|funct
 _GRID = re.compile(r"(grid|feat\w*|f?map|token)_?(size|shape)s?|grid|hw")  # of tokens
 _SMALL = 256  # the largest number among defaults that are not replaced
 _SIDE = 4  # of an image
-_GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
+_GROUPS = re.compile(
+    r"\b\w*(n_kv\b|num_kv\b|kv_?(num_?)?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b"
+)
 
 
 def parse_arguments(text: str | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -114,7 +116,8 @@ def with_sizes(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> 
 def has_groups(cls: type) -> bool:
     """Whether its code speaks of fewer key heads than query heads."""
     code = documentation_of(cls)
-    return bool(_GROUPS.search(code)) or any(divides_heads(name, code) for name in settings_of(cls))
+    stated = (role_of_setting(name) == "key_heads" for name, default in settings_of(cls).items() if default is not None)
+    return bool(_GROUPS.search(code)) or any(stated) or any(divides_heads(name, code) for name in settings_of(cls))
 
 
 def settings_of(cls: type) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def target_of(match: Match, filled: Mapping[str, Array]) -> Target:
         replace(
             sizes,
             tokens=count,
-            queries=call.rows if call.latents else None,
+            queries=call.rows if call.latents or call.of_one else None,
             sliced=reading.sliced,
             shared=reading.shared,
         ),
@@ -312,6 +312,7 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
     words += [layer.note] * bool(layer.note)
     words += [f"features of pairs of tokens ({call.pairs.argument})"] if call.pairs else []
     words += ["queries of the first token alone"] * call.of_first
+    words += ["one query"] * call.of_one
     words += [f"learned queries ({call.latents})"] * bool(call.latents)
     if _returns_logits(layer):
         words.append("logits next to its output")

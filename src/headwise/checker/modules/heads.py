@@ -10,7 +10,7 @@ from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.matrices import Matrix
 
 _COUNT = re.compile(
-    r"_?(n(um(ber)?)?_?(of_?)?|nb_?|no_?)?(q(uery)?_?|attn_?|attention_?|self_?attn_?|local_?)*(heads?|head_?(num|count))|h|nh",
+    r"_?(n(um(ber)?)?_?(of_?)?|nb_?|no_?)?(q(uery)?_?|attn_?|attention_?|self_?attn_?|local_?)*(num_?)?(heads?|head_?(num|count))|n?_?h|h_?q",
     re.IGNORECASE,
 )
 _WIDTH = re.compile(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from headwise.checker.arguments.roles import FLAGS, normalize
+from headwise.checker.arguments.roles import FLAGS, normalize, role_of
 from headwise.checker.calling.responses import bare
 from headwise.checker.modules.layer import (
     Layer,
@@ -160,8 +160,13 @@ def _possible_calls(layer: Any) -> Iterator[tuple[list[Any], dict[str, Any]]]:
     parameters = [p for p in signature.parameters.values() if p.default is p.empty]
     required = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     named = {p.name: FLAGS.get(normalize(p.name)) for p in parameters if p.kind is p.KEYWORD_ONLY}
-    for width, count in product(possible_widths(layer), range(1, len(required) + 1)):
-        yield [np.zeros((2, 6, width), np.float32)] * count + [None] * (len(required) - count), named
+    masks = [name for name in required if role_of(name) in ("mask", "padding")]
+    tokens = [name for name in required if name not in masks]
+    shapes = ((2, 6, 6), (2, 6), (2, 1, 6, 6)) if masks else ((),)
+    for width, count, shape in product(possible_widths(layer), range(1, len(tokens) + 1), shapes):
+        values = dict.fromkeys(tokens[:count], np.zeros((2, 6, width), np.float32))
+        values |= dict.fromkeys(masks, np.ones(shape, np.float32))
+        yield [values.get(name) for name in required], named
 
 
 def _sublayers(layer: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:

@@ -102,7 +102,7 @@ def stored_axes(matrix: Matrix, unknown: str) -> Iterator[Matrix]:
         heads_first = (axes == "oi") != (matrix.part == "o")
         yield replace(matrix, axes="nD" if heads_first else "Dn")
     elif size == 3 and len(matrix.part) == 1:
-        options = ("HDd", "HdD", "DHd") if matrix.part != "o" else ("HdD", "DHd")
+        options = ("HDd", "HdD", "DHd") if matrix.part != "o" else ("HdD", "DHd", "HDd")
         yield from (replace(matrix, axes=option) for option in options)
     elif size == 3:
         yield from (replace(matrix, axes=option) for option in (("3nD", "3Dn") if axes == "oi" else ("3Dn", "3nD")))

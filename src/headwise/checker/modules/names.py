@@ -11,7 +11,7 @@ from headwise.checker.arguments.roles import normalize
 
 _BEFORE = (
     "(?:self|cross|attn|attention|att|multihead|mha|ws?|to|fc|lin|linear|proj|project|transform|c|sn|conv|conv1x1|dense"
-    "|weights?|kernel|mat|matrix|m|p|layer|in|input|head|get|x|map|add|added|img|image|txt|text|ctx|context)*"
+    "|weights?|kernel|mat|matrix|m|p(?!os)|layer|in|input|head|get|x|map|add|added|img|image|txt|text|ctx|context)*"
 )
 _AFTER = (
     "(?:s|ws?|proj|projs|projections?|project|projector|lin|linears?|layers?|nets?|conv|conv1x1|dense|weights?|fcs?"

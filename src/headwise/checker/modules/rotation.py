@@ -14,7 +14,7 @@ from headwise.checker.user_code.numpy_guard import np
 
 _NAME = re.compile(r"rope(?!r)|rotary|rotate_?(half|halves|every|pairs|neighbou?rs|queries|keys|qk)|apply_?rot", re.I)
 # a product with a cosine, or with a complex number
-_LINE = re.compile(r"\*\s*(self\.)?\w*cos\b|\bcos\w*\s*\*|\*\s*(self\.)?freqs?_?cis|view_as_complex")
+_LINE = re.compile(r"\*\s*(\w+\.)*\w*cos\b|\bcos\w*(\([^()]*\))?\s*\*|\*\s*(self\.)?freqs?_?cis|view_as_complex")
 
 
 def rotates(call: Call, model: int, context: int) -> bool:

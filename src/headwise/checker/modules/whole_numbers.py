@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from types import FunctionType
 from typing import Any
+
+from headwise.checker.arguments.settings import CONFIG
 
 
 def numbers_of_parts(module: Any) -> Iterator[tuple[str, int]]:
@@ -43,6 +46,6 @@ def _whole(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 def configurations(module: Any) -> Iterator[Mapping[str, Any]]:
     """The attributes of a torch module's configurations."""
-    for key in ("config", "cfg", "args"):
-        config = vars(module).get(key)
-        yield config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
+    for key, value in vars(module).items():
+        if is_dataclass(value) or CONFIG.fullmatch(key):
+            yield value if isinstance(value, Mapping) else getattr(value, "__dict__", {})

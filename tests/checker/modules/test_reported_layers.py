@@ -1,0 +1,28 @@
+"""Attention layers of torch like those of public reports: verdicts and conventions."""
+
+import pytest
+
+from helpers.verdicts import assert_verdict
+
+pytest.importorskip("torch")
+layers = pytest.importorskip("layers.reported_layers")
+pytestmark = pytest.mark.parity
+
+# class: its mistakes, and conventions among others
+VERDICTS = {
+    "PaperMultiQuery": ((), ()),
+    "PaperMultiQueryOfModelWidth": (("scale-model-width",), ()),
+    "GroupsOfOnnx": ((), ("rope",)),
+    "GroupsOfOnnxTiled": (("groups-tiled",), ("rope",)),
+    "RowsAndColumns": ((), ("position-bias",)),
+    "RowsAndColumnsUnscaled": (("scale-missing",), ("position-bias",)),
+    "ClassToken": ((), ("context-and-tokens",)),
+    "ClassTokenMultiplied": (("scale-inverted",), ("context-and-tokens",)),
+    "HeadsBeforeBatch": (("heads-merged-unmoved",), ()),
+    "LatentOfSizes": ((), ("rope", "keys-latent")),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdict(name):
+    assert_verdict(getattr(layers, name), *VERDICTS[name])

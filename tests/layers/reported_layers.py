@@ -160,3 +160,46 @@ class LatentOfSizes(nn.Module):
         q, k = torch.cat((q_plain, self.rope(q_turned)), -1), torch.cat((k_plain, k_turned), -1)
         weights = (torch.einsum("bnhd,bmhd->bhnm", q, k) / q.shape[-1] ** 0.5).softmax(-1)
         return self.wo(torch.einsum("bhnm,bmhe->bnhe", weights, v).flatten(2))
+
+
+class InputsOfKeysFirst(nn.Module):
+    """Keys and values come from the first argument, of another width, and queries from the second."""
+
+    def __init__(self, kv_dim, q_dim, num_heads=2):
+        super().__init__()
+        self.num_heads = num_heads
+        self.q, self.k, self.v, self.o = (nn.Linear(n, q_dim) for n in (q_dim, kv_dim, kv_dim, q_dim))
+
+    def forward(self, inputs_kv, inputs_q):
+        projected = (self.q(inputs_q), self.k(inputs_kv), self.v(inputs_kv))
+        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in projected)
+        weights = (q @ k.transpose(-1, -2) / self.root(q)).softmax(-1)
+        return self.o((weights @ v).transpose(1, 2).flatten(2))
+
+    def root(self, q):
+        return q.shape[-1] ** 0.5
+
+
+class InputsOfKeysFirstOfModelWidth(InputsOfKeysFirst):
+    def root(self, q):
+        return (q.shape[-1] * self.num_heads) ** 0.5
+
+
+class MaskedGrid(nn.Module):
+    """A window of ten by ten tokens with a mask; it counts how often it is called."""
+
+    calls = 0
+
+    def __init__(self, dim, num_heads):
+        super().__init__()
+        self.num_heads = num_heads
+        self.table = nn.Parameter(torch.zeros(num_heads, 100, 100))
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x, mask=None):
+        MaskedGrid.calls += 1
+        b, n, _ = x.shape
+        q, k, v = self.qkv(x).view(b, n, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + self.table
+        scores = scores if mask is None else scores + mask[:, None]
+        return self.proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))

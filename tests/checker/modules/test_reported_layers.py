@@ -2,6 +2,7 @@
 
 import pytest
 
+import headwise as hw
 from helpers.verdicts import assert_verdict
 
 pytest.importorskip("torch")
@@ -20,9 +21,17 @@ VERDICTS = {
     "ClassTokenMultiplied": (("scale-inverted",), ("context-and-tokens",)),
     "HeadsBeforeBatch": (("heads-merged-unmoved",), ()),
     "LatentOfSizes": ((), ("rope", "keys-latent")),
+    "InputsOfKeysFirst": ((), ()),
+    "InputsOfKeysFirstOfModelWidth": (("scale-model-width",), ()),
 }
 
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name):
     assert_verdict(getattr(layers, name), *VERDICTS[name])
+
+
+def test_what_hides_a_key_of_many_is_found_in_few_calls():
+    layers.MaskedGrid.calls = 0
+    assert "mask-additive" in hw.check(layers.MaskedGrid(12, 3)).conventions
+    assert layers.MaskedGrid.calls < 1200

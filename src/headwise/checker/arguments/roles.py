@@ -195,7 +195,11 @@ _DECODER, _ENCODER = (
 )
 _TOKENS = {
     "X": re.compile(rf"{_DECODER}(?:{_ARRAY})?|x{_DECODER}"),
-    "context": re.compile(rf"(?:{_ENCODER}|kv){_ARRAY}|x{_ENCODER}"),
+    "context": re.compile(rf"(?:{_ENCODER}|kv){_ARRAY}|x{_ENCODER}|(?:{_ENCODER}|{_ARRAY})kv"),
+    **{
+        x: re.compile(_ARRAY + word)
+        for x, word in (("q", "(?:q|query|queries)"), ("k", "(?:k|keys?)"), ("v", "(?:v|values?)"))
+    },
 }
 
 

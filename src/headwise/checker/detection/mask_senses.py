@@ -21,6 +21,7 @@ from headwise.checker.reference.state import Case, grid
 from headwise.checker.user_code.numpy_guard import np
 
 _SAME = 1e-6
+_KEYS = 24  # how many of them are changed one by one
 OF_LOGITS = frozenset({"mask", "padding", "bias"})  # options that are arrays for the logits
 
 
@@ -118,27 +119,29 @@ def _hiding_sense(convention: CallingConvention, name: str, documentation: Docum
     hidden[..., 1] = False
     for source in ("v", "k") if "v" in case else ("context",) if "context" in case else ("X",):
         for sense, candidate in _candidates(convention, name, documentation).items():
-            if _keys_without_influence(candidate, case | {name: hidden}, source, hidden=1) == [1]:
+            if _hides_alone(candidate, case | {name: hidden}, source, hidden=1):
                 return sense
     return ""
 
 
-def _keys_without_influence(convention: CallingConvention, case: Case, source: str, hidden: int) -> list[int]:
-    """The keys of which no output depends; of the hidden token's own output its query is a part in any case."""
+def _hides_alone(convention: CallingConvention, case: Case, source: str, hidden: int) -> bool:
+    """Whether no output depends on the hidden key, but for that of its own query, and some does on each other key."""
     before = convention.call(case).output
     if before is None or not has_shape(Response(before), case) or not np.isfinite(before).all():
-        return []
-    without = []
-    for key in range(case[source].shape[-2]):
+        return False
+    count = case[source].shape[-2]
+    others = dict.fromkeys(np.linspace(0, count - 1, min(count, _KEYS)).round().astype(int))
+    for key in [hidden, *(other for other in others if other != hidden)]:
         other = case | {source: case[source].copy()}
         other[source][..., key, :] += np.cos(np.arange(case[source].shape[-1]))  # which no norm takes away
         after = convention.call(other).output
         if after is None or after.shape != before.shape:
-            return []
+            return False
         rows = [row for row in range(before.shape[-2]) if row != hidden or key != hidden or source != "X"]
-        if np.abs(after - before)[..., rows, :].max() <= _SAME * np.abs(before).max():
-            without.append(key)
-    return without
+        same = np.abs(after - before)[..., rows, :].max() <= _SAME * np.abs(before).max()
+        if same != (key == hidden):
+            return False
+    return True
 
 
 def _neutral_sense(convention: CallingConvention, name: str, documentation: Documentation, added: bool) -> str:

@@ -203,3 +203,29 @@ class MaskedGrid(nn.Module):
         scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + self.table
         scores = scores if mask is None else scores + mask[:, None]
         return self.proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class TalkingHeads(nn.Module):
+    """Heads are mixed before the softmax by a layer and after it by an array."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.proj_w = nn.Linear(num_heads, num_heads)
+        self.mix_heads_post_attn = nn.Parameter(torch.randn(num_heads, num_heads))
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        scores = self.scaled(q @ k.transpose(-1, -2), q.shape[-1])
+        weights = self.proj_w(scores.movedim(1, -1)).movedim(-1, 1).softmax(-1)
+        weights = torch.einsum("bhnm,hg->bgnm", weights, self.mix_heads_post_attn)
+        return self.proj((weights @ v).transpose(1, 2).flatten(2))
+
+    def scaled(self, scores, width):
+        return scores / width**0.5
+
+
+class TalkingHeadsUnscaled(TalkingHeads):
+    def scaled(self, scores, width):
+        return scores

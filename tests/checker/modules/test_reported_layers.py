@@ -21,6 +21,8 @@ VERDICTS = {
     "ClassTokenMultiplied": (("scale-inverted",), ("context-and-tokens",)),
     "HeadsBeforeBatch": (("heads-merged-unmoved",), ()),
     "LatentOfSizes": ((), ("rope", "keys-latent")),
+    "TalkingHeads": ((), ()),
+    "TalkingHeadsUnscaled": (("scale-missing",), ()),
     "InputsOfKeysFirst": ((), ()),
     "InputsOfKeysFirstOfModelWidth": (("scale-model-width",), ()),
 }
@@ -35,3 +37,7 @@ def test_what_hides_a_key_of_many_is_found_in_few_calls():
     layers.MaskedGrid.calls = 0
     assert "mask-additive" in hw.check(layers.MaskedGrid(12, 3)).conventions
     assert layers.MaskedGrid.calls < 1200
+
+
+def test_mixtures_of_heads_are_listed():
+    assert "mix_heads_post_attn besides the identity" in " ".join(hw.check(layers.TalkingHeads).untested)

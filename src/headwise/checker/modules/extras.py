@@ -18,6 +18,7 @@ from headwise.shapes import Array
 _OF_HEADS = re.compile(
     r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE
 )
+_MIXTURE = re.compile(r"talk|mix", re.IGNORECASE)
 _OF_POSITIONS = re.compile(r"pos|rel|rpe|bias_table|cpb|distance|sink|alibi|embed", re.IGNORECASE)
 _OF_DISTANCES = re.compile(r"rel|rpe|bias_table|position(al)?_bias", re.IGNORECASE)
 _NEEDED = re.compile(_OF_DISTANCES.pattern + "|sinks?$", re.IGNORECASE)  # of which a layer has no other use
@@ -185,7 +186,8 @@ def neutral_names(layer: Layer) -> tuple[str, ...]:
     others = [p for p in _others(layer) if _takes_tokens(p)]
     of_one = [p.name in layer.passing or p.stride > 1 < p.value.ndim for p in others]
     names = [p.name + " besides one pixel" * is_of_one for p, is_of_one in zip(others, of_one, strict=True)]
-    return (*names, *(f"{p.name} besides the identity" for p in layer.parameters if is_residual(p)))
+    mixing = [p for p in layer.parameters if is_residual(p) or _mixes_heads(p)]
+    return (*names, *(f"{p.name} besides the identity" for p in mixing))
 
 
 def linear_functions(layer: Layer) -> list[Parameter]:
@@ -269,8 +271,15 @@ def _factors(parameter: Parameter) -> Array:
 
 def _others(layer: Layer) -> Iterator[Parameter]:
     for parameter in collect_parts(layer.parameters).rest:
-        if parameter.value.size > 1 and not (_is_of_norm(parameter) or _is_scale(parameter) or is_residual(parameter)):
+        neutral = _is_of_norm(parameter) or _is_scale(parameter) or is_residual(parameter) or _mixes_heads(parameter)
+        if parameter.value.size > 1 and not neutral:
             yield parameter
+
+
+def _mixes_heads(parameter: Parameter) -> bool:
+    """Whether it is an array (H, H) in which the logits or weights of heads are mixed, by its name (talking heads)."""
+    sides = parameter.shape
+    return len(sides) == 2 and sides[0] == sides[1] and not parameter.axes and bool(_MIXTURE.search(parameter.name))
 
 
 def is_residual(parameter: Parameter) -> bool:

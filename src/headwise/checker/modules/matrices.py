@@ -253,8 +253,9 @@ def _drop_other_biases(biases: Members, rest: list[Parameter]) -> None:
 def _choose_output(weights: Members, biases: Members, rest: list[Parameter]) -> None:
     """A matrix whose name may be that of an output projection is one where no other is."""
     for parts in (weights, biases):
-        possible = parts.pop("o?", [])
-        if possible and "o" not in parts and ("o" in weights or parts is weights):
-            parts["o"] = possible
-        else:
-            rest += [parameter for _, parameter in possible]
+        possible = sorted(parts.pop("o?", []), key=lambda pair: -pair[1].value.size)  # those that mix heads are smaller
+        fits = "o" not in parts and ("o" in weights or parts is weights)
+        group = possible[0][0].group if possible and fits else None
+        if group is not None:
+            parts["o"] = [pair for pair in possible if pair[0].group == group]
+        rest += [parameter for role, parameter in possible if role.group != group]

@@ -31,7 +31,7 @@ from headwise.checker.measurement.other_kinds import other_kind
 from headwise.checker.measurement.recovery import is_softmax, recovered_runs
 from headwise.checker.modules import Variant, find_targets, is_module, one_thread, parse_arguments
 from headwise.checker.modules.function_sizes import has_sizes
-from headwise.checker.other_arguments import of_calls_in_turn, with_other_arguments
+from headwise.checker.other_arguments import of_calls_in_turn, with_default_arguments, with_other_arguments
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.conventions import Requirements
 from headwise.checker.report.assessment import to_verdict
@@ -234,6 +234,8 @@ def _check_module(
             return _check_targets(targets, kind, replace(requirements, causal="yes"), rng)
 
     verdict = judge(Variant(None, {}))
+    if isinstance(module, type):
+        verdict = with_default_arguments(verdict, module, arguments, judge)
     if not verdict.ok or inspect.isfunction(module):
         return verdict
     if isinstance(module, type):

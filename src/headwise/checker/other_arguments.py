@@ -9,6 +9,7 @@ from typing import Any
 
 from headwise.checker.detection.refusal import UncallableError
 from headwise.checker.modules import Variant, options_off, other_sizes
+from headwise.checker.modules.construct import has_small_defaults, settings_of
 from headwise.checker.report.verdict import Verdict
 from headwise.checker.search.effort import single_mistakes
 from headwise.checker.user_code.stateful_methods import at_once, keeps_what_it_is_given, one_by_one
@@ -55,6 +56,24 @@ def with_other_arguments(
     if (init or without is None) and verdict.kind != "attention":  # without weights it takes any sizes
         caveats.append("other numbers of heads and features")
     return replace(verdict, untested=(*verdict.untested, *caveats))
+
+
+def with_default_arguments(
+    verdict: Verdict, cls: type, init: Mapping[str, Any], judge: Callable[[Variant], Verdict]
+) -> Verdict:
+    """The verdict on a class that is unexplained with other sizes, as its small defaults make it, if it is explained.
+
+    Its code may rely on them, as one that divides by 2 where heads are four wide.
+    """
+    if verdict.mistakes != ("unknown",) or init or not has_small_defaults(cls):
+        return verdict
+    own = Variant(None, settings_of(cls))
+    try:
+        other = judge(own)
+    except HeadwiseError:
+        return verdict
+    explained = not other.ok and "unknown" not in other.mistakes
+    return _with_notes(other, f"This verdict is for {own.in_words(cls)}.") if explained else verdict
 
 
 def _is_right(result: tuple[Variant, Verdict] | None) -> bool:

@@ -50,7 +50,8 @@ def read_response(
     parts = parts_of(result, least=1 if one_query else 2)
     if any(bare(part).dtype.kind == "c" for part in parts):
         raise TypeError("returned complex numbers")
-    dtype = str(getattr(parts[0], "dtype", "float64")).rpartition(".")[2].strip("'>")
+    own_dtype = getattr(parts[0], "dtype", "float64")
+    dtype = str(getattr(own_dtype, "name", own_dtype)).rpartition(".")[2]
     framework = type(parts[0]).__module__.partition(".")[0]
     arrays = [np.array(bare(part), dtype=np.float64) for part in parts[:2]]
     if weights_only:

@@ -35,8 +35,9 @@ def with_senses(
         name_in_call = convention.names.get(name)
         spelled = name_in_call if isinstance(name_in_call, str) else name
         if name == "mask":
-            forms = _forms(convention, documentation.mask_axes(spelled), padding=role_of(spelled) == "padding")
-            convention = next(filter(takes_a_mask, forms), convention)
+            forms = [*_forms(convention, documentation.mask_axes(spelled), padding=role_of(spelled) == "padding")]
+            working = (form for sense in ("attends", "adds") for form in forms if _takes_a_mask(form, sense))
+            convention = next(working, convention)
         stated = documentation.mask(spelled)
         if stated == "adds" and _converts_to_numbers(documentation.code, spelled):
             stated = ""
@@ -72,7 +73,11 @@ def _with_mask_of_items(convention: CallingConvention, documentation: Documentat
 
 def takes_a_mask(convention: CallingConvention) -> bool:
     """Whether it can be called with its mask."""
-    return any(_answers(_with_sense(convention, "mask", sense), "mask", ("mask",)) for sense in ("attends", "adds"))
+    return any(_takes_a_mask(convention, sense) for sense in ("attends", "adds"))
+
+
+def _takes_a_mask(convention: CallingConvention, sense: str) -> bool:
+    return bool(_answers(_with_sense(convention, "mask", sense), "mask", ("mask",)))
 
 
 def takes_option(convention: CallingConvention, name: str) -> bool:

@@ -79,7 +79,7 @@ def construct(cls: type, init: Mapping[str, Any], only: Mapping[str, int] | None
     apart = [VALUES] * any(role_of_setting(name) == "values" for name in names_of(cls))
     usual: list[Mapping[str, int] | None] = [*first, *apart, SIZES, same_width, *_sizes_of_file(cls), WIDE, None]
     for sizes in usual if only is None else [only]:
-        if sizes is None and not _has_small_defaults(cls):
+        if sizes is None and not has_small_defaults(cls):
             continue
         try:
             arguments = dict(init) if sizes is None else arguments_of(cls, init, sizes)
@@ -146,7 +146,7 @@ def _parameters(cls: type) -> list[inspect.Parameter]:
     return parameters
 
 
-def _has_small_defaults(cls: type) -> bool:
+def has_small_defaults(cls: type) -> bool:
     """Whether it can be made without arguments, which its code may rely on, with a layer that is small."""
     defaults = [p.default for p in _parameters(cls)]
     numbers = [value for value in defaults if isinstance(value, int)]

@@ -119,7 +119,7 @@ def target_of(match: Match, filled: Mapping[str, Array]) -> Target:
         mask=_DOCUMENTED_MASKS.get(layer.owner, "any"),
         components=_components(match),
         design=_design(match),
-        lowers=layer.framework == "keras",
+        lowers=layer.framework in ("keras", "tensorflow"),
         coarse=_is_coarse(layer),
         empty_tables=functools.partial(make_neutral, layer, sizes.heads) if tables(layer) else None,
         rotates=functools.partial(rotates, call, sizes.model, sizes.context),

@@ -14,6 +14,7 @@ from headwise.checker.modules.function_sizes import fit, requires_cache, sizes_o
 from headwise.checker.modules.inside import attention_sites
 from headwise.checker.modules.plain_classes import plain_names
 from headwise.checker.modules.surroundings import Rebound, may_be_matrix, variables_of
+from headwise.checker.modules.tensorflow_tensors import is_tensorflow_tensor
 from headwise.checker.user_code.numpy_guard import np
 
 _PARTS = (("q", "k", "v"), ("Q", "K", "V"), ("query", "key", "value"))  # by which names of matrices differ
@@ -125,5 +126,7 @@ def _plain(value: Any) -> Any:
     """Arrays of other frameworks as NumPy's, and NumPy's whole numbers as Python's."""
     if isinstance(value, np.integer):
         return int(value)
+    if is_tensorflow_tensor(value):
+        return value
     is_array = hasattr(value, "__array__") and hasattr(value, "shape") and not np.isscalar(value)
     return np.array(value) if is_array else value

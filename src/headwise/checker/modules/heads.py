@@ -17,6 +17,13 @@ _WIDTH = re.compile(
     r"_?(head_?(dim|size|width|features)|(dim|d|size|features)_?(per_?)?head|d_?k|hd|attention_head_size)",
     re.IGNORECASE,
 )
+# what may divide features among heads, by the words of the libraries
+_DIVIDING = re.compile(
+    r"heads|n_?head\b|multi_?head|head_?(dim|size|width)|shape|view|split|chunk|rearrange|flatten|einsum|stack|cat\("
+    r"|concat|\bfor\b|fold|\[\.\.\.|\[:, :",
+    re.IGNORECASE,
+)
+_NOT_DIVIDING = {"__init__", "__call__", "forward", "super", "softmax", "sqrt", "len", "float", "int", "str", "print"}
 _SIZE = re.compile(r"(size|dim|width|features|^d_?\w?)$", re.IGNORECASE)
 
 
@@ -61,6 +68,12 @@ def _is_width(name: str, code: str) -> bool:
     return len(name) == 1 and bool(re.search(root, code)) and not re.search(divided, code)
 
 
+def _has_one_head(code: str) -> bool:
+    """Whether code neither speaks of heads nor does anything that could divide features among several."""
+    calls = set(re.findall(r"(?<![\w.])(?:self\.)?([a-z_]\w*)\(", code)) - _NOT_DIVIDING
+    return bool(code) and not _DIVIDING.search(code) and not calls
+
+
 def head_counts(layer: Layer, queries: Matrix, rows: int) -> Iterator[int]:
     """The possible numbers of heads: that of the arrays of one head each, else the attribute's, else every divisor."""
     stated = named_head_count(layer, rows)
@@ -71,5 +84,7 @@ def head_counts(layer: Layer, queries: Matrix, rows: int) -> Iterator[int]:
         yield from [heads] if stated in (None, heads) else []
     elif stated is not None:
         yield stated
+    elif _has_one_head(layer.documentation):
+        yield 1
     else:
         yield from (heads for heads in range(1, rows + 1) if rows % heads == 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
@@ -52,15 +53,16 @@ def keras_names(layer: Any) -> list[str]:
 
 
 def keras_layer(layer: Any, name: str) -> Layer:
-    """Make a layer like another, in float64."""
+    """Make a layer like another, in float64, or in float32 where it has to be."""
     import keras
 
-    clone = _copy(layer)
+    clone, dtype = _copy(layer), _dtype(layer)
     variables = _variables(clone)
     axes = {path: "io" if path.endswith("kernel") and v.ndim == 2 else "" for path, v in variables.items()}
 
     def convert(array: Any) -> Any:
-        return keras.ops.convert_to_tensor(np.array(array), dtype=str(array.dtype))  # else float64 becomes float32
+        lower = dtype if array.dtype == np.float64 else str(array.dtype)
+        return keras.ops.convert_to_tensor(np.array(array), dtype=lower)  # else float64 becomes float32
 
     def write(arrays: Mapping[str, Array]) -> None:
         for path, array in arrays.items():
@@ -69,7 +71,7 @@ def keras_layer(layer: Any, name: str) -> Layer:
     call = _compiled(clone) if keras.backend.backend() == "jax" else clone
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        with _in_float64():
+        with _computing_in(dtype):
             return call(*args, **kwargs)
 
     vars(forward)["__signature__"] = signature_of_method(type(clone), "call")
@@ -102,8 +104,8 @@ def _compiled(layer: Any) -> Callable[..., Any]:
 
 
 def _copy(layer: Any) -> Any:
-    """A layer like another, built in float64; its weights are not those of the other."""
-    with _in_float64():
+    """A layer like another, built in float64 if it can be; its weights are not those of the other."""
+    with _computing_in(_dtype(layer)):
         try:
             with user_code():
                 clone = _built(layer)
@@ -117,24 +119,33 @@ def _copy(layer: Any) -> Any:
         return clone
 
 
+def _dtype(layer: Any) -> str:
+    """Float64, but under TensorFlow float32 for code that names it: TensorFlow does not compute with both at once."""
+    import keras
+
+    classes = {type(part) for part in keras_sublayers(layer).values()}
+    code = "".join(documentation_of(cls) for cls in classes if not cls.__module__.startswith("keras."))
+    return "float32" if keras.backend.backend() == "tensorflow" and re.search(r"\bfloat32\b", code) else "float64"
+
+
 def _made_again(layer: Any) -> Any:
     """A layer of the same class and configuration; of a class that takes no more than its own arguments, of these."""
     config = layer.get_config()
     try:
-        return type(layer).from_config(config | ({"dtype": "float64"} if "dtype" in config else {}))
+        return type(layer).from_config(config | ({"dtype": _dtype(layer)} if "dtype" in config else {}))
     except TypeError:
         parameters = inspect.signature(type(layer).__init__).parameters
         return type(layer)(**{name: value for name, value in config.items() if name in parameters})
 
 
 @contextlib.contextmanager
-def _in_float64() -> Iterator[None]:
-    """Let Keras make layers and compute in float64 inside the block."""
+def _computing_in(dtype: str) -> Iterator[None]:
+    """Let Keras make layers and compute in a type inside the block."""
     import keras
 
     usual = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
     try:
         yield
     finally:

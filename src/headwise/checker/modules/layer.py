@@ -55,7 +55,7 @@ class Layer:
     numbers: Mapping[str, int] = field(default_factory=dict)
     # its other attributes that say how it computes: flags, arrays that are not learned
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    framework: str = "numpy"  # ``"torch"``, ``"numpy"``, ``"keras"`` or ``"flax"``
+    framework: str = "numpy"  # ``"torch"``, ``"numpy"``, ``"tensorflow"``, ``"keras"`` or ``"flax"``
     # its class; for the frameworks' own layers ``"torch.nn.MultiheadAttention"``, ``"keras"`` or ``"flax"``
     owner: str = ""
     source: str = ""  # the text of the file that it is from
@@ -94,7 +94,7 @@ def plain_attributes(instance: Any) -> dict[str, Any]:
     return {key: value for key, value in vars(instance).items() if isinstance(value, bool | float | str)}
 
 
-_FRAMEWORKS = {"torch", "keras", "flax", "equinox", "haiku", "transformers", "typing", "abc", "builtins"}
+_FRAMEWORKS = {"torch", "keras", "tensorflow", "flax", "equinox", "haiku", "transformers", "typing", "abc", "builtins"}
 _documentation: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 

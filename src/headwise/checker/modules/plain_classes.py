@@ -1,4 +1,4 @@
-"""Plain Python classes whose attributes are arrays of NumPy or JAX, or tensors of torch."""
+"""Plain Python classes whose attributes are arrays of NumPy or JAX, or tensors of torch or TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from headwise.checker.modules.flax_modules import in_float64, is_jax_array, jax_
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of, signature_of_method
 from headwise.checker.modules.names import bias_role, is_formula, is_turned_off, role_of
 from headwise.checker.modules.own_caches import with_own_cache
+<<<<<<< HEAD
 from headwise.checker.modules.surroundings import names_in
+=======
+from headwise.checker.modules.tensorflow_tensors import is_tensorflow_tensor, tensorflow_tensor
+>>>>>>> 78d503da (Code of TensorFlow is checked: functions, Keras layers that name float32, tf.Module and scripts; classes that divide nothing have one head)
 from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
 from headwise.checker.modules.whole_numbers import numbers_of_file
 from headwise.checker.user_code.jax_calls import Compiled
@@ -27,6 +31,7 @@ _METHODS = (
     *("transform", "predict", "run", "fit_transform"),
 )
 _OF_OTHERS = {"transform", "fit_transform"}  # which many classes in scikit-learn's style have
+_OF_TRACKING = "_self_"  # what TensorFlow notes about the attributes of its modules
 _OF_TRAINING = re.compile(r"_?(grad|gradient|velocity|momentum)s?")  # next to the numbers of a parameter
 
 
@@ -64,9 +69,10 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
     places = dict(_places(clone, "", set()))
     parts = plain_submodules(clone)
     convert: Callable[[Array], Any] = np.asarray
-    of_jax = any(is_jax_array(item) for item, _ in places.values())
-    if of_jax or any(is_torch_tensor(item) for item, _ in places.values()):
-        convert = jax_array if of_jax else torch_tensor
+    arrays = [item for item, _ in places.values()]
+    of_jax, of_tensorflow = (any(map(is_of, arrays)) for is_of in (is_jax_array, is_tensorflow_tensor))
+    if of_jax or of_tensorflow or any(map(is_torch_tensor, arrays)):
+        convert = jax_array if of_jax else tensorflow_tensor if of_tensorflow else torch_tensor
         for item, replace in places.values():
             replace(convert(np.array(bare(item), np.float64) if bare(item).dtype.kind == "f" else bare(item)))
     numbers = {path: bare(item) for path, (item, _) in places.items()}
@@ -121,7 +127,7 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         numbers=dict(numbers_of_file(type(clone)))
         | {k: v for k, v in scalars.items() if isinstance(v, int) and not isinstance(v, bool)},
         attributes=scalars,
-        framework="numpy",
+        framework="tensorflow" if of_tensorflow else "numpy",
         source=source_of(type(clone)),
         documentation=documentation_of(type(clone)),
         function=f"{type(clone).__name__}.{method}",
@@ -136,7 +142,9 @@ def _fixed(item: Any) -> None:
 
 
 def _is_array(item: Any) -> bool:
-    return isinstance(item, np.ndarray) or is_torch_tensor(item) or is_jax_array(item)
+    return isinstance(item, np.ndarray) or any(
+        is_of(item) for is_of in (is_torch_tensor, is_jax_array, is_tensorflow_tensor)
+    )
 
 
 def _places(
@@ -186,7 +194,7 @@ def _items(
             yield str(name), value[i], functools.partial(put, i)
     else:
         for key, item in vars(value).items():
-            if not _OF_TRAINING.fullmatch(key.lower()):
+            if not _OF_TRAINING.fullmatch(key.lower()) and not key.startswith(_OF_TRACKING):
                 yield key, item, functools.partial(object.__setattr__, value, key)  # also of a frozen dataclass
 
 

@@ -25,6 +25,7 @@ def prepare_devices(source: str) -> None:
     Without them a file behaves the same on every machine, and other programs keep their memory.
     """
     os.environ.update(_HIDDEN)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports errors that are caught, too
     if _NAMED.search(source) and _TORCH.search(source):
         _state["named"] = True
         with contextlib.suppress(ImportError):

@@ -259,6 +259,13 @@ TORCH_SCRIPTS = [
 ]
 
 
+def test_the_example_of_a_function_that_is_refused_is_no_script(tmp_path):
+    code = START + SOFTMAX + "\ndef attend(a, options):\n    return softmax(a @ a.T) @ options[0]\n"
+    (tmp_path / "script.py").write_text(code + "\nX, V = rng.normal(size=(2, 5, 4))\nout = attend(X, [V])\n")
+    with pytest.raises(DataError, match="attend"):
+        load_function(str(tmp_path / "script.py"))
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize(("text", "mistakes"), TORCH_SCRIPTS)
 def test_scripts_of_torch(text, mistakes, tmp_path):

@@ -14,11 +14,8 @@ from headwise.checker.modules.flax_modules import in_float64, is_jax_array, jax_
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of, signature_of_method
 from headwise.checker.modules.names import bias_role, is_formula, is_turned_off, role_of
 from headwise.checker.modules.own_caches import with_own_cache
-<<<<<<< HEAD
 from headwise.checker.modules.surroundings import names_in
-=======
 from headwise.checker.modules.tensorflow_tensors import is_tensorflow_tensor, tensorflow_tensor
->>>>>>> 78d503da (Code of TensorFlow is checked: functions, Keras layers that name float32, tf.Module and scripts; classes that divide nothing have one head)
 from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
 from headwise.checker.modules.whole_numbers import numbers_of_file
 from headwise.checker.user_code.jax_calls import Compiled

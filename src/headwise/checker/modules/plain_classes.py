@@ -14,7 +14,6 @@ from headwise.checker.modules.flax_modules import in_float64, is_jax_array, jax_
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of, signature_of_method
 from headwise.checker.modules.names import bias_role, is_formula, is_turned_off, role_of
 from headwise.checker.modules.own_caches import with_own_cache
-from headwise.checker.modules.surroundings import names_in
 from headwise.checker.modules.tensorflow_tensors import is_tensorflow_tensor, tensorflow_tensor
 from headwise.checker.modules.torch_modules import is_torch_tensor, torch_tensor
 from headwise.checker.modules.whole_numbers import numbers_of_file
@@ -38,9 +37,9 @@ def call_method(value: Any) -> str | None:
     for name in _METHODS:
         if inspect.isfunction(getattr(cls, name, None)) and (name not in _OF_OTHERS or _has_queries(cls)):
             return name
-    functions = {name: f for name, f in vars(cls).items() if inspect.isfunction(f)}
-    used = {name for f in functions.values() for name in names_in(f.__code__)}
-    public = [name for name in functions if not name.startswith("_") and name not in used]
+    used = set(re.findall(r"\bself\.(\w+)", documentation_of(cls)))
+    methods = [name for name, f in vars(cls).items() if inspect.isfunction(f)]
+    public = [name for name in methods if not name.startswith("_") and name not in used]
     return public[0] if len(public) == 1 else None
 
 

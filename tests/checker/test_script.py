@@ -271,3 +271,11 @@ def test_the_example_of_a_function_that_is_refused_is_no_script(tmp_path):
 def test_scripts_of_torch(text, mistakes, tmp_path):
     pytest.importorskip("torch")
     assert verdict_on(tmp_path / "script.py", text).mistakes == mistakes
+
+
+def test_functions_that_all_call_each_other_are_read_once(tmp_path):
+    names = [f"f{i}" for i in range(24)]
+    code = "".join(f"def {f}(x):\n    return x if x.ndim else {' + '.join(f'{g}(x)' for g in names)}\n" for f in names)
+    text = START + code + "X = rng.normal(size=(4, 3))\nW = rng.normal(size=(3, 3))\nY = f0(X) @ W\nZ = f1(Y)\n"
+    with pytest.raises(DataError, match="found none among f0"):
+        verdict_on(tmp_path / "script.py", text)

@@ -201,6 +201,7 @@ class _Lookups(ast.NodeVisitor):
         self._bound = bound
         self._functions = functions  # that may be called with a part of the argument
         self._words: dict[str, str] = {}  # names that stand for a string
+        self._followed: set[object] = set()  # calls of functions that have been read, with what they were given
         self.paths: dict[Path, str] = {}
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -261,8 +262,13 @@ class _Lookups(ast.NodeVisitor):
         passed |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
         bound = {one: path for one, value in passed.items() if (path := self._resolve(value)) is not None}
         still_bound = {one: path for one, path in self._bound.items() if one not in passed}
+        strings = {one: word for one, value in passed.items() if (word := self._word(value)) is not None}
+        same = name, frozenset((still_bound | bound).items()), frozenset(strings.items())
+        if not (bound or still_bound) or same in self._followed:
+            return
+        self._followed.add(same)  # else functions that call each other would be read once for each way through them
         inner = _Lookups(still_bound | bound, {one: f for one, f in self._functions.items() if one != name})
-        inner._words = {one: word for one, value in passed.items() if (word := self._word(value)) is not None}
+        inner._words, inner._followed = strings, self._followed
         for part in function.body if isinstance(function, ast.FunctionDef) else [function.body]:
             inner.visit(part)
         for path, words in inner.paths.items():

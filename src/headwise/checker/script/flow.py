@@ -60,15 +60,20 @@ class Flow:
         roles = (self.parts.get(n) or role_of(n.partition("[")[2].rstrip("]") or "_") for n in computed)
         return frozenset(role for role in roles if role in PARTS)
 
-    def ancestors_of(self, node: ast.AST, seen: frozenset[str] = frozenset()) -> frozenset[str]:
+    def ancestors_of(self, node: ast.AST) -> frozenset[str]:
         """The variables that some code reads, also in functions of the file, and those that they are computed from."""
-        names = set(loaded(node))
-        found = frozenset(names & self.ancestors.keys())
-        found = found.union(*(self.ancestors[name] for name in found))
-        entries = frozenset(_entries(node, found))
-        found = found - {owner(entry) for entry in entries} | entries
-        for name in (names & self.functions.keys()) - seen:
-            found |= self.ancestors_of(self.functions[name], seen | {name})
+        found = frozenset[str]()
+        waiting, visited = [node], set[str]()
+        while waiting:
+            code = waiting.pop()
+            names = set(loaded(code))
+            read = frozenset(names & self.ancestors.keys())
+            read = read.union(*(self.ancestors[name] for name in read))
+            entries = frozenset(_entries(code, read))
+            found |= read - {owner(entry) for entry in entries} | entries
+            called = (names & self.functions.keys()) - visited
+            visited |= called
+            waiting += [self.functions[name] for name in called]
         return found
 
     def _assign(self, statement: ast.Assign | ast.AnnAssign | ast.AugAssign, in_loop: bool) -> None:
@@ -129,8 +134,11 @@ def is_numbers(value: Any) -> bool:
     items = list(value.values()) if isinstance(value, dict) else value
     if isinstance(items, list | tuple):
         return bool(items) and all(map(is_numbers, items))
-    shape = getattr(value, "shape", ()) if hasattr(value, "dtype") else ()
-    return len(shape) > 0 and bare(value).dtype.kind in ("f" if len(shape) == 1 else "fi")  # whole numbers are indices
+    try:
+        array = bare(value) if hasattr(value, "dtype") and hasattr(value, "shape") else np.zeros(())
+    except Exception:  # whatever raises what is no plain array, as a sparse tensor
+        return False
+    return array.ndim > 0 and array.dtype.kind in ("f" if array.ndim == 1 else "fi")  # whole numbers are indices
 
 
 def have_same_numbers(value: Any, other: Any) -> bool:

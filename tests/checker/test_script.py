@@ -246,7 +246,7 @@ def test_one_of_several_outputs_is_chosen_by_its_name(tmp_path):
     again = "q, k, v = X @ W_query, X @ W_key, X @ W_value\nZ = softmax(q @ k.T) @ v\n"
     text = RIGHT["one head"] + again
     with pytest.raises(DataError, match="found these: Y, Z"):
-        load_function(str(tmp_path / "script.py")) if (tmp_path / "script.py").write_text(text) else None
+        verdict_on(tmp_path / "script.py", text)
     assert verdict_on(tmp_path / "script.py", text, "Y").ok
     assert verdict_on(tmp_path / "script.py", text, "Z").mistakes == ("scale-missing",)
 

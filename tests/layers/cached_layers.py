@@ -22,6 +22,31 @@ class Projected(nn.Module):
         return self.wo((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
+class PairOfArguments(Projected):
+    """Keys and values of the tokens before are two arguments, and a flag hides later tokens."""
+
+    def forward(self, x, cached_keys=None, cached_values=None, use_causal=True):
+        q, k, v = self.projected(x)
+        if cached_keys is not None:
+            k, v = torch.cat([cached_keys, k], 2), torch.cat([cached_values, v], 2)
+        return self.attended(q, k, v, 0 if use_causal and self.hides(x, k) else -k.shape[2]), k, v
+
+    def hides(self, x, k):
+        return True
+
+
+class PairOfArgumentsSeesLater(PairOfArguments):
+    """With a cache, new tokens attend to those after them."""
+
+    def hides(self, x, k):
+        return x.shape[1] == k.shape[2]
+
+
+class PairOfArgumentsOnlyCausalWithCache(PairOfArguments):
+    def hides(self, x, k):
+        return x.shape[1] < k.shape[2]
+
+
 class OwnCache(Projected):
     """Keys and values are in buffers of its own."""
 

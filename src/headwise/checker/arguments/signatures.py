@@ -243,7 +243,8 @@ class _Arguments:
             role = "bias"  # a second mask, of numbers that are added
         counts = role in _COUNTS_OF_HEADS and isinstance(p.default, int | None)
         passed = required or isinstance(p.default, bool) or counts
-        if not role or role in self.names or (_is_helper(role) and not passed):
+        later = self.given and role in ("kpast", "vpast") and not required  # a step with a cache follows all tokens
+        if not role or role in self.names or later or (_is_helper(role) and not passed):
             if role != "weights?":
                 self.unused.append(p.name)
             return bool(role) or not required

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,12 +15,11 @@ from itertools import pairwise
 from typing import Any
 
 from headwise.checker.arguments.roles import CACHE, role_of
-from headwise.checker.arguments.settings import SIZES
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import bare
 from headwise.checker.calling.values import present_masks
+from headwise.checker.confirmation.empty_caches import Keeper, own_caches
 from headwise.checker.confirmation.step_positions import outputs_as_first, outputs_from_start, outputs_of_last
-from headwise.checker.modules.construct import construct
 from headwise.checker.modules.own_caches import OWN_CACHE, OwnCache
 from headwise.checker.modules.positions import FIRST_POSITION, position_arguments
 from headwise.checker.probes import first_probe
@@ -37,7 +35,6 @@ from headwise.shapes import Array, BoolArray
 ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
 _CLOSE = 1e-4  # a module may compute in float32
 _SEVERAL = "several new tokens at once"
-_COMPUTES = {"forward", "__call__", "call"}  # methods of layers that have a cache, which may be named for it
 _ONE_BY_ONE = 3  # new tokens, with one call for each
 _DISTURBED = (
     "Its result depends on earlier calls: with earlier tokens in its cache each new token by itself gets the right"
@@ -79,6 +76,8 @@ def with_cached_step(findings: Findings, target: Target) -> Findings:
                     return result.with_observed("causal-alignment")
                 if not is_from_start and not _wants_mask(convention, definition, case, rows):
                     return _differs(result, _SEVERAL, several[0])
+                if steps.is_causal and not takes_masks:
+                    return result.with_observed("causal-missing")
             untested += [f"{_SEVERAL} with earlier ones in its cache, which get other outputs"] * differs
             return result.with_untested(*untested)
     if "kpast" in convention.names:
@@ -169,6 +168,12 @@ class _Steps:
         return tuple(p.name for p in self.parameters if _is_start(p.name))
 
     @property
+    def is_causal(self) -> bool:
+        """Whether it has an option for a causal mask that is on by default."""
+        option = self.convention.names.get("causal")
+        return any(p.name == option and p.default is True for p in self.parameters)
+
+    @property
     def ends(self) -> list[tuple[int, int]]:
         """Where the new tokens of each call begin and end."""
         last, step = self.X.shape[1], self.at_once or self.new
@@ -202,7 +207,7 @@ class _Steps:
             for first in firsts:  # what the first call gets
                 yield (cache, *start), list(self._attempts(partial(self._returned, cache, first)))
             _, (keys, _) = next(_pairs(self.convention, case))
-            own = _own_caches(self.convention.function, cache, keys.shape)
+            own = own_caches(self.convention.function, cache, keys.shape)
             for empty in own or (dict[str, Any], list[Any], partial(Keeper, self.convention)):
                 yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
             makers = [partial(self._returned, cache, {cache: room}) for room in self._rooms(case)]
@@ -287,28 +292,6 @@ class _Steps:
         return np.concatenate(outputs, axis=1)
 
 
-class Keeper:
-    """A cache in the manner of transformers, which puts the new keys and values after those that it has."""
-
-    def __init__(self, convention: CallingConvention) -> None:
-        self._convention, self._kept = convention, list[Array]()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def update(self, keys: Any, values: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """Return all keys and values, (B, G, M, d)."""
-        new = [np.array(bare(a)) for a in (keys, values)]
-        if self._kept:
-            new = [np.concatenate(pair, axis=-2) for pair in zip(self._kept, new, strict=True)]
-        self._kept = new
-        return self._convention.convert(new[0]), self._convention.convert(new[1])
-
-    def get_seq_length(self, *args: Any) -> int:
-        """The number of tokens that it has."""
-        return int(self._kept[0].shape[-2]) if self._kept else 0
-
-
 def _pairs(convention: CallingConvention, case: Case) -> Iterator[tuple[int, tuple[Array, Array]]]:
     """Keys and values, (B, G, M, d) or (B, M, G, d), before their rotation and after it, and the axis of the tokens."""
     design = [change for _, change in convention.design]
@@ -368,29 +351,3 @@ def _step_masks(convention: CallingConvention, case: Case, new: int) -> Iterator
         forms = range(len(list(present_masks(convention, masked, convention.interface.axes))))
         if (expected := convention.call(masked).output) is not None:
             yield expected, [_StepMask(convention, case, mask, of_new_keys, form) for form in forms]
-
-
-def _own_caches(function: Callable[..., Any], argument: str, shape: tuple[int, ...]) -> list[Callable[[], Any]]:
-    """What makes an empty cache of the class that annotates an argument, or that is named as a cache in its file.
-
-    `shape` (B, G, M, d) is that of the keys that it has to hold.
-    """
-    file = inspect.unwrap(function).__module__
-    classes = [cls for cls in vars(sys.modules[file]).values() if inspect.isclass(cls) and cls.__module__ == file]
-    annotation = inspect.signature(function).parameters[argument].annotation
-    words = set(re.findall(r"\w+", str(annotation)))
-    annotated = [cls for cls in classes if cls.__name__ in words]
-    named = [cls for cls in classes if cls.__name__.endswith("Cache") and not _COMPUTES & _names_of(cls, file)]
-    items, heads, length, width = shape
-    sizes = SIZES | {"batch": items, "heads": heads, "key_heads": heads, "length": length, "width": width}
-    sizes |= {"values": width, "model": heads * width}
-    return [partial(_empty, cls, sizes) for cls in annotated or named]
-
-
-def _names_of(cls: type, file: str) -> set[str]:
-    """The names that the classes of a file define."""
-    return {name for base in cls.__mro__ if base.__module__ == file for name in vars(base)}
-
-
-def _empty(cls: type, sizes: dict[str, int]) -> Any:
-    return next(construct(cls, {}, only=sizes))

@@ -17,7 +17,8 @@ from headwise.checker.arguments.roles import role_of
 from headwise.checker.arguments.signatures import signature_of, with_signature
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.calling.responses import has_shape
-from headwise.checker.confirmation.cached_step import ASKED, Keeper
+from headwise.checker.confirmation.cached_step import ASKED
+from headwise.checker.confirmation.empty_caches import Keeper
 from headwise.checker.detection.refusal import UncallableError
 from headwise.checker.probes import first_probe
 from headwise.checker.reference.differences import difference

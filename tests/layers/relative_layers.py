@@ -241,3 +241,65 @@ class GatedBias(nn.Module):
 class GatedBiasUnused(GatedBias):
     def distance(self, n):
         return torch.zeros(n, n, dtype=torch.long)
+
+
+class ProjectedPositions(nn.Module):
+    """Sinusoids of the distances, projected; keys after the query have distances of their own (Dai et al., 2019)."""
+
+    def __init__(self, dim=12, num_heads=3):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.linear_pos = nn.Linear(dim, dim, bias=False)
+        self.pos_bias_v = nn.Parameter(torch.zeros(num_heads, dim // num_heads))
+        self.register_buffer("frequencies", 100.0 ** -(torch.arange(0, dim, 2) / dim))
+
+    def distances(self, n):
+        return torch.arange(n - 1, -n, -1)
+
+    def shifted(self, s):
+        b, h, n, m = s.shape
+        s = torch.cat([s.new_zeros(b, h, n, 1), s], -1).view(b, h, m + 1, n)
+        return s[:, :, 1:].reshape(b, h, n, m)[..., :n]
+
+    def forward(self, x):
+        n = x.shape[1]
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        angles = self.distances(n)[:, None] * self.frequencies
+        p = self.linear_pos(torch.cat([angles.sin(), angles.cos()], -1)).unflatten(-1, (self.num_heads, -1))
+        s = q @ k.mT + self.shifted((q + self.pos_bias_v[:, None]) @ p.permute(1, 2, 0))
+        return self.proj(((s * q.shape[-1] ** -0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class ProjectedPositionsBeforeOnly(ProjectedPositions):
+    """Only the distances of keys before the query: those after it get numbers of the next query."""
+
+    def distances(self, n):
+        return torch.arange(n - 1, -1, -1)
+
+
+class Volume(nn.Module):
+    """A bias for each distance in a window of 2 × 3 × 2 tokens."""
+
+    def __init__(self, dim=12, window_size=(2, 3, 2), num_heads=3):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        most = [2 * side - 1 for side in window_size]
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(most[0] * most[1] * most[2], num_heads))
+        places = torch.stack(torch.meshgrid(*map(torch.arange, window_size), indexing="ij")).flatten(1)
+        distances = places[:, :, None] - places[:, None] + torch.tensor(window_size)[:, None, None] - 1
+        self.register_buffer("index", (distances * torch.tensor(self.strides(most))[:, None, None]).sum(0))
+
+    def strides(self, most):
+        return [most[1] * most[2], most[2], 1]
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        s = q @ k.mT * q.shape[-1] ** -0.5 + self.relative_position_bias_table[self.index].permute(2, 0, 1)
+        return self.proj((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class VolumeStride(Volume):
+    def strides(self, most):
+        return [most[1] + most[2], most[2], 1]

@@ -229,3 +229,79 @@ class TalkingHeads(nn.Module):
 class TalkingHeadsUnscaled(TalkingHeads):
     def scaled(self, scores, width):
         return scores
+
+
+class Pixels(nn.Module):
+    """Attention between pixels whose channels are normalised in groups, with a residual connection."""
+
+    def __init__(self, channels=12, num_heads=3):
+        super().__init__()
+        self.num_heads, self.norm = num_heads, nn.GroupNorm(4, channels)
+        self.qkv, self.proj = nn.Conv2d(channels, 3 * channels, 1), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        y = self.norm(x)
+        q, k, v = self.qkv(y).flatten(2).unflatten(1, (3, self.num_heads, -1)).unbind(1)  # (B, H, d, N)
+        o = (q.mT @ k * q.shape[2] ** -0.5).softmax(-1) @ self.mixed(v, y).mT
+        return x + self.proj(self.merged(o).reshape(x.shape))
+
+    def mixed(self, v, y):
+        return v
+
+    def merged(self, o):
+        return o.mT
+
+
+class PixelsThemselves(Pixels):
+    """The weights mix the pixels, as they are normalised."""
+
+    def mixed(self, v, y):
+        return y.flatten(2).unflatten(1, (self.num_heads, -1))
+
+
+class PixelsUnmoved(Pixels):
+    """(H, N, d) is reshaped to (H · d, N)."""
+
+    def merged(self, o):
+        return o
+
+
+class WindowInWords(nn.Module):
+    """A token sees sliding_window tokens: its own and those right before it."""
+
+    def __init__(self, dim=12, num_heads=3, sliding_window=3):
+        super().__init__()
+        self.num_heads, self.sliding_window = num_heads, sliding_window
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(dim, dim) for _ in range(4))
+
+    def before(self):
+        return self.sliding_window - 1
+
+    def attended(self, x):
+        q, k, v = (
+            p(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        lag = torch.arange(x.shape[1])[:, None] - torch.arange(x.shape[1])
+        s = (self.scale(q) * q @ k.mT).masked_fill((lag < 0) | (lag > self.before()), -torch.inf)
+        return (s.softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+    def scale(self, q):
+        return q.shape[-1] ** -0.5
+
+    def forward(self, x):
+        return self.o_proj(self.attended(x))
+
+
+class WindowInWordsAndOneMore(WindowInWords):
+    def before(self):
+        return self.sliding_window
+
+
+class WindowUnscaledWithoutOutput(WindowInWords):
+    """The output layer is made and not applied; that its bias is not either is no mistake of its own."""
+
+    def scale(self, q):
+        return 1
+
+    def forward(self, x):
+        return self.attended(x)

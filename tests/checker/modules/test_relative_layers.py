@@ -27,7 +27,7 @@ VERDICTS = {
     "ClippedOfKeys": (("unknown",), "The products of rel_k are with the keys alone, and not with the queries."),
     "ClippedOfOtherQueries": (
         ("unknown",),
-        "The products of rel_k and rel_v are with the queries of the tokens that are attended to.",
+        "The products of rel_k and rel_v are not with the query of the token that attends.",
     ),
     "ClippedFolded": (("unknown",), "rel_k is the same for keys before and after a query, and half of it has no use."),
     "ClippedByPlace": (
@@ -39,9 +39,18 @@ VERDICTS = {
     "Backward": ((), ""),
     "BackwardOfOtherQueries": (
         ("unknown",),
-        "The products of Er are with the queries of the tokens that are attended to.",
+        "The products of Er are not with the query of the token that attends.",
     ),
     "Image": ((), ""),
+    "ProjectedPositionsBeforeOnly": (
+        ("unknown",),
+        "The products of pos_bias_v and linear_pos.weight are not with the query of the token that attends.",
+    ),
+    "Volume": ((), ""),
+    "VolumeStride": (
+        ("unknown",),
+        "Of relative_position_bias_table (45, 4), only 31 of 45 entries ever change an output.",
+    ),
     "ImageRowsAlone": (("unknown",), "rel_pos_w changes no output."),
 }
 
@@ -54,6 +63,12 @@ def test_verdict(name):
     assert "position-bias" in verdict.conventions
     assert not note or note in verdict.notes
     assert mistakes or not any("zero in this check" in text for text in verdict.untested)
+
+
+def test_projections_of_positions_that_no_design_explains_are_listed():
+    verdict = hw.check(layers.ProjectedPositions)
+    assert verdict.ok
+    assert "linear_pos.weight (zero in this check)" in verdict.untested
 
 
 def test_a_layer_that_gates_a_bias_has_no_effect_by_itself():

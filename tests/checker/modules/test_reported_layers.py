@@ -23,6 +23,12 @@ VERDICTS = {
     "LatentOfSizes": ((), ("rope", "keys-latent")),
     "TalkingHeads": ((), ()),
     "TalkingHeadsUnscaled": (("scale-missing",), ()),
+    "Pixels": ((), ("norm-inside",)),
+    "PixelsThemselves": (("values-are-inputs",), ("norm-inside",)),
+    "PixelsUnmoved": (("reshaped-not-transposed",), ("norm-inside",)),
+    "WindowInWords": ((), ("window-built-in",)),
+    "WindowInWordsAndOneMore": (("window-off-by-one",), ("window-built-in",)),
+    "WindowUnscaledWithoutOutput": (("output-projection-missing", "scale-missing"), ("window-built-in",)),
     "InputsOfKeysFirst": ((), ()),
     "InputsOfKeysFirstOfModelWidth": (("scale-model-width",), ()),
 }

@@ -10,7 +10,9 @@ _OWN_KEY_COUNTS = (
     r"own (key|token|position)?.{0,20}(among|includ|count)|includ\w+ (itself|its own|the current)|"
     r"itself (is )?(included|counted|among)|in all|"
     r"\w\s*[-−]\s*1`*\s+(\w+\s+){0,2}(before|prev|earlier|preceding|past|back|to the left)|last `*WINDOW\b(?!`* *[-−])|"
-    r"(previous|preceding|earlier|past|last) `*\w+ *[-−] *1\b"
+    r"(previous|preceding|earlier|past|last) `*\w+ *[-−] *1\b|"
+    r"\b(sees?|attends? to) (exactly |only |at most )?`*WINDOW`* (keys|tokens|positions)\b"
+    r"(?!`* (before|earlier|preceding|back|to the|(on|to) (each|either|both)))"
 )
 _OWN_KEY_APART = (
     r"\bWINDOW`*\s+(\w+\s+){0,2}(before|earlier|preceding|back|to the left).{0,20}"

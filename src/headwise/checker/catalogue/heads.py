@@ -73,12 +73,8 @@ def reshaped_back(a: Array) -> Array:
 
 
 @configurable
-def keys_as(t: Trace, shaped: Callable[[Array], Array]) -> None:
-    t.k = shaped(t.k)
-
-
-def output_reshaped(t: Trace) -> None:
-    t.o = reshaped_back(t.o)
+def taken_as(t: Trace, name: str, shaped: Callable[[Array], Array]) -> None:
+    setattr(t, name, shaped(getattr(t, name)))
 
 
 @configurable
@@ -254,7 +250,10 @@ ENTRIES = (
         "reshape and view keep the order of the numbers; they do not move an axis.",
         "Use K.T, or K.swapaxes(-1, -2).",
         ("logits", "mix"),
-        (*({"+group": keys_as(shaped)} for shaped in (reshaped, reshaped_back)), {"+mix": output_reshaped}),
+        (
+            *({"+group": taken_as("k", shaped)} for shaped in (reshaped, reshaped_back)),
+            *({"+mix": taken_as("o", shaped)} for shaped in (reshaped_back, reshaped)),
+        ),
     ),
     Mistake(
         "heads-ignored",

@@ -362,7 +362,7 @@ ENTRIES = (
         "Changing Wo changes nothing.",
         "Multiply the concatenated heads by Wo.T at the end.",
         ("return",),
-        ({"output": unprojected}, {"output": nothing}),
+        ({"output": nothing}, {"output": unprojected}),
     ),
     Mistake(
         "output-projection-transposed",

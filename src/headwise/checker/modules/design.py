@@ -104,6 +104,7 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has
     if (measured := _Signature.of(layer, varied)) is None:
         return None
     causal = measured.factor != 0 and not call.takes_context and _is_causal(layer, varied)
+    near: Explanation | None = None
     for design in (Explanation(), *designs(call.layer, has_more, call.takes_context)):
         if design.codes and design.codes[0] in ("qk-norm", "rope"):
             continue
@@ -113,7 +114,9 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has
             continue  # all that is known of a norm after attention is what it makes of the residual connection
         if measured.agrees(expected, after):
             return design
-    return None
+        if near is None and measured.agrees(expected, after, _NARROW):
+            near = design  # of groups of features the values determine the factor, and a mistake may mix others
+    return near
 
 
 def _is_causal(forward: Forward, tokens: Array) -> bool:
@@ -148,11 +151,11 @@ class _Signature:
         same = [difference(a, ordinary) < _NARROW for a in (-negative, *others)]
         return cls([a for a, _ in outputs[:2]], factor, same)
 
-    def agrees(self, expected: _Signature, after: bool) -> bool:
+    def agrees(self, expected: _Signature, after: bool, tolerance: float = _CLOSE) -> bool:
         """Whether both are of one design; a norm `after` all makes the mixture anything but linear."""
         if any(difference(a, b) > _CLOSE for a, b in zip(self.residual, expected.residual, strict=True)):
             return False
-        same = abs(self.factor - expected.factor) <= _CLOSE * abs(expected.factor)
+        same = abs(self.factor - expected.factor) <= tolerance * abs(expected.factor)
         return after or (same and self.invariances == expected.invariances)
 
 

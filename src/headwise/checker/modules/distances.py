@@ -22,6 +22,7 @@ from headwise.checker.user_code.numpy_guard import np
 from headwise.shapes import Array
 
 _OF_DISTANCES = re.compile(r"rel|rpe|dist|(^|[._])er$", re.IGNORECASE)
+_OF_POSITIONS = re.compile(r"pos|(^|[._])r(_net|_proj)?\.weight$", re.IGNORECASE)  # or their projections
 _CLOSE = 1e-4  # a layer may compute in float32
 _HIDDEN = 1e-6  # of a weight
 
@@ -32,14 +33,15 @@ def contradiction(call: Call, reading: Reading, tables: Mapping[str, Array]) -> 
     `tables`: all that the layer has, with random numbers; they are zero afterwards.
     """
     sizes = reading.sizes
-    named = {name: array for name, array in tables.items() if _OF_DISTANCES.search(name)}
-    vectors = {name: a for name, a in named.items() if [*tables_of_heads(a, sizes.heads, sizes.width)]}
+    fitting = {name: a for name, a in tables.items() if [*tables_of_heads(a, sizes.heads, sizes.width)]}
+    vectors = {name: a for name, a in fitting.items() if _OF_DISTANCES.search(name)}
+    others = {name: a for name, a in fitting.items() if _OF_POSITIONS.search(name)}
     empty = {name: np.zeros_like(array) for name, array in tables.items()}
     of_context = call.takes_context and sizes.context != sizes.model
-    if not vectors or of_context or call.latents or reading.sliced or not takes_any_count(call, sizes):
+    if not (vectors or others) or of_context or call.latents or reading.sliced or not takes_any_count(call, sizes):
         return ""
     try:
-        return next(_Layer(call, reading, empty).contradictions(vectors), "")
+        return next(_Layer(call, reading, empty).contradictions(vectors, others), "")
     except (CallError, ValueError):
         return ""
     finally:
@@ -61,19 +63,19 @@ class _Layer:
         self.token = rng.normal(size=reading.sizes.model)
         self.X = np.tile(self.token, (call.batch, call.rows, 1))
 
-    def contradictions(self, vectors: Mapping[str, Array]) -> Iterator[str]:
-        """Sentences on what the layer does with vectors, by the names of their tables."""
-        names = " and ".join(vectors)
+    def contradictions(self, vectors: Mapping[str, Array], others: Mapping[str, Array]) -> Iterator[str]:
+        """Sentences on what the layer does with vectors, by the names of their tables, and with others of positions."""
+        tables = {**vectors, **others}
         if np.nanmax(np.abs(np.diff(self._logits({}), axis=1)), initial=0) > _CLOSE:  # it does more than this knows
             return
+        if self._depends_on_other_queries(tables):
+            yield f"The products of {' and '.join(tables)} are not with the query of the token that attends."
         logits = self._logits(vectors)
         if _residual(logits, self._places()) > _CLOSE:
-            yield f"The logits with {names} differ between pairs of tokens at the same distance."
+            yield f"The logits with {' and '.join(vectors)} differ between pairs of tokens at the same distance."
         for name, array in vectors.items():
             if not self._changes({name: array}, without="k") and self._changes({name: array}, without="q"):
                 yield f"The products of {name} are with the keys alone, and not with the queries."
-        if self._depends_on_first_query(vectors):
-            yield f"The products of {names} are with the queries of the tokens that are attended to."
         own = logits - np.diagonal(logits)[:, None]
         if np.isnan(own).any() or np.abs(own - own.T).max() > _CLOSE:
             return
@@ -87,14 +89,19 @@ class _Layer:
         sides = image_sides(rows) if "H" in axes else (rows,)
         return np.indices(sides).reshape(len(sides), -1).T
 
-    def _depends_on_first_query(self, vectors: Mapping[str, Array]) -> bool:
-        """Whether the query of the first token has an influence on the others, where all keys are zero."""
+    def _depends_on_other_queries(self, tables: Mapping[str, Array]) -> bool:
+        """Whether the query of a token has an influence on the output of another, where all keys are zero."""
         X = self.X.copy()
         for place in range(X.shape[1]):  # values that differ
             X[:, place, self.half :] = np.roll(X[:, place, self.half :], place, axis=-1)
-        other = X.copy()
-        other[:, 0, : self.half] = X[:, 0, : self.half][:, ::-1]
-        return difference(*(self._output(vectors, some, without="k")[1:] for some in (X, other))) > _CLOSE
+        output = self._output(tables, X, without="k")
+        for place in range(len(output)):
+            other = X.copy()
+            other[:, place, : self.half] = X[:, place, : self.half][:, ::-1]
+            rows = [np.delete(some, place, 0) for some in (output, self._output(tables, other, without="k"))]
+            if difference(*rows) > _CLOSE:
+                return True
+        return False
 
     def _has_unused_half(self, table: Mapping[str, Array]) -> bool:
         ((name, array),) = table.items()

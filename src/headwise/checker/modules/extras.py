@@ -141,9 +141,16 @@ def _is_of_linear_layer(name: str, names: Iterable[str]) -> bool:
 
 
 def _is_of_window(entries: int, count: int | None) -> bool:
-    """Whether a table has an entry for each distance in a window of so many tokens, which has two sides."""
-    sides = [side for side in range(2, count // 2 + 1) if count % side == 0] if count else []
-    return any((2 * side - 1) * (2 * (count // side) - 1) == entries for side in sides if count)
+    """Whether a table has an entry for each distance in a window of so many tokens, which has two sides or more."""
+    return count is not None and entries in {*_numbers_of_distances(count)} - {2 * count - 1}
+
+
+def _numbers_of_distances(count: int) -> Iterator[int]:
+    """How many distances there are among so many places in a row, or in an area or a volume of whole rows."""
+    yield 2 * count - 1
+    for side in range(2, count // 2 + 1):
+        if count % side == 0:
+            yield from ((2 * side - 1) * others for others in _numbers_of_distances(count // side))
 
 
 def _lacks_one_end(side: int, changes: Callable[[range], bool]) -> bool:

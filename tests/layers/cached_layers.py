@@ -307,3 +307,22 @@ class RoomCacheMoved(RoomCache):
 
     def first(self, cache_index):
         return max(cache_index - 1, 0)
+
+
+class UnsplitPair(Projected):
+    """Keys and values of the tokens before, (batch, tokens, width), are joined before there are heads."""
+
+    def forward(self, x, k_cache=None, v_cache=None):
+        q, k, v = self.wq(x), self.wk(x), self.wv(x)
+        if k_cache is not None:
+            k, v = torch.cat([k_cache, k], 1), torch.cat([v_cache, v], 1)
+        q, k, v = (a.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for a in (q, k, v))
+        return self.attended(q, k, v, self.moved(q, k))
+
+    def moved(self, q, k):
+        return 0
+
+
+class UnsplitPairUnaligned(UnsplitPair):
+    def moved(self, q, k):
+        return k.shape[2] - q.shape[2]

@@ -305,3 +305,55 @@ class WindowUnscaledWithoutOutput(WindowInWords):
 
     def forward(self, x):
         return self.attended(x)
+
+
+class Flagged(nn.Module):
+    """Causal attention by a fused kernel, or step by step."""
+
+    def __init__(self, dim=12, num_heads=3, flash=True):
+        super().__init__()
+        self.num_heads, self.flash = num_heads, flash
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        if self.flash:
+            o = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            s = self.scaled(q @ k.mT, q).masked_fill(torch.ones(x.shape[1], x.shape[1]).triu(1).bool(), -torch.inf)
+            o = s.softmax(-1) @ v
+        return self.proj(o.transpose(1, 2).flatten(2))
+
+    def scaled(self, s, q):
+        return s / q.shape[-1] ** 0.5
+
+
+class FlaggedUnscaled(Flagged):
+    def scaled(self, s, q):
+        return s
+
+
+class BothSides(WindowInWords):
+    """A token attends to itself and to `radius` tokens on each side."""
+
+    def __init__(self, dim=12, num_heads=3, radius=2):
+        super().__init__(dim, num_heads)
+        del self.sliding_window
+        self.radius = radius
+
+    def reach(self):
+        return self.radius
+
+    def attended(self, x):
+        parts = (p(x).unflatten(-1, (self.num_heads, -1)) for p in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (part.transpose(1, 2) for part in parts)
+        lag = torch.arange(x.shape[1])[:, None] - torch.arange(x.shape[1])
+        s = (self.scale(q) * q @ k.mT).masked_fill(lag.abs() > self.reach(), -torch.inf)
+        return (s.softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+
+class BothSidesOneLess(BothSides):
+    """A token attends to itself and to `radius` tokens on each side."""
+
+    def reach(self):
+        return self.radius - 1

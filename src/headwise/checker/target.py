@@ -12,7 +12,7 @@ judges them in this order and keeps the one with the fewest mistakes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -99,6 +99,8 @@ class Target:
     # whether a bias of positions (H, N, M) is a table's numbers divided by √d
     scales_table: Callable[[Array], bool] | None = None
     contradiction: Callable[[], str] | None = None  # what its tables of distances do that none does, in a sentence
+    # its attributes that choose one of several computations of the same: names, values, and what sets them
+    switches: Sequence[tuple[str, bool, Callable[[bool], None]]] = ()
     train: Callable[[bool], None] | None = None  # turns the training mode on or off
     state: Callable[[], Memory] | None = None  # returns what it holds now besides its parameters, such as a cache
     # whether a flag that it stores says that no token sees a later one, and nothing that is passed could say it

@@ -13,6 +13,8 @@ VERDICTS = {
     "PairOfArguments": ((), ()),
     "PairOfArgumentsSeesLater": (("causal-missing",), ()),
     "PairOfArgumentsOnlyCausalWithCache": (("causal-missing",), ()),
+    "UnsplitPair": ((), ()),
+    "UnsplitPairUnaligned": (("causal-alignment",), ()),
     "OwnCache": ((), ()),
     "OwnCacheUnaligned": (("causal-alignment",), ()),
     "OwnCacheOverwritten": (("unknown",), ()),

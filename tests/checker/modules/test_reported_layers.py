@@ -29,6 +29,10 @@ VERDICTS = {
     "WindowInWords": ((), ("window-built-in",)),
     "WindowInWordsAndOneMore": (("window-off-by-one",), ("window-built-in",)),
     "WindowUnscaledWithoutOutput": (("output-projection-missing", "scale-missing"), ("window-built-in",)),
+    "BothSides": ((), ("window-built-in",)),
+    "BothSidesOneLess": (("window-off-by-one",), ("window-built-in",)),
+    "Flagged": ((), ()),
+    "FlaggedUnscaled": (("unknown",), ()),
     "InputsOfKeysFirst": ((), ()),
     "InputsOfKeysFirstOfModelWidth": (("scale-model-width",), ()),
 }

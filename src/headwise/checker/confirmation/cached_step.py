@@ -293,7 +293,10 @@ class _Steps:
 
 
 def _pairs(convention: CallingConvention, case: Case) -> Iterator[tuple[int, tuple[Array, Array]]]:
-    """Keys and values, (B, G, M, d) or (B, M, G, d), before their rotation and after it, and the axis of the tokens."""
+    """Keys and values before their rotation and after it, and the axis of the tokens.
+
+    They are (B, G, M, d), (B, M, G, d) or (B, M, G · d).
+    """
     design = [change for _, change in convention.design]
     for stage in ("+split", "+rotate"):
         recorded: list[tuple[Array, Array]] = []
@@ -305,7 +308,9 @@ def _pairs(convention: CallingConvention, case: Case) -> Iterator[tuple[int, tup
         convention.call(case)  # a bias of positions was measured with other weights
         for keys, values in recorded:
             yield 2, (keys, values)
-            yield 1, (keys.swapaxes(1, 2), values.swapaxes(1, 2))
+            apart = keys.swapaxes(1, 2), values.swapaxes(1, 2)
+            yield 1, apart
+            yield 1, (apart[0].reshape(*apart[0].shape[:2], -1), apart[1].reshape(*apart[1].shape[:2], -1))
 
 
 def _is_start(name: str) -> bool:

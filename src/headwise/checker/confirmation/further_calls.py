@@ -66,6 +66,13 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
                     (untested if random else notes).append("training mode" if random else _TRAINING)
         finally:
             target.train(False)
+    for name, value, put in target.switches:
+        put(not value)
+        if any(convention.call(one.probe.case).output is None for one in again):
+            untested.append(f"{name}={not value}")
+        elif not _repeats(convention, again):
+            notes.append(f"With {name}={not value}")
+        put(value)
     sentences += [f"{note} it returns another output." for note in notes]
     if "pattern-built-in" in findings.conventions and target.window is not None and _states_window(target):
         sentences.append("The keys that a query sees are not those of the window that it states.")
@@ -85,12 +92,18 @@ def _states_window(target: Target) -> bool:
 
 
 def _mistake_with_window(convention: CallingConvention, target: Target) -> tuple[str, ...]:
-    """The code of a mistake with the window that a causal module stores as a number, if there is one."""
+    """The code of a mistake with the window that a module stores as a number, if there is one.
+
+    A window on both sides of a query is known by what the module says that it counts.
+    """
     implicit = convention.interface.implicit
     left, right = implicit.get("window") or (None, 0)
-    if target.window is None or not (implicit.get("causal") or "window" in implicit) or right != 0:
+    if target.window is None or not (implicit.get("causal") or "window" in implicit) or right not in (0, left):
         return ()
     size, stated = target.window
+    if right:
+        sides = {"reach": size, "size": size // 2}
+        return ("window-off-by-one",) if stated in sides and 0 < abs(right - sides[stated]) <= 2 else ()
     if left is None:
         limited = {"mask", "padding", "window"} & convention.names.keys() or size > _MANY // 2
         return () if limited else ("window-ignored",)

@@ -133,6 +133,7 @@ def target_of(match: Match, filled: Mapping[str, Array]) -> Target:
         contradiction=None if known else functools.partial(contradiction, call, reading, filled),
         used_in_part=None if known else functools.partial(used_in_part, layer, sizes.heads, count),
         scales_table=functools.partial(is_scaled, filled, sizes.heads, sizes.width),
+        switches=layer.switches,
         train=layer.train,
         state=layer.state,
         causal=_is_causal(call),

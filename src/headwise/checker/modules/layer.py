@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -62,6 +62,9 @@ class Layer:
     documentation: str = ""  # the text of its class and those of its parts, and the docstring of the file
     package: str = ""  # that its class belongs to
     function: str = "forward"  # the name of the method that is called
+    # its attributes that choose one of several computations of the same, such as ``flash``: names, values, and what
+    # sets them
+    switches: Sequence[tuple[str, bool, Callable[[bool], None]]] = ()
     train: Callable[[bool], None] | None = None  # turns the training mode on or off, in which norms stay as they are
     state: Callable[[], Memory] | None = None  # what it holds now besides its parameters, such as a cache
     rotary_width: int | None = None  # how many features of keys made from a latent vector are rotated; None without one

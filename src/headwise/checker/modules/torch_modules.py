@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -90,6 +91,7 @@ def without_dropout() -> Iterator[None]:
 
 
 _EPSILON = {"eps", "epsilon", "variance_epsilon", "layer_norm_eps", "norm_eps"}
+_IMPLEMENTATION = re.compile(r"flash|fused|sdpa|mem(ory)?_?efficient|xformers", re.IGNORECASE)
 _WRAPPERS = {"OptimizedModule", "DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
 
 
@@ -188,9 +190,19 @@ def torch_layer(module: Any, name: str) -> Layer:
         documentation="\n".join(dict.fromkeys(map(documentation_of, _classes(module)))),
         package=type(module).__module__.partition(".")[0],
         function=f"{type(module).__name__}.forward",
+        switches=tuple(_switches(clone)),
         train=functools.partial(_train, clone),
         state=functools.partial(TorchMemory, clone),
     )
+
+
+def _switches(module: Any) -> Iterator[tuple[str, bool, Callable[[bool], None]]]:
+    """Its flags, and those of its parts that are of the same file, by which it computes the same in other ways."""
+    for path, part in module.named_modules():
+        if type(part).__module__ == type(module).__module__:
+            for key, value in vars(part).items():
+                if isinstance(value, bool) and _IMPLEMENTATION.search(key):
+                    yield f"{path}.{key}".lstrip("."), value, functools.partial(setattr, part, key)
 
 
 def _classes(module: Any) -> Iterator[type]:

@@ -17,6 +17,8 @@ def softmax(s):
     ("sentence", "meaning"),
     [
         ("mascara[i, j] vale 1 si la consulta i puede ver la clave j y 0 si no puede.", "attends"),
+        ("mask (n, n): 1 = look, 0 = do not look", "attends"),
+        ("mask (n, n): 1 = do not look, 0 = look", "hides"),
         ("maske (B, N, M): True, wo ein Schlüssel sichtbar ist.", "attends"),
         ("maske: 0 = Auffüllung, 1 = gültiges Wort", "attends"),
         ("masque[i, j] = 1 là où la clé est masquée", "hides"),
@@ -184,3 +186,33 @@ def test_a_function_for_as_many_keys_as_queries_is_right_unless_it_says_more():
 )
 def test_verdict(function, mistakes):
     assert_verdict(function, mistakes, ())
+
+
+class OfLists:
+    """One head whose matrices are lists of rows."""
+
+    root = 0.5
+
+    def __init__(self, n_in=5, n_head=3):
+        rng = np.random.default_rng(0)
+        self.wq, self.wk, self.wv = (rng.normal(size=(n_in, n_head)).tolist() for _ in range(3))
+
+    def product(self, a, b):
+        return [[sum(x * y for x, y in zip(row, column, strict=True)) for column in zip(*b, strict=True)] for row in a]
+
+    def forward(self, rows):
+        q, k, v = (self.product(rows, w) for w in (self.wq, self.wk, self.wv))
+        weights = []
+        for query in q:
+            e = [np.exp(sum(a * b for a, b in zip(query, key, strict=True)) / len(query) ** self.root) for key in k]
+            weights.append([x / sum(e) for x in e])
+        return self.product(weights, v), weights
+
+
+class OfListsWithoutRoot(OfLists):
+    root = 1
+
+
+def test_matrices_that_are_lists_are_replaced():
+    assert hw.check(OfLists).ok
+    assert hw.check(OfListsWithoutRoot).mistakes == ("scale-no-root",)

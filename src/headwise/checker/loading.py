@@ -18,9 +18,10 @@ from headwise.checker.detection.calling_conventions import infer_calling_convent
 from headwise.checker.detection.refusal import UncallableError
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.reference.conventions import Requirements
-from headwise.checker.script import functions_of_script
+from headwise.checker.script import functions_of_script, has_softmax
 from headwise.checker.user_code.devices import prepare_devices
 from headwise.checker.user_code.execution import user_code
+from headwise.checker.user_code.main_block import without_main
 from headwise.checker.user_code.notebooks import name_cells, notebook_code
 from headwise.checker.user_code.numba_functions import check_bounds
 from headwise.checker.user_code.source import read_source
@@ -53,12 +54,12 @@ def load_function(where: str, kind: str = "auto", requirements: Requirements | N
     if not colon or not file.endswith(_SUFFIXES):
         file, name = where, ""
     path = _existing(Path(file))
-    text = read_source(path)
+    text, omitted = _code(path)
     prepare_devices(text)
-    module, text, failures, omitted = _run(path, text)
+    module, failures = _run(path, text)
     note = " ".join(filter(None, (*(f"{line}." for line in omitted), _note(text, failures))))
     try:
-        found = _named(module, file, name, text) if name else _chosen(module, file, kind, text, requirements)
+        found = _named(module, path, name, text) if name else _chosen(module, path, kind, text, requirements)
     except DataError as error:
         if not note:
             raise
@@ -69,37 +70,50 @@ def load_function(where: str, kind: str = "auto", requirements: Requirements | N
 
 
 def _chosen(
-    module: ModuleType, file: str, kind: str, text: str, requirements: Requirements | None
+    module: ModuleType, path: Path, kind: str, text: str, requirements: Requirements | None
 ) -> Callable[..., Any]:
     """The only function, class or object of a file that can be checked."""
     functions = _functions(module)
     called = {n: f for n, f in functions.items() if _can_be_called(f, kind, text, requirements)}
     fitting = {n: f for n, f in called.items() if _projects(f, kind, text, requirements)}
+    if fitting and not any(has_softmax(text, name) for name in fitting):  # helpers of what takes one, perhaps
+        fitting = _of_script(module, path, kind, text, requirements, softmax=True) or fitting
     fitting = fitting or _without_instances({n: m for n, m in _modules(module).items() if _has_attention(m)})
-    fitting = fitting or _of_script(module, kind, text, requirements) or called
+    fitting = fitting or _of_script(module, path, kind, text, requirements) or called
     if not fitting and len(functions) == 1 and not _modules(module):
-        raise DataError(f"{file}: {_refusal(next(iter(functions.values())), kind, text, requirements)}")
+        raise DataError(f"{path}: {_refusal(next(iter(functions.values())), kind, text, requirements)}")
     if len(fitting) != 1:
         defined = ", ".join((*functions, *_modules(module)))
         present = f"found {'these: ' if fitting else 'none among '}{', '.join(fitting) or defined}. Name it: FILE:NAME"
-        present += ", or check all with --notebook" if file.endswith(".ipynb") else ""
+        present += ", or check all with --notebook" if path.suffix == ".ipynb" else ""
         raise DataError(
-            f"{file}: expected one function or module that can be called as attention; "
+            f"{path}: expected one function or module that can be called as attention; "
             f"{present if defined or fitting else 'it defines none; put the code into one'}."
         )
     return next(iter(fitting.values()))
 
 
 def _of_script(
-    module: ModuleType, kind: str, text: str, requirements: Requirements | None
+    module: ModuleType, path: Path, kind: str, text: str, requirements: Requirements | None, softmax: bool = False
 ) -> dict[str, Callable[..., Any]]:
     """The arrays that a file computes outside functions, those that can be checked, as functions of its tokens."""
-    fitting = [
-        output
-        for output in functions_of_script(text, vars(module))
-        if _can_be_called(output.define(module), kind, output.text, requirements)
-    ]
-    return {output.name: output.define(module) for output in fitting}
+    for script, code in _scripts(module, path, text):
+        fitting = [
+            output
+            for output in functions_of_script(code, vars(script), softmax)
+            if _can_be_called(output.define(script), kind, output.text, requirements)
+        ]
+        if fitting:
+            return {output.name: output.define(script) for output in fitting}
+    return {}
+
+
+def _scripts(module: ModuleType, path: Path, text: str) -> Iterator[tuple[ModuleType, str]]:
+    """A file as it is imported, then as it is run, if this takes a softmax that that does not: the module, its text."""
+    yield module, text
+    with suppress(SyntaxError, ValueError):
+        if (as_run := without_main(text)) != text and has_softmax(as_run):
+            yield _run(path, as_run)[0], as_run
 
 
 def _note(text: str, failures: Sequence[Failure]) -> str:
@@ -130,18 +144,18 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _named(module: ModuleType, file: str, name: str, text: str) -> Callable[..., Any]:
+def _named(module: ModuleType, path: Path, name: str, text: str) -> Callable[..., Any]:
     value: Any = None
-    is_array = name in vars(module) and not callable(vars(module)[name])
-    outputs = functions_of_script(text, vars(module)) if is_array else ()
-    if output := next((output for output in outputs if output.name == name), None):
-        return output.define(module)
+    for script, code in _scripts(module, path, text) if not callable(vars(module).get(name)) else ():
+        outputs = functions_of_script(code, vars(script)) if name in vars(script) else ()
+        if output := next((output for output in outputs if output.name == name), None):
+            return output.define(script)
     with suppress(AttributeError):
         *owners, last = name.split(".")
         value = _bound(reduce(getattr, owners, module), last)
     if not callable(value) and not is_module(value):
         names = ", ".join((*_functions(module), *_modules(module))) or "none"
-        raise DataError(f"{file}: expected a function or module {name}; it defines {names}.")
+        raise DataError(f"{path}: expected a function or module {name}; it defines {names}.")
     function: Callable[..., Any] = value
     return function
 
@@ -204,19 +218,22 @@ def _importing_from(*folders: Path) -> Iterator[None]:
         sys.dont_write_bytecode = before
 
 
-def _run(path: Path, text: str) -> tuple[ModuleType, str, list[Failure], list[str]]:
-    """A module of the statements of a file or notebook that do not fail.
+def _code(path: Path) -> tuple[str, list[str]]:
+    """The code of a file or notebook, and the cells that are not Python."""
+    text = read_source(path)
+    if path.suffix != ".ipynb":
+        return text, []
+    try:
+        return notebook_code(text)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: expected a notebook; got something else ({error}).") from None
 
-    Also the text of its code, the statements that failed, and the cells that are not Python.
-    """
-    omitted: list[str] = []
+
+def _run(path: Path, text: str) -> tuple[ModuleType, list[Failure]]:
+    """A module of the statements of a file or notebook that do not fail, and those that failed."""
     name, root = _module_name(path)
     module, file = ModuleType(name), str(path.resolve())
     if path.suffix == ".ipynb":
-        try:
-            text, omitted = notebook_code(text)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}: expected a notebook; got something else ({error}).") from None
         file = f"{file}:code"
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # where inspect looks
     module.__file__, module.__package__ = file, name.rpartition(".")[0]
@@ -225,7 +242,7 @@ def _run(path: Path, text: str) -> tuple[ModuleType, str, list[Failure], list[st
         try:
             failures = run_statements(module, text, file)
             check_bounds(vars(module))
-            return module, text, failures, omitted
+            return module, failures
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # it cannot be parsed
             raise DataError(f"{path}: fails when it is imported: {describe_exception(error)}") from None
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 _VISIBLE = (
-    r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
+    r"(attend|visible|keep|kept|valid|allow|real|\blooks?\b(?![-_ ]?(ahead|up))|"
+    r"may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
     r"(are|is) there\b|present|exist|looked at|tak\w+ part|influenc|consider|"
     r"^\W*((for|at|on|is|are|means?|marks) )?(an? |the )?(tokens?|words?|frames?|elements?)\b(?=\s*($|[.,;:)]|and )))"
 )
 _HIDDEN = (
     r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|"
-    r"not (to )?(be )?(there|present|exist|attend|allow|visible|seen|valid|influenc|consider))"
+    r"not (to )?(be )?(there|present|exist|attend|allow|visible|seen|valid|look|influenc|consider))"
 )
 YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
 # the same in other languages; negated it says the opposite

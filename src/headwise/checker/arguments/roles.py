@@ -244,6 +244,8 @@ def role_of(name: str) -> str | None:
 
     The matrix of one head is ``"Wq#2"`` for ``W_q2``; an argument that only needs a neutral value is ``"=name"``.
     """
+    if name in ("tok", "toks"):  # no to_k
+        return "X"
     plain = normalize(name)
     if _OTHER_SCRIPT.search(name.translate(_GREEK)):
         return None  # the Latin letters next to other scripts may stand for anything

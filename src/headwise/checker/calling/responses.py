@@ -131,6 +131,19 @@ def _is_array(part: Any) -> bool:
     return (first is part or isinstance(first, int | float | np.number)) and bare(part).dtype != object
 
 
+def as_array(value: Any) -> Any:
+    """A list of numbers, or of lists of them, as an array; any other value itself."""
+    first = value
+    while isinstance(first, list) and first:
+        first = first[0]
+    if first is value or not isinstance(first, int | float) or isinstance(first, bool):
+        return value
+    try:
+        return np.array(value, dtype=np.float64 if isinstance(first, float) else None)
+    except (ValueError, TypeError):  # of rows that are not as long as each other, or hold something else
+        return value
+
+
 def bare(value: Any) -> npt.NDArray[Any]:
     """A plain array of whatever was returned: no subclass, whose operators could return anything."""
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

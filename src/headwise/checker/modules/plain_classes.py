@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from headwise.checker.calling.responses import bare
+from headwise.checker.calling.responses import as_array, bare
 from headwise.checker.modules.flax_modules import in_float64, is_jax_array, jax_array
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of, signature_of_method
 from headwise.checker.modules.names import bias_role, is_formula, is_turned_off, role_of
@@ -105,7 +105,8 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
     @functools.wraps(getattr(type(clone), method))
     def forward(*args: Any, **kwargs: Any) -> Any:
         if not of_jax:
-            return getattr(clone, method)(*args, **kwargs)
+            result = getattr(clone, method)(*args, **kwargs)
+            return tuple(map(as_array, result)) if type(result) is tuple else as_array(result)
         with in_float64():
             return compiled(state, *args, **kwargs)
 
@@ -152,11 +153,17 @@ def _places(
     visited.add(id(value))
     for key, item, replace in _items(value, replace_value):
         inner = f"{path}.{key}" if path else key
-        if _is_array(item):
+        if (array := as_array(item)) is not item:
+            yield inner, (array, functools.partial(_replace_by_list, replace))
+        elif _is_array(item):
             if bare(item).dtype.kind in "fi":
                 yield inner, (item, replace)
         elif _is_container(item):
             yield from _places(item, inner, visited, replace)
+
+
+def _replace_by_list(replace: Callable[[Any], None], array: Any) -> None:
+    replace(array.tolist())
 
 
 def _walk(value: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:

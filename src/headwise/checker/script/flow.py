@@ -11,10 +11,11 @@ from typing import Any
 from headwise.checker.arguments.roles import FUSED, is_matrix, role_of
 from headwise.checker.calling.responses import bare
 from headwise.checker.user_code.numpy_guard import np
-from headwise.checker.user_code.source import assigned_pairs, nodes_in, single_targets
+from headwise.checker.user_code.source import assigned_pairs, last_name, nodes_in, single_targets
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 PARTS = ("q", "k", "v")
+_TRIANGLES = {"tri", "tril", "triu"}
 _MASK = re.compile(r"mask|caus|tri[lu]$|future|visib|allow|hid|keep|block|past")
 
 
@@ -29,6 +30,9 @@ class Flow:
     functions: Mapping[str, ast.stmt]  # that it defines
     sources: set[str] = field(default_factory=set)
     ancestors: dict[str, frozenset[str]] = field(default_factory=dict)  # the variables that each is computed from
+    reads: dict[str, set[str]] = field(default_factory=dict)  # the variables that each is computed from directly
+    sizes: set[str] = field(default_factory=set)  # the variables that are computed from the sizes of others
+    triangles: set[str] = field(default_factory=set)  # the variables that are causal masks
     outside: dict[str, None] = field(default_factory=dict)  # the variables that are assigned outside loops, in order
     loops: dict[str, str] = field(default_factory=dict)  # what a loop goes through, by the variable of the loop
     parts: dict[str, str] = field(default_factory=dict)  # q, k or v by the variables that are it by their names
@@ -45,6 +49,9 @@ class Flow:
                 self._enter(statement)
             if isinstance(statement, DEFINITIONS):
                 continue
+            for node in nodes_in(statement):
+                if isinstance(node, ast.comprehension) and base_name(node.target) not in self.outside:
+                    self._enter(node)
             repeated = isinstance(statement, ast.For | ast.While)
             for block in ("body", "orelse", "finalbody"):
                 for _ in range(1 + repeated):
@@ -60,13 +67,20 @@ class Flow:
         roles = (self.parts.get(n) or role_of(n.partition("[")[2].rstrip("]") or "_") for n in computed)
         return frozenset(role for role in roles if role in PARTS)
 
+    def mixes(self, name: str, weights: str) -> bool:
+        """Whether a variable is computed from what is made of some weights and, once more, of tokens that are not."""
+        made = {n for n in self.reads.get(name, ()) if n == weights or weights in self.ancestors.get(n, ())}
+        others = self.reads.get(name, set()) - made
+        sources = {s for n in others for s in (n, *self.ancestors.get(n, ())) if owner(s) in self.sources}
+        return bool(made) and not all(map(is_weight, map(owner, sources)))
+
     def ancestors_of(self, node: ast.AST) -> frozenset[str]:
         """The variables that some code reads, also in functions of the file, and those that they are computed from."""
         found = frozenset[str]()
         waiting, visited = [node], set[str]()
         while waiting:
             code = waiting.pop()
-            names = set(loaded(code))
+            names = set(loaded(code, sizes=False))
             read = frozenset(names & self.ancestors.keys())
             read = read.union(*(self.ancestors[name] for name in read))
             entries = frozenset(_entries(code, read))
@@ -79,6 +93,12 @@ class Flow:
     def _assign(self, statement: ast.Assign | ast.AnnAssign | ast.AugAssign, in_loop: bool) -> None:
         for target, value in assigned_pairs(statement):
             name, before = base_name(target), self.ancestors_of(value)
+            names = set(loaded(value))
+            self.reads.setdefault(name, set()).update(loaded(value, sizes=False))
+            if names & self.sizes or names & self.ancestors.keys() - set(loaded(value, sizes=False)):
+                self.sizes.add(name)
+            if not before and any(last_name(n) in _TRIANGLES for n in nodes_in(value) if isinstance(n, ast.expr)):
+                self.triangles.add(name)
             if not isinstance(target, ast.Name) or isinstance(statement, ast.AugAssign):
                 self._add(name, before)
                 continue
@@ -96,12 +116,12 @@ class Flow:
             self.sources -= {name}
             self.ancestors[name] |= ancestors
 
-    def _enter(self, loop: ast.For) -> None:
+    def _enter(self, loop: ast.For | ast.comprehension) -> None:
         ancestors = self.ancestors_of(loop.iter)
         through = [name for name in loaded(loop.iter) if name in self.ancestors]
         for target in single_targets(loop.target):
             if isinstance(target, ast.Name):
-                self.ancestors[target.id] = ancestors
+                self.ancestors |= {target.id: ancestors} if isinstance(loop, ast.For) else {}
                 self.loops |= {target.id: through[0]} if len(through) == 1 else {}
 
     def _is_source(self, name: str, before: frozenset[str]) -> bool:
@@ -126,7 +146,8 @@ def is_weight(name: str) -> bool:
 
 def is_layer(value: Any) -> bool:
     """Whether a value is a layer of torch, which is called with tokens."""
-    return hasattr(value, "named_parameters") and not isinstance(value, type)
+    is_table = hasattr(value, "num_embeddings")  # which makes tokens of their numbers
+    return hasattr(value, "named_parameters") and not isinstance(value, type) and not is_table
 
 
 def is_numbers(value: Any) -> bool:
@@ -170,10 +191,19 @@ def _entries(node: ast.AST, names: Iterable[str]) -> Iterator[str]:
             yield f"{base_name(item)}[{key.value}]"
 
 
-def loaded(node: ast.AST) -> list[str]:
-    """The names that some code reads."""
-    names = [n.id for n in nodes_in(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
-    return list(dict.fromkeys(names))
+def loaded(node: ast.AST, sizes: bool = True) -> list[str]:
+    """The names that some code reads; without `sizes` those of which it reads more than the size."""
+    names = [n for n in nodes_in(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    measured = [] if sizes else [id(n) for n in map(_measured, nodes_in(node))]
+    return list(dict.fromkeys(n.id for n in names if id(n) not in measured))
+
+
+def _measured(node: ast.AST) -> ast.AST | None:
+    """What an expression gives a size of, as ``x.shape``, ``x.size(0)`` or ``len(x)``."""
+    if isinstance(node, ast.Attribute) and node.attr in ("shape", "size", "ndim", "dtype", "device"):
+        return node.value
+    is_length = isinstance(node, ast.Call) and last_name(node.func) in ("len", "shape") and len(node.args) == 1
+    return node.args[0] if isinstance(node, ast.Call) and is_length else None
 
 
 def changed(statement: ast.stmt) -> set[str]:

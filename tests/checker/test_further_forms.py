@@ -261,3 +261,52 @@ def test_in_float32_a_smaller_logit_overflows():
     verdict = hw.check(float32_columns_without_maximum)
     assert verdict.ok
     assert set(verdict.hazards) == {"softmax-overflow", "dtype-lowered"}
+
+
+def of_repeated_keys(q, k, v):
+    k, v = (np.repeat(a, len(q) // len(k), axis=0) for a in (k, v))
+    return softmax(scaled(q, k)) @ v
+
+
+def of_tiled_keys(q, k, v):
+    k, v = (np.tile(a, (len(q) // len(k), 1, 1)) for a in (k, v))
+    return softmax(scaled(q, k)) @ v
+
+
+def of_documented_tiled_keys(q, k, v):
+    """q: [n_q_heads, T, d]; k, v: [n_kv_heads, T, d]."""
+    return of_tiled_keys(q, k, v)
+
+
+def test_what_takes_fewer_keys_than_queries_on_the_first_axis_has_heads_there():
+    assert hw.check(of_repeated_keys).ok
+    assert hw.check(of_tiled_keys).mistakes == ("groups-tiled",)
+    assert hw.check(of_documented_tiled_keys).mistakes == ("groups-tiled",)
+
+
+def before_each_or_the_first(q, k, v):
+    """Causal attention, q (N, d): the first token sees itself, each other one those before."""
+    rows = [softmax(scaled(q[t : t + 1], k[: max(t, 1)])) @ v[: max(t, 1)] for t in range(len(q))]
+    return np.concatenate(rows)
+
+
+def test_a_first_token_that_sees_itself_hides_no_strict_mask():
+    assert hw.check(before_each_or_the_first).mistakes == ("causal-strict",)
+
+
+def causal_if_masked(q, k, v, mask=None, is_causal=False):
+    s = scaled(q, k)
+    if mask is not None:
+        visible = np.tril(np.ones(s.shape[-2:], bool)) if is_causal else True
+        s = np.where(mask[:, None, :].astype(bool) & visible, s, -1e9)
+    return softmax(s) @ v
+
+
+def causal_if_masked_as_documented(q, k, v, mask=None, is_causal=False):
+    """q (B, N, d). is_causal takes effect together with a mask only."""
+    return causal_if_masked(q, k, v, mask, is_causal)
+
+
+def test_a_flag_that_works_together_with_a_mask_only():
+    assert hw.check(causal_if_masked).mistakes == ("causal-missing",)
+    assert hw.check(causal_if_masked_as_documented).ok

@@ -155,6 +155,12 @@ class Documentation:
         return "causal" in re.sub(r"non_?causal", "", self.name.lower()) or bool(stated)
 
     @property
+    def causal_with_mask(self) -> bool:
+        """Whether it says that it is causal only where a mask is passed."""
+        with_mask = re.compile(r"\b(only|together|combined)\b[^.]{0,30}\bmask\b|\bmask only\b", re.IGNORECASE)
+        return any("causal" in s.lower() and with_mask.search(s) for s in self._sentences())
+
+    @property
     def mentions_causal(self) -> bool:
         """Whether its file mentions something causal."""
         return bool(re.search(r"tril\b|triu\b|np\.tri\b|causal", self.source, re.IGNORECASE))
@@ -322,7 +328,8 @@ def _of_output(text: str) -> bool:
 
 def _axis(name: str) -> str:
     """The axis that a name is of, whatever it says about whose it is; a question mark if it is not known."""
-    return _AXIS.get(name) or _AXIS.get(_WHOSE.sub("", name), "?")
+    plain = _WHOSE.sub("", name)
+    return _AXIS.get(name) or _AXIS.get(plain) or ("H" if plain.endswith("heads") else "?")
 
 
 def _packed_layout(words: list[str]) -> str:

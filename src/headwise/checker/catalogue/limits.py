@@ -9,7 +9,7 @@ from headwise.checker.reference.definition import cap, causal, ends, or_in_prefi
 from headwise.checker.reference.state import Change, Trace, configurable
 from headwise.checker.user_code.numpy_guard import np
 
-__all__ = ["BEFORE_START", "ENTRIES", "FLAG_INVERTED"]
+__all__ = ["BEFORE_START", "BUT_FOR_FIRST", "ENTRIES", "FLAG_INVERTED", "IF_MASKED"]
 
 CAUSAL = "query n sees key m where m ≤ n + offset"
 WINDOW = "query n sees key m where n − left ≤ m ≤ n + right"
@@ -22,6 +22,7 @@ def visible_where(t: Trace, rule: str) -> None:
     if t.case.get("causal"):
         n, m = t.grid()
         rules = {"m < n": m < n, "m <= n + 1": m <= n + 1, "m >= n": m >= n, "m > n": m > n, "m > n + 1": m > n + 1}
+        rules["m < n or 0"] = (m < n) | (m == 0)
         t.hide(or_in_prefix(t, rules[rule]))
 
 
@@ -36,6 +37,12 @@ def without_own_key(rule: str) -> tuple[Change, ...]:
 def unless_padded(t: Trace) -> None:
     """Let a mask of keys take the place of the causal one."""
     if "padding" not in t.case and t.case.get("mask", np.ones((2, 2))).shape[-2] > 1:
+        causal(t)
+
+
+def if_masked(t: Trace) -> None:
+    """Causal only where a mask is passed."""
+    if {"mask", "padding"} & t.case.keys():
         causal(t)
 
 
@@ -85,6 +92,8 @@ def without_empty_rows(t: Trace) -> None:
 
 BEFORE_START: Change = {"align": before_start}  # wrong whichever end is meant
 FLAG_INVERTED: Change = {"causal": unless_requested}  # without a flag, causal unasked
+IF_MASKED: Change = {"causal": if_masked}
+BUT_FOR_FIRST: Change = {"causal": visible_where("m < n or 0")}
 _CAP_LAST: Change = {"cap": nothing, "+hide": cap}
 
 ENTRIES = (
@@ -96,7 +105,7 @@ ENTRIES = (
         " wrong way round.",
         "Hide m > n: np.tril of ones is what may be seen.",
         ("causal", "mask", "softmax"),
-        ({"causal": nothing}, {"causal": unless_padded}, FLAG_INVERTED),
+        ({"causal": nothing}, {"causal": unless_padded}, IF_MASKED, FLAG_INVERTED),
     ),
     Mistake(
         "causal-reversed",
@@ -116,7 +125,7 @@ ENTRIES = (
         "The first query then has nothing to attend to.",
         "Keep the diagonal: np.tril(ones, k=0), or hide np.triu(ones, k=1).",
         ("causal", "mask"),
-        ({"causal": visible_where("m < n")}, *without_own_key("m < n")),
+        ({"causal": visible_where("m < n")}, BUT_FOR_FIRST, *without_own_key("m < n")),
     ),
     Mistake(
         "causal-off-by-one",

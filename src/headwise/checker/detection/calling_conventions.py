@@ -185,6 +185,7 @@ def _start(
     if "values" in reading.names:
         needs = needs - {"context"}
     takes = reading.takes
+    needs = needs | ({"mask"} if documentation.causal_with_mask and {"causal", "mask"} <= takes else set())
     if reading.kind != "attention" and "kpast" in takes:  # a token, and the keys and values of those before it
         takes, needs = takes | {"context"}, needs | {"context"}
     if projects := bool({"qkv", "kv"} & reading.names.keys()) and reading.kind != "attention":

@@ -11,7 +11,9 @@ from headwise.checker.arguments.packed import LAYOUTS, MERGED, axes_of, by_dimen
 from headwise.checker.calling.invocation import CallingConvention
 from headwise.checker.detection.acceptance import accepted
 from headwise.checker.detection.mask_senses import OF_LOGITS, takes_option
+from headwise.checker.probes import probes
 from headwise.checker.reference.conventions import Requirements
+from headwise.checker.user_code.numpy_guard import np
 
 _MATRICES = frozenset({"Wq", "Wk", "Wv"})
 _QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN", "NHd"), ("Nd", "dN"))
@@ -42,6 +44,8 @@ def qkv_layouts(
                 tiers.append(tier)
         if tiers or attempt is usual:
             break
+    if usual is _QKV_AXES and (heads_first := _with_fewer_key_heads(tiers)):
+        return [heads_first]
     if tiers or start.output or start.weights_only:
         return sorted(tiers, key=_refused_options)  # where an option is only taken with fewer axes
     layouts = [axes for axes in stated or _WITH_HEADS if "H" in axes and not start.interface.cached]
@@ -80,6 +84,25 @@ def _refused_options(tier: list[CallingConvention]) -> int:
     """How many options that change the logits no convention of a tier takes in any form."""
     options = OF_LOGITS & (tier[0].interface.takes - tier[0].interface.needs)
     return sum(not any(takes_option(convention, name) for convention in tier) for name in options)
+
+
+def _with_fewer_key_heads(tiers: list[list[CallingConvention]]) -> list[CallingConvention]:
+    """The layout without a batch, if in it alone a function takes fewer heads of keys: its first axis is no batch."""
+    by_axes = {convention.interface.axes: convention for tier in tiers for convention in tier}
+    if len(by_axes) < 2 or "HNd" not in by_axes or not _takes_fewer_key_heads(by_axes["HNd"]):
+        return []
+    return [] if "BHNd" in by_axes and _takes_fewer_key_heads(by_axes["BHNd"]) else [by_axes["HNd"]]
+
+
+def _takes_fewer_key_heads(convention: CallingConvention) -> bool:
+    """Whether a function takes fewer heads of keys than of queries, each of which reads one of them."""
+    for case in [p.case for p in probes(convention.interface, 0, np.random.default_rng(0)) if p.name == "groups"]:
+        output, each = convention.call(case).output, np.eye(case["v"].shape[1])[:, None, :, None, None]
+        outputs = [convention.call(case | {"v": case["v"] + of_one}).output for of_one in each]
+        if output is not None and output.ndim == 4 and all(o is not None and o.shape == output.shape for o in outputs):
+            reads = [np.any(changed != output, axis=(0, 2, 3)) for changed in outputs]
+            return output.shape[1] == case["q"].shape[1] and bool((np.sum(reads, axis=0) == 1).all())
+    return False
 
 
 def _per_item(convention: CallingConvention) -> bool:

@@ -17,7 +17,7 @@ from itertools import combinations, count, product
 from headwise.checker.calling.responses import Response
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.catalogue.interface import VALUES_ADDED
-from headwise.checker.catalogue.limits import BEFORE_START, FLAG_INVERTED
+from headwise.checker.catalogue.limits import BEFORE_START, BUT_FOR_FIRST, FLAG_INVERTED, IF_MASKED
 from headwise.checker.catalogue.positions import TURNED_BY_HEAD
 from headwise.checker.catalogue.scaling import TWICE_BY_SCALE
 from headwise.checker.catalogue.softmax import OF_COLUMNS
@@ -150,9 +150,11 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
         if interface is None or change is BEFORE_START or e.code not in impossible
     ]
     if interface is None or "causal" not in interface.takes:
-        entries = [entry for entry in entries if entry[1] is not FLAG_INVERTED]
+        entries = [entry for entry in entries if entry[1] not in (FLAG_INVERTED, IF_MASKED)]
     if interface is not None and interface.sizes is not None:  # it may add tokens by design, but not values
         entries = [entry for entry in entries if entry[1] is not VALUES_ADDED]
+    if interface is None or interface.sizes is not None:  # of modules, whose masks are seldom made by hand
+        entries = [entry for entry in entries if entry[1] is not BUT_FOR_FIRST]
     if interface is None or "scale" not in interface.takes:
         entries = [entry for entry in entries if entry[1] not in TWICE_BY_SCALE]
     if interface is None or interface.sizes is None or interface.sizes.key_heads == interface.sizes.heads:

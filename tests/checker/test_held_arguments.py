@@ -221,3 +221,53 @@ def test_keys_are_learned_next_to_torch_too():
 def test_sinks_may_be_an_attribute_of_the_settings():
     assert hw.check(eager_with_sinks).ok
     assert hw.check(eager_with_sinks_divided_away).mistakes == ("sinks-ignored",)
+
+
+def of_two_inputs(inputs, Wq, Wk, Wv):
+    x, context = inputs
+    return softmax(scaled(x @ Wq, context @ Wk)) @ (context @ Wv)
+
+
+def of_the_first_of_two_inputs(inputs, Wq, Wk, Wv):
+    x, _context = inputs
+    return softmax(scaled(x @ Wq, x @ Wk)) @ (x @ Wv)
+
+
+def of_a_triple(inputs):
+    q, k, v = inputs
+    return softmax(scaled(q, k)) @ v
+
+
+def of_looked_up_inputs(inputs, Wq, Wk, Wv):
+    q, k, v = inputs["query"] @ Wq, inputs["key"] @ Wk, inputs["value"] @ Wv
+    return softmax(scaled(q, k)) @ v
+
+
+def of_inputs_with_a_mask(inputs):
+    q, k, v, mask = inputs["q"], inputs["k"], inputs["v"], inputs["mask"]
+    return softmax(np.where(mask, scaled(q, k), -1e9)) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes"),
+    [
+        (of_two_inputs, ()),
+        (of_the_first_of_two_inputs, ("context-ignored",)),
+        (of_a_triple, ()),
+        (of_looked_up_inputs, ()),
+        (of_inputs_with_a_mask, ()),
+    ],
+)
+def test_tokens_come_together_in_one_argument(function, mistakes):
+    assert hw.check(function).mistakes == mistakes
+
+
+def with_short_names_of_counts(x, params, n_q=4, n_kv=2):
+    q = (x @ params["wq"]).reshape(len(x), n_kv, n_q // n_kv, -1)
+    k, v = ((x @ params[name]).reshape(len(x), n_kv, -1) for name in ("wk", "wv"))
+    p = softmax(np.einsum("tgrd,sgd->grts", q, k) / np.sqrt(q.shape[-1]))
+    return np.einsum("grts,sgd->tgrd", p, v).reshape(len(x), -1) @ params["wo"]
+
+
+def test_numbers_of_query_and_key_heads_have_short_names():
+    assert hw.check(with_short_names_of_counts).ok

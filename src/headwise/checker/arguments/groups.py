@@ -103,6 +103,8 @@ def options_together(known: Mapping[str, str | None], code: str) -> dict[str, st
         for option in ("mask", "bias")
         if f"{option} function" in names
     }
+    if "key_heads" in names and "heads" not in names:
+        roles |= {name: "heads" for name in known if normalize(name) == "nq"}  # next to a number of key heads
     lengths = [name for name, role in known.items() if role == "lengths"]
     of_queries = [name for name in lengths if re.search(r"^(q|query|tgt)|(q|query)$", normalize(name))]
     roles |= dict.fromkeys(of_queries if len(lengths) > len(of_queries) else (), None)

@@ -14,6 +14,8 @@ from headwise.checker.user_code.source import nodes_of
 Names = dict[str, "str | int | Path"]
 
 _MATRICES = ("Wq", "Wk", "Wv")
+_HELD = ("X", "context", "q", "k", "v", "mask", "padding", "lengths")  # what comes in one argument with tokens
+_PROJECTED = {"q": "X", "k": "context", "v": "values"}  # what arguments are that matrices are applied to
 
 
 def is_fused(argument: str, code: str) -> bool:
@@ -69,6 +71,19 @@ def _matrices_among(text: str) -> list[str]:
 def _docstring(code: str) -> str:
     function = next((node for node in nodes_of(code)[1:] if isinstance(node, ast.FunctionDef)), None)
     return ast.get_docstring(function) or "" if function else ""
+
+
+def open_tokens(names: Names, needs: set[str], code: str) -> None:
+    """Replace an argument that holds tokens and a context, or queries, keys and values, by what it holds."""
+    argument = str(names["X"])
+    paths = paths_in(argument, code)
+    held = {role: path for path, words in paths.items() for word in words if (role := role_of(word)) in _HELD}
+    if {"q", "k", "v"} <= held.keys() and any(role[0] == "W" for role in names):
+        held = {_PROJECTED.get(role, role): path for role, path in held.items()}
+    if len(held) == len(paths) and ({"X", "context"} <= held.keys() or {"q", "k", "v"} <= held.keys()):
+        del names["X"]
+        needs.discard("X")
+        _open(argument, held, names, needs)
 
 
 def open_layer(role: str, names: Names, needs: set[str], code: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from headwise.checker.arguments.containers import EACH, Path
 from headwise.checker.arguments.groups import SCORES, is_required
-from headwise.checker.arguments.parts import Names, open_biases, open_dictionary, open_layer, open_pair
+from headwise.checker.arguments.parts import Names, open_biases, open_dictionary, open_layer, open_pair, open_tokens
 from headwise.checker.arguments.roles import FLAGS, FUSED, role_of, separate
 from headwise.checker.arguments.roles_in_code import is_step
 from headwise.checker.arguments.signature_roles import role_among, roles_in_signature
@@ -264,6 +264,8 @@ class _Arguments:
         if "params" in self.names:
             annotation = next((p.annotation for p in parameters if p.name == self.names["params"]), None)
             open_dictionary(self.names, self.needs, self.code, annotation, learned)
+        if isinstance(self.names.get("X"), str) and not self.given:
+            open_tokens(self.names, self.needs, self.code)
         if "biases" in self.names:
             open_biases(self.names, self.needs, self.code)
         if "layer" in self.names and re.search(rf"\b{self.names['layer']}\.sinks\b", self.code):

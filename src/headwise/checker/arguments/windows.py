@@ -17,6 +17,8 @@ _OWN_KEY_COUNTS = (
 _OWN_KEY_APART = (
     r"\bWINDOW`*\s+(\w+\s+){0,2}(before|earlier|preceding|back|to the left).{0,20}"
     r"(and|plus|besides|as well as) (it(self)?|its own|the current|the query)\b|"
+    r"\b(itself|its own \w+)\s+(and|plus|besides|as well as)\s+(\w+\s+){0,2}`*WINDOW`*\s+(\w+\s+){0,2}"
+    r"(before|earlier|preceding|back|to the left)\b|"
     r"\bWINDOW`*\s+(\w+\s+){0,2}(on|to) (each|either|both) sides?\b"
 )
 _HALF_ON_EACH_SIDE = r"(?s)(\bWINDOW`*\s*//?\s*2\b|\bhalf\b).{0,60}\b(each|either|both) sides?\b"

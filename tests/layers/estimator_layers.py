@@ -102,3 +102,26 @@ class Scaler:
 
     def transform(self, X):
         return X - self.mean_
+
+
+class AtFirstCall:
+    """Makes its matrices when it is called for the first time."""
+
+    root = 0.5
+
+    def __init__(self, units=6):
+        self.units, self.kernels = units, {}
+
+    def build(self, width):
+        rng = np.random.default_rng(0)
+        self.kernels = {name: rng.normal(size=(width, self.units)) for name in ("query", "key", "value")}
+
+    def call(self, inputs):
+        if not self.kernels:
+            self.build(inputs.shape[-1])
+        q, k, v = (inputs @ self.kernels[name] for name in ("query", "key", "value"))
+        return softmax(q @ k.swapaxes(-1, -2) / self.units**self.root) @ v
+
+
+class AtFirstCallWithoutRoot(AtFirstCall):
+    root = 1

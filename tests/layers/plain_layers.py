@@ -289,3 +289,34 @@ class OfUnnamedLayers:
 class OfUnnamedLayersUnscaled(OfUnnamedLayers):
     def weights(self, s):
         return softmax(s)
+
+
+class ToWindow(SelfAttention):
+    """A token attends to itself and to the `window` tokens before it."""
+
+    before = 0
+
+    def __init__(self, d_model, d_k, window=2):
+        super().__init__(d_model, d_k)
+        self.window = window
+
+    def weights(self, scores):
+        lag = np.subtract.outer(*map(np.arange, scores.shape))
+        return super().weights(np.where((lag >= 0) & (lag <= self.window - self.before), scores, -np.inf))
+
+
+class ToWindowLessOne(ToWindow):
+    before = 1
+
+
+class OutputMatrixTransposed:
+    """Matrices (out, in), as in a linear layer."""
+
+    def __init__(self, d_model=12, heads=3):
+        self.wq, self.wk, self.wv, self.wo = np.random.default_rng(0).normal(size=(4, d_model, d_model))
+        self.heads = heads
+
+    def __call__(self, x):
+        q, k, v = (np.dot(x, w.T).reshape(len(x), self.heads, -1) for w in (self.wq, self.wk, self.wv))
+        p = softmax(np.einsum("ihc,jhc->hij", q, k) / q.shape[-1] ** 0.5)
+        return np.dot(np.einsum("hij,jhc->ihc", p, v).reshape(len(x), -1), self.wo)

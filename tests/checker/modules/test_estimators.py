@@ -16,6 +16,8 @@ VERDICTS = {
     layers.Predictor: (),
     layers.PredictorOfModelWidth: ("scale-model-width",),
     layers.AtOnce: (),
+    layers.AtFirstCall: (),
+    layers.AtFirstCallWithoutRoot: ("scale-no-root",),
 }
 
 

@@ -26,6 +26,9 @@ VERDICTS = {
     layers.OfFrozenDataclass: (),
     layers.OfUnnamedLayers: (),
     layers.OfUnnamedLayersUnscaled: ("scale-missing",),
+    layers.ToWindow: (),
+    layers.ToWindowLessOne: ("window-off-by-one",),
+    layers.OutputMatrixTransposed: ("output-projection-transposed",),
 }
 
 

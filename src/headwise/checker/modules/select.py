@@ -97,8 +97,11 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     if trials and not trials[0][0].reading.sliced:
         base += _own_turn(trials[0][0], base)
     until = evaluations() + _MOST
-    for match, case, output in screened if len(screened) > 1 else ():
-        mistakes = (base + mistake for mistake in singles() if base.goes_with(mistake))
+    # that queries, keys and values are all transposed is less likely than another reading of the matrices
+    likely_first = product((False, True), screened if len(screened) > 1 else ())
+    for other_way, (match, case, output) in likely_first:
+        possible_mistakes = (m for m in singles() if ("weights-transposed" in m.codes) == other_way)
+        mistakes = (base + mistake for mistake in possible_mistakes if base.goes_with(mistake))
         in_time = takewhile(lambda _: evaluations() < until, mistakes)
         if any(_distance(output, mistake, case) < _CLOSE for mistake in in_time):
             return [replace(match, design=base)], True

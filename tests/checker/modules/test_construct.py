@@ -82,6 +82,20 @@ def test_large_defaults_are_made_small():
     assert context is None
 
 
+class Windows:
+    """Windows of 14 × 14 tokens, with a side, with both, and a window of a sequence, which is no grid."""
+
+    def __init__(self, dim=12, window_size=(14, 14), resolution=14, window=(128, 0)):
+        self.table = (2 * resolution - 1) ** 2
+        self.window_size, self.resolution, self.window = window_size, resolution, window
+
+
+def test_of_large_grids_few_tokens_are_tried():
+    made = first(Windows)
+    assert (made.window_size, made.resolution, made.window) == ((2, 3), 4, (128, 0))
+    assert first(Windows, resolution=14).resolution == 14
+
+
 def test_a_dataclass_of_settings_is_made():
     width, heads, length, bias = first(Configured).values
     assert width % heads == 0

@@ -41,7 +41,8 @@ _MODULE = re.compile(r"\b(nn\.|modules?\.|)Module\b|Callable")  # an annotation 
 _ACTIVATION = re.compile(r"(\w*_)?(act|activation|nonlinearity)(_?(fn|func|function|layer))?")
 _GRID = re.compile(r"(grid|feat\w*|f?map|token)_?(size|shape)s?|grid|hw")  # of tokens
 _SMALL = 256  # the largest number among defaults that are not replaced
-_SIDE = 4  # of an image
+_SIDE = 4  # of an image, or of a square of tokens
+_MANY = 64  # tokens in a grid, of which fewer tell as much in less time
 _GROUPS = re.compile(
     r"\b\w*(n_kv\b|num_kv\b|kv_?(num_?)?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b"
 )
@@ -185,8 +186,8 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
         return {p.name: _SIDE} if required else {}
     if is_activation(p.name, p.default):
         return {p.name: _identity()}
-    if _GRID.fullmatch(p.name.lower()) and isinstance(p.default, tuple) and len(p.default) == 2:
-        return {p.name: (2, 3)}
+    if (grid := _smaller_grid(cls, p)) is not None:
+        return {p.name: grid}
     value: Any = _called(cls, p) or _root(cls, p, sizes) if required else None
     if required and value is None and (matrix := _matrix(cls, p, sizes["model"])) is not None:
         return {p.name: matrix}
@@ -204,6 +205,29 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
             f'Give it: init="{p.name}=…".'
         )
     return {p.name: value} if required or _is_replaced(p.name, p.default) else {}
+
+
+def _smaller_grid(cls: type, p: inspect.Parameter) -> tuple[int, int] | int | None:
+    """The sides of a grid of few tokens, for an argument that gives one or both of a grid by default; else None."""
+    name, default = p.name.lower(), p.default
+    is_grid = _GRID.fullmatch(name)
+    if not is_grid and "resolution" not in name and role_of_setting(name) != "window":
+        return None
+    if isinstance(default, tuple) and len(default) == 2:
+        return (2, 3) if is_grid or (min(default) > 1 and default[0] * default[1] > _MANY) else None
+    is_side = type(default) is int and default**2 > _MANY and _is_side(p.name, documentation_of(cls))
+    return _SIDE if is_side else None
+
+
+def _is_side(name: str, code: str) -> bool:
+    """Whether code uses a number as a side of a square: in n², n · n, 2n − 1 or a pair (n, n)."""
+    forms = (
+        rf"{name} ?\*\* ?2",
+        rf"{name} ?\* ?(self\.)?{name}",
+        rf"2 ?\* ?(self\.)?{name} ?- ?1",
+        rf"(2tuple|pair)\({name}\)",
+    )
+    return any(re.search(form, code) for form in forms)
 
 
 def _matrix(cls: type, p: inspect.Parameter, width: int) -> Any:

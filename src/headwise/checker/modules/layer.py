@@ -113,7 +113,7 @@ def _texts_of(cls: type) -> list[str]:
     for base in cls.__mro__:
         if base.__module__ == cls.__module__ or base.__module__.partition(".")[0] not in _FRAMEWORKS:
             try:
-                texts.append(inspect.getsource(base))
+                texts.append(inspect.getsource(vars(base).get("__wrapped__", base)))  # a function that is made a class
             except (OSError, TypeError):
                 continue
     return texts

@@ -228,6 +228,16 @@ def test_sentences_about_masks(sentence, meaning):
     assert document(attention, "").mask("mask") == meaning
 
 
+def test_comments_on_other_lines_are_sentences_of_their_own():
+    code = """def attention(q, k, v, attn_mask):
+    # don't attend to padding
+    p = weights(q, k, attn_mask)
+    # when tracing a decoder step (length == 1)
+    return p @ v
+"""
+    assert document(lambda q, k, v, attn_mask: v, code, "attention").mask("attn_mask") == ""
+
+
 def test_a_window_that_includes_the_token_itself_counts_its_own_key():
     def attention(q, k, v, window):
         """Each token sees window tokens, itself included."""

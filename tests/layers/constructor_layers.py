@@ -173,3 +173,23 @@ class AfterConvolutions(nn.Module):
         )
         q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in (q, k, v))
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class MaskOfWindows(nn.Module):
+    """A mask (N, N); one of several windows is repeated, and fits for as many heads by accident."""
+
+    def __init__(self, dim, heads, qkv_bias=False):
+        super().__init__()
+        self.heads, self.scale = heads, (dim // heads) ** -0.5
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim, bias=qkv_bias), nn.Linear(dim, dim)
+
+    def forward(self, x, mask=None):
+        q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in self.qkv(x).chunk(3, -1))
+        weights = self.weights(q @ k.mT * self.scale, mask)
+        return self.proj((weights @ v).transpose(1, 2).flatten(2))
+
+    def weights(self, scores, mask):
+        if mask is not None:
+            mask = mask if mask.ndim == 2 else mask.repeat(len(scores), *[1] * (mask.ndim - 1))
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return scores.softmax(dim=-1)

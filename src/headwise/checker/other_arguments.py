@@ -31,9 +31,10 @@ def with_other_arguments(
         for variant in variants:
             one = replace(variant, arguments={**variant.arguments, **options})
             try:
-                return one, judge(one)
+                result = judge(one)
             except HeadwiseError:  # it may allow certain sizes only
                 continue
+            return one, (verdict if _differs_where_untried(result, verdict) else result)
         return None
 
     as_it_is = Variant(None, {})
@@ -83,6 +84,17 @@ def _is_right(result: tuple[Variant, Verdict] | None) -> bool:
 def _is_mistaken(verdict: Verdict) -> bool:
     """Whether a class is not right with other sizes; where only a mask differs, its form may not be known."""
     return not verdict.ok and not all(probe.agrees for probe in verdict.probes if probe.name == "plain")
+
+
+def _differs_where_untried(verdict: Verdict, usual: Verdict) -> bool:
+    """Whether a class differs only on inputs that it does not take with its usual sizes, and so takes by accident."""
+    refused = {probe.name for probe in usual.probes if probe.agrees is None}
+    different = _inputs_with_difference(verdict) - _inputs_with_difference(usual)
+    return not verdict.ok and bool(different) and different <= refused
+
+
+def _inputs_with_difference(verdict: Verdict) -> set[str]:
+    return {probe.name for probe in verdict.probes if probe.agrees is False}
 
 
 def _with_notes(verdict: Verdict, *notes: str) -> Verdict:

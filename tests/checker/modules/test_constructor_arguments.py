@@ -27,6 +27,7 @@ VERDICTS = {
     "OfArrays": ((), ()),
     "AfterConvolutions": ((), ()),
     "KeptForItems": ((), ("causal-unasked",)),
+    "MaskOfWindows": ((), ()),
 }
 
 

@@ -367,7 +367,7 @@ def document(function: Callable[..., Any], source: str, name: str = "") -> Docum
         above = itertools.takewhile(lambda line: line.startswith("#"), reversed(lines_of_file[: node.lineno - 1]))
         lines_of_code = lines_of_file[node.lineno - 1 : node.end_lineno]
         comments = [*reversed(list(above)), *lines_of_code]
-        lines += [line.partition("#")[2] for line in comments if "#" in line]
+        lines += [line.partition("#")[2] for line in comments]  # those with code between them are apart
         code = "\n".join(lines_of_code)
     return Documentation(name, "\n".join(lines), code, source, lines[0])
 

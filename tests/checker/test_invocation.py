@@ -78,6 +78,13 @@ def test_a_mask_of_keys_is_offered_where_one_of_pairs_is_refused():
     assert hw.check(lambda q, k, v, mask: padded(q, k, v, mask) * 0 + pairs(q, k, v)).mistakes == ("mask-ignored",)
 
 
+def test_a_mask_whose_entries_are_not_read():
+    def future_hidden(q, k, v, mask=None):
+        return pairs(q, k, v, None if mask is None else np.tri(q.shape[2], k.shape[2], dtype=bool))
+
+    assert hw.check(future_hidden).mistakes == ("mask-ignored",)
+
+
 def test_a_function_may_say_that_its_matrices_are_in_out():
     def f(X, Wq, Wk, Wv):
         """Wq, Wk, Wv: arrays of shape (d_model, d_k)."""

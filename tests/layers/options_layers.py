@@ -34,6 +34,20 @@ class TwoMasksOneIgnored(TwoMasks):
         return None
 
 
+class MaskMakesCausal(nn.Module):
+    """Any mask makes it causal, whatever it hides."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x, mask=None):
+        q, k, v = (a.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for a in self.qkv(x).chunk(3, -1))
+        o = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=mask is not None)
+        return self.proj(o.transpose(1, 2).flatten(2))
+
+
 class Capped(nn.Module):
     """Logits between −cap and cap, then a mask of numbers."""
 

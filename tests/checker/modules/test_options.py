@@ -12,6 +12,7 @@ pytestmark = pytest.mark.parity
 VERDICTS = {
     "TwoMasks": ((), ("masks-apart",)),
     "TwoMasksOneIgnored": (("mask-ignored",), ()),
+    "MaskMakesCausal": (("mask-ignored",), ()),
     "Capped": ((), ("softcap-built-in", "mask-additive")),
     "CappedLast": (("softcap-order",), ("softcap-built-in",)),
     "CapForgotten": (("softcap-ignored",), ()),

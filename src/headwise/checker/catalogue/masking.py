@@ -18,6 +18,12 @@ def inverted(t: Trace) -> None:
         t.hide(~t.case["mask"])
 
 
+def replaced_by_causal(t: Trace) -> None:
+    if "mask" in t.case:
+        n, m = t.grid()
+        t.hide(m <= n)
+
+
 def turned(t: Trace) -> None:
     if "mask" in t.case:
         t.hide(t.case["mask"].swapaxes(-1, -2))
@@ -170,12 +176,13 @@ ENTRIES = (
     ),
     Mistake(
         "mask-ignored",
-        "The mask has no influence.",
+        "What the mask hides has no influence.",
         MASK,
-        "The argument is taken and not used, what np.where returns is thrown away, or whole rows are shifted alike.",
+        "The argument is taken and not used, what np.where returns is thrown away, whole rows are shifted alike, or"
+        " any mask makes it causal, as with is_causal=mask is not None.",
         "Put −∞ where the mask is False, before the softmax.",
         ("mask", "softmax"),
-        ({"mask": nothing}, {"padding": nothing}, {"mask": nothing, "padding": nothing}),
+        ({"mask": nothing}, {"padding": nothing}, {"mask": nothing, "padding": nothing}, {"mask": replaced_by_causal}),
     ),
     Mistake(
         "mask-added-as-number",

@@ -301,7 +301,7 @@ def _best(targets: Iterable[Target], kind: str, requirements: Requirements, rng:
         if best is None and judged.findings.explanation is None and (other := other_kind(judged.findings.convention)):
             raise DataError(f"{target.name}: {other}. Headwise checks softmax attention between tokens.")
         if judged.findings.explanation is None and most > 1:
-            judged = _Judged(target, judge(tiers, documentation, requirements, rng, most))
+            judged = _Judged(target, judge(tiers, documentation, requirements, rng, most, least=2))
         if best is None or judged.rank < best.rank:
             best = judged
         if best.rank[0] == 0:

@@ -41,13 +41,17 @@ def judge(
     requirements: Requirements,
     rng: np.random.Generator | None,
     most: int = ANY,
+    least: int = 0,
 ) -> Findings:
-    """Explain the fullest way of calling with so many mistakes, and simpler ones as long as nothing does."""
+    """Explain the fullest way of calling with so many mistakes, and simpler ones as long as nothing does.
+
+    `least`: how many there are at least, where fewer are known to explain nothing.
+    """
     first: Findings | None = None
     simpler: list[Findings] = []
     for tier in tiers:
         alternatives = _alternatives(tier, documentation, requirements)
-        findings = _best(alternatives, documentation, rng, most if first is None else min(1, most))
+        findings = _best(alternatives, documentation, rng, most if first is None else min(1, most), least)
         if findings.explanation is not None and first is None:
             return findings
         if findings.explanation is not None:
@@ -163,6 +167,7 @@ def _best(
     documentation: Documentation,
     rng: np.random.Generator | None,
     most: int,
+    least: int = 0,
 ) -> Findings:
     """The findings that cost least: of all alternatives with one mistake at most, then with more."""
     examined, measured = [], list[Findings]()
@@ -182,7 +187,7 @@ def _best(
                 return min(in_full, key=_rank)
             if most == MEASURED:
                 break
-        for place, examination in enumerate(examined):
+        for place, examination in enumerate(examined if level >= least else ()):
             more = examination.refusals > fewest  # probably not how the function wants its arguments
             if place and level > 1 and (more or (level == 4 and examination is not likely[0])):
                 continue

@@ -95,3 +95,47 @@ class WithinBlocks(WithinWindow):
 
     def near(self, i, j):
         return i // self.w == j // self.w
+
+
+class FusedWithDropout(nn.Module):
+    """Two ways to compute the same; in evaluation mode too, one of them drops weights."""
+
+    def __init__(self, dim=12, num_heads=3, dropout_rate=0.0, use_flash_attention=False):
+        super().__init__()
+        self.num_heads, self.dropout_rate, self.use_flash_attention = num_heads, dropout_rate, use_flash_attention
+        self.qkv, self.out, self.dropout = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim), nn.Dropout(dropout_rate)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        if self.use_flash_attention:
+            o = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout_rate)
+        else:
+            o = self.dropout((q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)) @ v
+        return self.out(o.transpose(1, 2).flatten(2))
+
+
+class KeysPassed(nn.Module):
+    """A flag says that it has no context, and it is called with keys and values all the same, as in ESPnet."""
+
+    def __init__(self, n_head, n_feat, dropout_rate=0.0, cross_attn=False):
+        super().__init__()
+        self.h, self.cross_attn, self.dropout = n_head, cross_attn, nn.Dropout(dropout_rate)
+        self.linear_q, self.linear_k, self.linear_v = (nn.Linear(n_feat, n_feat) for _ in range(3))
+        self.linear_out = nn.Linear(n_feat, n_feat)
+
+    def forward(self, query, key, value, mask):
+        inputs = ((self.linear_q, query), (self.linear_k, key), (self.linear_v, value))
+        q, k, v = (linear(x).unflatten(-1, (self.h, -1)).transpose(1, 2) for linear, x in inputs)
+        s = q @ k.mT / q.shape[-1] ** 0.5
+        s = s if mask is None else s.masked_fill(mask.unsqueeze(1).eq(0), -torch.inf)
+        return self.linear_out((self.dropout(s.softmax(-1)) @ v).transpose(1, 2).flatten(2))
+
+
+class MaskOfQueriesAndOfKeys(nn.Module):
+    """The mask of the queries hides no key."""
+
+    def forward(self, queries, keys, values, q_mask=None, kv_mask=None):
+        s = torch.einsum("nlhd,nshd->nlsh", queries, keys) / queries.shape[3] ** 0.5
+        if kv_mask is not None:
+            s = s.masked_fill(~kv_mask[:, None, :, None], -torch.inf)
+        return torch.einsum("nlsh,nshd->nlhd", s.softmax(2), values)

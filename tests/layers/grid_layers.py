@@ -108,3 +108,23 @@ class RotaryPatches(nn.Module):
         k = torch.cat([k[:, :, :1], self.turned(k[:, :, 1:])], 2)
         x = nn.functional.scaled_dot_product_attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(b, n, d))
+
+
+class MaskedWindows(nn.Module):
+    """A mask has to be passed, and hides the pairs of tokens that use some entries of the table."""
+
+    def __init__(self, dim=12, num_heads=3, window_size=(2, 3)):
+        super().__init__()
+        self.num_heads, self.window_size = num_heads, window_size
+        (h, w), heads = window_size, num_heads
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * h - 1) * (2 * w - 1), heads))
+        places = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")).flatten(1)
+        rows, columns = places[:, :, None] - places[:, None, :]
+        self.register_buffer("index", (rows + h - 1) * (2 * w - 1) + columns + w - 1)
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x, mask):
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        s = q @ k.mT * q.shape[-1] ** -0.5 + self.relative_position_bias_table[self.index].permute(2, 0, 1)
+        s = s if mask is None else s + mask
+        return self.proj((s.softmax(-1) @ v).transpose(1, 2).flatten(2))

@@ -14,6 +14,9 @@ MISTAKES = {
     "MaskOfContextFirst": (),
     "WithinWindow": (),
     "WithinBlocks": ("unknown",),
+    "FusedWithDropout": (),
+    "KeysPassed": (),
+    "MaskOfQueriesAndOfKeys": (),
 }
 
 

@@ -16,6 +16,7 @@ VERDICTS = {
     "DecomposedPositions": ((), ("position-bias",)),
     "DecomposedPositionsOfKeys": (("unknown",), ()),
     "RotaryPatches": ((), ("rope",)),
+    "MaskedWindows": ((), ("position-bias",)),
 }
 
 

@@ -67,7 +67,7 @@ _ROLES = {
     " memorymask selfattnmask adj adjacency adjacencymatrix adjmatrix adjmat",
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
     " encoderpaddingmask memorykeypaddingmask padding ispadding inputmask tokenmask seqmask encoderattentionmask"
-    " xmask validtokens contextmask keypadding keyvalid valid isvalid nonpad nonpadding pad ispad exists"
+    " xmask maskkv validtokens contextmask keypadding keyvalid valid isvalid nonpad nonpadding pad ispad exists"
     " present presence alive isreal ispresent exist",
     "mask function": "maskmod maskfn maskfunction",
     "bias function": "scoremod scorefn",
@@ -128,7 +128,7 @@ _ROLES = {
     "bo": "betac bc bproj projb projbias",
     "params": "params parameters weight weights theta ws w projections matrices weightdict",
 }
-_OF_QUERIES = re.compile(r"(q|query|queries)(?!key).*(pad|valid|keep)")  # masks that hide rows of the output
+_OF_QUERIES = re.compile(r"(q|query|queries)(?!key)(masks?$|.*(pad|valid|keep))")  # masks that hide rows of the output
 _ROLE = {name: role for role, names in _ROLES.items() for name in names.split()}
 
 _PART = {"query": "q", "queries": "q", "key": "k", "keys": "k", "value": "v", "values": "v", "out": "o", "output": "o"}

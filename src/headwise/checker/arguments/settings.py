@@ -48,12 +48,12 @@ _PATTERNS = {
     "turned": r"(qk)?ropeheaddim|(d|dim)rope|ropedim|dh?r|rot(ary)?(emb)?n?dims?",
     "unturned": r"(qk)?nopeheaddim|(d|dim)nope|nopedim",
     "bias": r"(use|qkv|kqv|with|add|has|enable|attn|attention|proj|qk|out)*bias(es)?",
-    "dropout": r"(attn|attention|proj|resid|residual|out|hidden|embd|qkv|weight|probs)*"
+    "dropout": r"(attn|att|attention|proj|resid|residual|out|hidden|embd|qkv|weight|probs)*"
     r"(drop|dropout|pdrop|dropp|dropoutp|dropoutrate|droprate|dropoutprob|dropprob|pdropout|dropoutratio)|p",
     "key_heads": r"(n|num)?(local)?(kv|keyvalue|key)(num)?(heads?|groups)|(n|num|h)kv|(n|num)(query)?groups?",
     "heads": r"(n|num|nb|no)?(of)?(local|attn|attention|self|q|query|num|number)*(of)?heads?(count|num)?|h|nh|hq",
     "eps": r"(layernorm|norm|rmsnorm|ln)?(eps|epsilon)",
-    "layer": r"layer(idx|id|index|number|num)",
+    "layer": r"(layer|block)(idx|id|index|number|num)",
     "base": r"(rope|rotary|rotaryemb)?(theta|base)",
     "part": r"rotary(pct|percent\w*)|partialrotary(factor)?|rope(pct|percent\w*)",
     "model": r"(in|inp|out|oup|c|query|dim|ch)(in|out|chs?|chans?|chns|channels?|c|planes|feats?|nc)|inp|oup|nc",
@@ -95,7 +95,7 @@ _OF_CONTEXT = re.compile(
 )
 _WIDTH = re.compile(r"\w*(dims?|size|channels?|chans?|width|features?|feats?|units|planes)|(dim|size|width|ch)\w*")
 _SHORT_WIDTH = re.compile(r"[cd]_\w+")  # as in AlphaFold
-_FLAGS = ("is_", "use_", "has_", "do_", "add_", "enable_", "output_", "log_", "return_", "save_", "need_")
+_FLAGS = ("is_", "use_", "has_", "do_", "add_", "enable_", "allow_", "output_", "log_", "return_", "save_", "need_")
 _WRITTEN_OUT = {"dimensions": "dim", "dimension": "dim", "probability": "prob"}
 _ROLE = {word: role for role, words in _WORDS.items() for word in words.split()}
 

@@ -19,7 +19,7 @@ from headwise.checker.modules import without_dropout
 from headwise.checker.probes import Probe, first_probe
 from headwise.checker.reference.conventions import CONVENTIONS
 from headwise.checker.reference.differences import difference
-from headwise.checker.reference.state import Case
+from headwise.checker.reference.state import Case, grid
 from headwise.checker.search.findings import Findings
 from headwise.checker.search.mistakes import Observation
 from headwise.checker.target import Target
@@ -54,9 +54,9 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
             else:
                 untested.append(f"{name}, which changes no output")
     if target.used_in_part is not None:
-        many = _with_many_tokens(convention)
+        few, many = _with_usual_tokens(convention) or again[:1], _with_many_tokens(convention)
         more = (lambda: _repeats(convention, many)) if many else None
-        sentences += target.used_in_part(lambda: _repeats(convention, again[:1]), more)
+        sentences += target.used_in_part(lambda: _repeats(convention, few), more)
     if target.train is not None:
         target.train(True)
         try:
@@ -68,10 +68,11 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
             target.train(False)
     for name, value, put in target.switches:
         put(not value)
-        if any(convention.call(one.probe.case).output is None for one in again):
-            untested.append(f"{name}={not value}")
-        elif not _repeats(convention, again):
-            notes.append(f"With {name}={not value}")
+        with without_dropout():
+            if any(convention.call(one.probe.case).output is None for one in again):
+                untested.append(f"{name}={not value}")
+            elif not _repeats(convention, again):
+                notes.append(f"With {name}={not value}")
         put(value)
     sentences += [f"{note} it returns another output." for note in notes]
     if "pattern-built-in" in findings.conventions and target.window is not None and _states_window(target):
@@ -115,12 +116,20 @@ def _with_many_tokens(convention: CallingConvention) -> list[Observation]:
     """A call with the most tokens that it takes, of some numbers; none if it takes no more than few."""
     sizes = convention.interface.sizes
     fixed = sizes is None or sizes.tokens or sizes.queries or convention.interface.cached
-    usual = first_probe(convention.interface).case
-    for case in [usual] if fixed else [case_with_tokens(convention, count) for count in _COUNTS]:
-        response = convention.call(case)
-        if response.output is not None:
-            return [Observation(Probe("plain", case), response)]
-    return []
+    if fixed:
+        return _with_usual_tokens(convention)
+    return next((calls for count in _COUNTS if (calls := _observed(convention, case_with_tokens(convention, count)))), [])
+
+
+def _with_usual_tokens(convention: CallingConvention) -> list[Observation]:
+    """A call with as many tokens as usual, of which none is hidden."""
+    *_, queries, keys = grid(first_probe(convention.interface).case)
+    return _observed(convention, case_with_tokens(convention, queries, keys))
+
+
+def _observed(convention: CallingConvention, case: Case) -> list[Observation]:
+    response = convention.call(case)
+    return [] if response.output is None else [Observation(Probe("plain", case), response)]
 
 
 def _repeats(convention: CallingConvention, calls: list[Observation]) -> bool:

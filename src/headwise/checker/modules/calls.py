@@ -168,6 +168,8 @@ def with_optional_context(call: Call) -> Call | None:
 def has_no_context(layer: Layer) -> bool:
     """Whether a flag says that keys and values come from its tokens, of a class that may take a context too."""
     unset = [name for name, value in layer.attributes.items() if value is False]
+    if {"k", "v"} <= {role_of(name) for name, p in layer.arguments.items() if p.default is p.empty}:
+        return False  # it has to be given keys and values
     return any(map(_CROSS.fullmatch, unset)) and not any(map(_SELF.fullmatch, unset))
 
 

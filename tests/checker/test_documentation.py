@@ -218,6 +218,7 @@ def test_products_suggest_an_orientation(code, orientation):
         ("mask: of shape ``(N, M)``; ``True`` means attend.", "attends"),
         ("mask: of shape (N, M). True = hidden", "hides"),
         ("mask: (N, M)\n    False: not allowed", "attends"),
+        ("mask should be None if this is set to True, a hint that the mask is a causal mask", ""),
     ],
 )
 def test_sentences_about_masks(sentence, meaning):

@@ -139,3 +139,23 @@ class MaskOfQueriesAndOfKeys(nn.Module):
         if kv_mask is not None:
             s = s.masked_fill(~kv_mask[:, None, :, None], -torch.inf)
         return torch.einsum("nlsh,nshd->nlhd", s.softmax(2), values)
+
+
+class RotationOff(nn.Module):
+    """Its rotation returns queries and keys as they are; tokens are (T x B x C)."""
+
+    def __init__(self, dim=12, num_heads=3, use_rope=False):
+        super().__init__()
+        self.num_heads, self.use_rope = num_heads, use_rope
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def apply_rope(self, q, k):
+        if not self.use_rope:
+            return q, k
+        raise NotImplementedError
+
+    def forward(self, x):
+        q, k, v = self.qkv(x.transpose(0, 1)).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = self.apply_rope(q, k)
+        o = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.out(o.transpose(1, 2).flatten(2)).transpose(0, 1)

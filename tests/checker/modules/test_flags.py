@@ -3,6 +3,7 @@
 import pytest
 
 import headwise as hw
+from headwise.errors import DataError
 
 torch = pytest.importorskip("torch")
 layers = pytest.importorskip("layers.flags_layers")
@@ -16,6 +17,7 @@ MISTAKES = {
     "WithinBlocks": ("unknown",),
     "FusedWithDropout": (),
     "KeysPassed": (),
+    "RotationOff": (),
     "MaskOfQueriesAndOfKeys": (),
 }
 
@@ -23,6 +25,13 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes(name):
     assert hw.check(getattr(layers, name)).mistakes == MISTAKES[name]
+
+
+def test_what_cannot_be_copied_is_refused():
+    layer = layers.RotationOff()
+    layer.helper = staticmethod(len)
+    with pytest.raises(DataError, match="RotationOff: cannot be copied"):
+        hw.check(layer)
 
 
 def test_a_mask_of_the_context_that_is_left_out_is_a_mistake():

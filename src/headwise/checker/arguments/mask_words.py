@@ -11,7 +11,7 @@ _VISIBLE = (
     r"^\W*((for|at|on|is|are|means?|marks) )?(an? |the )?(tokens?|words?|frames?|elements?)\b(?=\s*($|[.,;:)]|and )))"
 )
 _HIDDEN = (
-    r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|"
+    r"(pad|hidden|hide|ignor|(?<!\bthe )(?<!\ba )(?<!causal )mask(s|ed)?\b|block|forbid|disallow|exclu|"
     r"not (to )?(be )?(there|present|exist|attend|allow|visible|seen|valid|look|influenc|consider))"
 )
 YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"

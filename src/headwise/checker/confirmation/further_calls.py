@@ -118,7 +118,9 @@ def _with_many_tokens(convention: CallingConvention) -> list[Observation]:
     fixed = sizes is None or sizes.tokens or sizes.queries or convention.interface.cached
     if fixed:
         return _with_usual_tokens(convention)
-    return next((calls for count in _COUNTS if (calls := _observed(convention, case_with_tokens(convention, count)))), [])
+    return next(
+        (calls for count in _COUNTS if (calls := _observed(convention, case_with_tokens(convention, count)))), []
+    )
 
 
 def _with_usual_tokens(convention: CallingConvention) -> list[Observation]:

@@ -19,7 +19,7 @@ OF_ONE_GROUP = "B1ND"  # for layers of several groups of tokens in each item
 _TOKENS_FIRST = re.compile(
     r"\(\s*(seq_?len|seq|t|time|l|n|s|len|length|tokens|tgt_?len)\s*,\s*(b|bs|bsz|batch|batch_?size|n)\s*,\s*\w+\s*\)"
     r"|\b(sequence|seq|time)-(first|major)\b"
-    r"|time\s*[x×]\s*batch|\b(seq_?len|tgt_?len|src_?len|t|l|length|q_?len)\s*,\s*(bsz|batch_?size|batch|b|bs)\s*,\s*\w+\s*=",
+    r"|\b(time|t|l|length|seq_?len)\s*[x×]\s*(batch|bsz|b)\b|\b(seq_?len|tgt_?len|src_?len|t|l|length|q_?len)\s*,\s*(bsz|batch_?size|batch|b|bs)\s*,\s*\w+\s*=",
     re.IGNORECASE,
 )
 _UNPACKED = re.compile(r"\b(\w+)\s*,\s*(\w+)\s*,\s*\w+\s*=\s*\w+\.(?:shape\b|size\(\))")

@@ -15,13 +15,14 @@ from headwise.checker.user_code.numpy_guard import np
 _NAME = re.compile(r"rope(?!r)|rotary|rotate_?(half|halves|every|pairs|neighbou?rs|queries|keys|qk)|apply_?rot", re.I)
 # a product with a cosine, or with a complex number
 _LINE = re.compile(r"\*\s*(\w+\.)*\w*cos\b|\bcos\w*(\([^()]*\))?\s*\*|\*\s*(self\.)?freqs?_?cis|view_as_complex")
+_IDLE = re.compile(r"if .*:|else:|return ([\w, ]*|\([\w, ]*\))")  # lines of a function that leaves everything as it is
 
 
 def rotates(call: Call, model: int, context: int) -> bool:
     """Return whether one call of a layer runs a function, a part or a line that makes rotary positions."""
-    names: set[str] = set()
+    names: set[str] = set()  # of functions that do more than return what they are given
     lines: set[str] = set()
-
+    called: dict[FrameType, set[str]] = {}
     package = call.layer.package
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -32,9 +33,12 @@ def rotates(call: Call, model: int, context: int) -> bool:
             return None
         if event == "call":
             owner = type(frame.f_locals.get("self")).__name__
-            names.update({frame.f_code.co_name, owner} - {call.layer.owner})
+            called[frame] = {frame.f_code.co_name, owner} - {call.layer.owner}
         elif event == "line":
-            lines.add(linecache.getline(frame.f_code.co_filename, frame.f_lineno).partition("#")[0])
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).partition("#")[0]
+            lines.add(line)
+            if not _IDLE.fullmatch(line.strip()):
+                names.update(called.get(frame, ()))
         return trace
 
     rng = np.random.default_rng(0)

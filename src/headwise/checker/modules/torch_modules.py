@@ -260,7 +260,11 @@ def _copy(module: Any) -> Any:
         for value in vars(part).values()
         if isinstance(value, torch.Tensor) and not value.is_leaf
     }
-    return copy.deepcopy(module, memo)
+    try:
+        return copy.deepcopy(module, memo)
+    except (TypeError, RuntimeError, AttributeError) as error:
+        name = type(module).__name__
+        raise DataError(f"{name}: cannot be copied, as a check needs to leave it unchanged ({error}).") from error
 
 
 def _cast(module: Any, dtype: Any) -> None:

@@ -285,6 +285,14 @@ def test_what_is_refused(name, tmp_path):
 
 
 @LINUX
+def test_libraries_take_nothing_of_the_memory():
+    with sandbox("import numpy as np\ndef f(): return np.ones(1 << 21).sum()", memory_mb=64) as box:  # they have more
+        assert box.function("f")() == 1 << 21
+    with pytest.raises((SubmissionError, ValueError, RuntimeError)):
+        call("np.ones(1 << 24)", memory_mb=64)
+
+
+@LINUX
 def test_a_script_may_parse_its_arguments():
     source = "import argparse, sys\nargs = argparse.ArgumentParser().parse_args()\ndef f(): return len(sys.argv)"
     with sandbox(source) as box:

@@ -77,7 +77,7 @@ class Limits:
     seconds_in_all : float
         Wall-clock time of all calls for one task.
     memory_mb : int
-        Address space, Python and NumPy included.
+        Address space besides that of Python and the libraries.
     seconds_per_statement : float
         Wall-clock time of one statement of the file, which then fails without ending the rest; in any case at most half
         of what is left of the time for the file.

@@ -56,8 +56,8 @@ _EPERM, _ENOSYS = 1, 38
 def confine(memory: int, seconds: int, hidden: Sequence[str], folders: Sequence[str] = ()) -> tuple[str, ...]:
     """Apply every mechanism that this system has, and return what is not confined, in words.
 
-    Limits are bytes of address space and seconds of processor time. The `hidden` folders cannot be read although they
-    lie among Python's own, the others can be read in addition.
+    Limits are bytes of address space, besides what this process takes up already, and seconds of processor time. The
+    `hidden` folders cannot be read although they lie among Python's own, the others can be read in addition.
     """
     _wait_for_other_threads()
     unconfined = _limit(memory, seconds)
@@ -88,7 +88,8 @@ def _wait_for_other_threads() -> None:
 def _limit(memory: int, seconds: int) -> list[str]:
     """Set the resource limits, never above what this process may use itself; returns what could not be limited."""
     unconfined = []
-    for name, value in (("AS", memory), ("CPU", seconds), ("FSIZE", 0), ("CORE", 0), ("NOFILE", 64), ("NPROC", 0)):
+    limits = {"AS": memory + _address_space(), "CPU": seconds, "FSIZE": 0, "CORE": 0, "NOFILE": 64, "NPROC": 0}
+    for name, value in limits.items():
         what = getattr(resource, f"RLIMIT_{name}")
         _, hard = resource.getrlimit(what)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -97,6 +98,14 @@ def _limit(memory: int, seconds: int) -> list[str]:
         except (ValueError, OSError):
             unconfined.append(f"this system sets no limit to RLIMIT_{name}")
     return unconfined
+
+
+def _address_space() -> int:
+    """The bytes that this process takes up, of libraries above all: a build of torch for GPUs takes 3 GB."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:  # this is not Linux
+        return 0
 
 
 def _landlock(libc: ctypes.CDLL, hidden: Sequence[str], folders: Sequence[str]) -> bool:
